@@ -1,0 +1,59 @@
+/*
+ * The one error type of the project, and the catalogue of its codes.
+ *
+ * An error is filled where the failure is first known, with the name of the object it happened to, is passed up
+ * unchanged or wrapped, and is logged once, at the top. Every function that can fail takes a `struct error *`
+ * (never NULL) and returns 0 or -1, or a pointer or NULL; the error is meaningful only after a failure.
+ *
+ * Codes are stable: they are shown to operators and matched by scripts. base/error_catalogue.def is their only
+ * source; `holdfast help CODE`, the API's errors and docs/errors.md come from it.
+ */
+#ifndef HOLDFAST_BASE_ERROR_H
+#define HOLDFAST_BASE_ERROR_H
+
+#include <stddef.h>
+
+enum error_code {
+    ERROR_NONE = 0,
+#define ERROR_ENTRY(name, says, action) ERROR_##name,
+#include "base/error_catalogue.def"
+#undef ERROR_ENTRY
+    ERROR_CODE_COUNT
+};
+
+enum { ERROR_TEXT_MAX = 512 };
+
+struct error {
+    enum error_code code;
+    char message[ERROR_TEXT_MAX]; /* what happened to what, one sentence, names filled in */
+    char cause[ERROR_TEXT_MAX];   /* the underlying reason, empty when there is none */
+};
+
+/* Fill the error. The text is cut at ERROR_TEXT_MAX. Always returns -1, so that callers can `return error_set(…)`. */
+int error_set(struct error *err, enum error_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* As error_set, with strerror(errnum) as the cause. */
+int error_set_errno(struct error *err, enum error_code code, int errnum, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Set only the cause of an error that is already filled. Returns -1. */
+int error_set_cause(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Replace code and message; what was there before becomes the cause. Returns -1. */
+int error_wrap(struct error *err, enum error_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+void error_clear(struct error *err);
+
+/* "CODE: message (cause)" into out, cut at size; returns out. For logs. */
+const char *error_format(const struct error *err, char *out, size_t size);
+
+/* The catalogue. Names are the stable upper-case codes ("STORE_FULL"); ERROR_NONE is "NONE". */
+const char *error_code_name(enum error_code code);
+const char *error_code_says(enum error_code code);   /* the general sentence */
+const char *error_code_action(enum error_code code); /* what to do next */
+/* ERROR_NONE when the name is unknown; a peer one version ahead may send such a name. */
+enum error_code error_code_from_name(const char *name);
+
+#endif
