@@ -1,0 +1,72 @@
+/*
+ * A store: a directory of content-addressed chunks, the maps that list them, and recovery points. docs/format.md
+ * describes every byte of it. The engine knows neither network nor catalog.
+ *
+ * A store is opened by one process at a time (lock file). After open every function is thread-safe unless it says
+ * otherwise; all of them block on the disk and none may be called on an event loop.
+ *
+ * Durability: what chunk_put_run and map writers add is durable only after store_sync; point_commit syncs by itself.
+ * A crash at any instant leaves the store valid; unsynced chunks may be lost, committed points are not.
+ */
+#ifndef HOLDFAST_STORAGE_STORE_H
+#define HOLDFAST_STORAGE_STORE_H
+
+#include "base/error.h"
+#include "base/identity.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+
+enum {
+    STORE_CHUNK_SIZE_DEFAULT = 65536,
+    STORE_CHUNK_SIZE_MIN = 65536,
+    STORE_CHUNK_SIZE_MAX = 4194304,
+    STORE_RUN_MAX = 16, /* neighbouring chunks compressed together in one record */
+};
+
+struct store_settings {
+    uint32_t chunk_size;    /* a power of two in the limits above; 0: the default */
+    const char *passphrase; /* not NULL: an encrypted store that this passphrase opens */
+};
+
+/* Make an empty store in a new or empty directory. FILE_FAILED when it holds anything. */
+int store_create(const char *directory, const struct store_settings *settings, struct error *err);
+
+struct store_open_options {
+    const char *passphrase;   /* for an encrypted store; STORE_KEY_WRONG when it does not open it */
+    uint64_t reserved_bytes;  /* free space that backups leave alone; 0: the default (256 MiB or 1 %, the smaller) */
+};
+
+/* Open, replay what a crash left (containers not yet in the index are scanned, nothing valid is cut away), rebuild
+ * the index when it is missing or unusable. STORE_LOCKED, STORE_INVALID, STORE_KEY_WRONG, STORE_UNAVAILABLE. */
+struct store *store_open(const char *directory, const struct store_open_options *options, struct error *err);
+/* Syncs, seals nothing, releases the lock. NULL is fine. */
+void store_close(struct store *store);
+
+const char *store_id(const struct store *store); /* UUID, as long as the store is open */
+const char *store_directory(const struct store *store);
+uint32_t store_chunk_size(const struct store *store);
+bool store_is_encrypted(const struct store *store);
+
+/* Make everything put before this call durable and visible to lookups after a crash. Calls from several threads are
+ * merged. STORE_FULL, STORE_UNAVAILABLE. */
+int store_sync(struct store *store, struct error *err);
+
+struct store_status {
+    uint64_t containers;
+    uint64_t container_bytes; /* on disk */
+    uint64_t chunks;          /* distinct, stored */
+    uint64_t chunk_bytes;     /* their plain size */
+    uint64_t nodes;           /* map nodes stored */
+    uint64_t points;
+    uint64_t damaged_chunks; /* quarantined, not healed yet */
+    uint64_t index_bytes;
+    uint64_t free_bytes; /* of the file system */
+    uint64_t total_bytes;
+};
+
+int store_status_read(struct store *store, struct store_status *status, struct error *err);
+
+#endif
