@@ -17,6 +17,9 @@ struct os_process *os_process_start(const char *const *argv, struct error *err);
 int os_process_wait(struct os_process *process, int *status, struct error *err);
 /* Non-blocking: 1 ended (status set), 0 still running. */
 int os_process_poll(struct os_process *process, int *status);
+/* What it last wrote to its output and errors, for error messages; empty when there was nothing. Owned by the process,
+ * valid until the next call for it. */
+const char *os_process_last_words(struct os_process *process);
 /* SIGTERM, wait up to timeout_ms, then SIGKILL; frees it. NULL is fine. */
 void os_process_stop(struct os_process *process, unsigned timeout_ms);
 /* Start, wait, and give the standard output (malloc'd, NUL behind, up to limit). Non-zero exit is TOOL_FAILED with
