@@ -1,0 +1,139 @@
+#include "disk/disk_image.h"
+#include "base/memory.h"
+#include "base/os_process.h"
+#include "disk/disk_file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    INFO_LIMIT = 4 * 1024 * 1024,
+    BITMAPS_MAX = 65535, /* QEMU's own limit */
+};
+
+const char *disk_image_probe(const char *path, struct error *err)
+{
+    static const struct {
+        const char *magic;
+        const char *format;
+    } known[] = {{"QFI\xfb", "qcow2"}, {"vhdxfile", "vhdx"}, {"KDMV", "vmdk"}, {"conectix", "vpc"}};
+    char head[8] = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint64_t size = 0;
+    if (fd < 0) {
+        error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "The disk %s could not be opened.", path);
+        return NULL;
+    }
+    const char *format = NULL;
+    if (disk_file_size(fd, path, &size, err) == 0) {
+        if (pread(fd, head, sizeof head, 0) < 0) {
+            error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "The disk %s could not be read.", path);
+        } else {
+            format = "raw";
+            for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+                if (memcmp(head, known[i].magic, strlen(known[i].magic)) == 0)
+                    format = known[i].format;
+            }
+        }
+    }
+    close(fd);
+    return format;
+}
+
+static int inspect_raw(const char *path, struct disk_image *image, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "The disk %s could not be opened.", path);
+    struct stat info;
+    int result = disk_file_size(fd, path, &image->size, err);
+    image->allocated = image->size;
+    if (result == 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode))
+        image->allocated = (uint64_t)info.st_blocks * 512;
+    close(fd);
+    image->format = memory_copy_text("raw");
+    return result;
+}
+
+static void take_bitmaps(const json_t *list, struct disk_image *image)
+{
+    size_t count = json_array_size(list);
+    if (count == 0 || count > BITMAPS_MAX)
+        return;
+    image->bitmaps = memory_array(count, sizeof *image->bitmaps);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *entry = json_array_get(list, i);
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        if (!name)
+            continue;
+        struct disk_image_bitmap *bitmap = &image->bitmaps[image->bitmap_count++];
+        bitmap->name = memory_copy_text(name);
+        const json_t *flags = json_object_get(entry, "flags");
+        for (size_t f = 0; f < json_array_size(flags); f++) {
+            const char *flag = json_string_value(json_array_get(flags, f));
+            if (flag && strcmp(flag, "in-use") == 0)
+                bitmap->in_use = true;
+        }
+    }
+}
+
+static int take_info(const char *path, const json_t *info, struct disk_image *image, struct error *err)
+{
+    json_int_t size = json_integer_value(json_object_get(info, "virtual-size"));
+    const char *format = json_string_value(json_object_get(info, "format"));
+    if (size < 0 || !format)
+        return error_set(err, ERROR_DISK_READ_FAILED, "qemu-img says nothing useful about %s.", path);
+    image->size = (uint64_t)size;
+    image->format = memory_copy_text(format);
+    json_int_t allocated = json_integer_value(json_object_get(info, "actual-size"));
+    image->allocated = allocated > 0 ? (uint64_t)allocated : 0;
+    image->backing_file = memory_copy_text(json_string_value(json_object_get(info, "backing-filename")));
+    const json_t *data = json_object_get(json_object_get(info, "format-specific"), "data");
+    take_bitmaps(json_object_get(data, "bitmaps"), image);
+    return 0;
+}
+
+int disk_image_inspect(const char *path, const char *format, struct disk_image *image, struct error *err)
+{
+    memset(image, 0, sizeof *image);
+    if (strcmp(format, "raw") == 0)
+        return inspect_raw(path, image, err);
+    const char *argv[] = {"qemu-img", "info", "-U", "--output=json", "-f", format, "--", path, NULL};
+    char *text = NULL;
+    if (os_process_run(argv, INFO_LIMIT, &text, err) != 0)
+        return error_wrap(err, ERROR_DISK_READ_FAILED, "The image %s could not be inspected.", path);
+    json_error_t problem;
+    json_t *info = json_loads(text, 0, &problem);
+    free(text);
+    if (!info)
+        return error_set(err, ERROR_DISK_READ_FAILED, "qemu-img says nothing useful about %s: %s.", path,
+                         problem.text);
+    int result = take_info(path, info, image, err);
+    json_decref(info);
+    if (result != 0)
+        disk_image_release(image);
+    return result;
+}
+
+void disk_image_release(struct disk_image *image)
+{
+    for (size_t i = 0; i < image->bitmap_count; i++)
+        free(image->bitmaps[i].name);
+    free(image->bitmaps);
+    free(image->format);
+    free(image->backing_file);
+    memset(image, 0, sizeof *image);
+}
+
+const struct disk_image_bitmap *disk_image_bitmap(const struct disk_image *image, const char *name)
+{
+    for (size_t i = 0; i < image->bitmap_count; i++) {
+        if (strcmp(image->bitmaps[i].name, name) == 0)
+            return &image->bitmaps[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,37 @@
+/*
+ * What an image file is: its format, the size that the guest sees, its persistent dirty bitmaps (qemu-img(1),
+ * "info"). Works on images that are in use.
+ */
+#ifndef HOLDFAST_DISK_DISK_IMAGE_H
+#define HOLDFAST_DISK_DISK_IMAGE_H
+
+#include "base/error.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct disk_image_bitmap {
+    char *name;
+    bool in_use; /* open in QEMU, or QEMU did not end well: then it can't be trusted */
+};
+
+struct disk_image {
+    char *format;
+    uint64_t size;      /* bytes, as the guest sees it */
+    uint64_t allocated; /* bytes on the host */
+    char *backing_file; /* or NULL */
+    struct disk_image_bitmap *bitmaps;
+    size_t bitmap_count;
+};
+
+/* The format by the first bytes of the file: "qcow2", "vhdx", "vmdk", "vpc", or "raw" when it is none of
+ * them. Only for a file that no guest has written yet as a raw disk: the guest can put any header there.
+ * Static text. NULL on error. */
+const char *disk_image_probe(const char *path, struct error *err);
+/* Fills *image, which disk_image_release frees. DISK_READ_FAILED. */
+int disk_image_inspect(const char *path, const char *format, struct disk_image *image, struct error *err);
+void disk_image_release(struct disk_image *image);
+/* NULL when there is none of that name. */
+const struct disk_image_bitmap *disk_image_bitmap(const struct disk_image *image, const char *name);
+
+#endif
