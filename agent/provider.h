@@ -13,6 +13,7 @@
 #include "disk/disk_reader.h"
 #include "disk/disk_writer.h"
 #include "proto/agent.pb-c.h"
+#include "proto/server.pb-c.h"
 #include <stdatomic.h>
 
 struct provider_backup;  /* a frozen view of one VM, from begin to end */
