@@ -1,7 +1,7 @@
 /*
- * Bytes from outside: a bounds-checked reader, little-endian store and load, hexadecimal, and overflow-checked
- * arithmetic. A reader never reads past its end; once one read fails all later ones fail and give zero, so a parser
- * checks `reader_failed` once at the end, and before it uses a length.
+ * Bytes from outside: a bounds-checked reader, little-endian store and load, hexadecimal, and
+ * overflow-checked arithmetic. A reader never reads past its end; once one read fails all later ones fail and
+ * give zero, so a parser checks `reader_failed` once at the end, and before it uses a length.
  */
 #ifndef HOLDFAST_BASE_BYTES_H
 #define HOLDFAST_BASE_BYTES_H
@@ -21,7 +21,8 @@ uint8_t reader_u8(struct reader *reader);
 uint16_t reader_u16(struct reader *reader);
 uint32_t reader_u32(struct reader *reader);
 uint64_t reader_u64(struct reader *reader);
-/* A borrowed pointer into the input, valid as long as the input is; NULL (and failed) when fewer bytes are left. */
+/* A borrowed pointer into the input, valid as long as the input is; NULL (and failed) when fewer bytes are
+ * left. */
 const uint8_t *reader_bytes(struct reader *reader, size_t length);
 size_t reader_left(const struct reader *reader);
 bool reader_failed(const struct reader *reader);

@@ -1,6 +1,6 @@
 /*
- * Time behind an interface that tests can set. Wall time is for people and schedules, monotonic time for durations
- * and deadlines. Thread-safe.
+ * Time behind an interface that tests can set. Wall time is for people and schedules, monotonic time for
+ * durations and deadlines. Thread-safe.
  */
 #ifndef HOLDFAST_BASE_CLOCK_H
 #define HOLDFAST_BASE_CLOCK_H
@@ -21,7 +21,8 @@ void clock_test_clear(void);
 
 /* RFC 3339 in UTC with milliseconds, into out[CLOCK_TEXT_SIZE]; returns out. */
 const char *clock_format_wall(int64_t wall_ms, char *out);
-/* RFC 3339 (fraction optional, "Z" or an offset), or a date "2026-01-31" (midnight UTC). -1 when it is neither. */
+/* RFC 3339 (fraction optional, "Z" or an offset), or a date "2026-01-31" (midnight UTC). -1 when it is
+ * neither. */
 int clock_parse_wall(const char *text, int64_t *wall_ms);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Configuration files: `key = value` lines, `#` comments, no sections. Keys are checked against the list that the
- * program knows, so that a misspelt one is an error and not ignored. Not thread-safe.
+ * Configuration files: `key = value` lines, `#` comments, no sections. Keys are checked against the list that
+ * the program knows, so that a misspelt one is an error and not ignored. Not thread-safe.
  */
 #ifndef HOLDFAST_BASE_CONFIG_H
 #define HOLDFAST_BASE_CONFIG_H
@@ -17,7 +17,8 @@ struct config_key {
     const char *help;
 };
 
-/* keys: ends with a NULL name; borrowed until config_destroy. path: NULL or a missing file gives the defaults. */
+/* keys: ends with a NULL name; borrowed until config_destroy. path: NULL or a missing file gives the
+ * defaults. */
 struct config *config_load(const char *path, const struct config_key *keys, struct error *err);
 void config_destroy(struct config *config);
 /* Overrides, as from the command line. CONFIG_INVALID for an unknown key. */

@@ -1,12 +1,12 @@
 /*
  * The one error type of the project, and the catalogue of its codes.
  *
- * An error is filled where the failure is first known, with the name of the object it happened to, is passed up
- * unchanged or wrapped, and is logged once, at the top. Every function that can fail takes a `struct error *`
- * (never NULL) and returns 0 or -1, or a pointer or NULL; the error is meaningful only after a failure.
+ * An error is filled where the failure is first known, with the name of the object it happened to, is passed
+ * up unchanged or wrapped, and is logged once, at the top. Every function that can fail takes a `struct error
+ * *` (never NULL) and returns 0 or -1, or a pointer or NULL; the error is meaningful only after a failure.
  *
- * Codes are stable: they are shown to operators and matched by scripts. base/error_catalogue.def is their only
- * source; `holdfast help CODE`, the API's errors and docs/errors.md come from it.
+ * Codes are stable: they are shown to operators and matched by scripts. base/error_catalogue.def is their
+ * only source; `holdfast help CODE`, the API's errors and docs/errors.md come from it.
  */
 #ifndef HOLDFAST_BASE_ERROR_H
 #define HOLDFAST_BASE_ERROR_H
@@ -29,7 +29,8 @@ struct error {
     char cause[ERROR_TEXT_MAX];   /* the underlying reason, empty when there is none */
 };
 
-/* Fill the error. The text is cut at ERROR_TEXT_MAX. Always returns -1, so that callers can `return error_set(…)`. */
+/* Fill the error. The text is cut at ERROR_TEXT_MAX. Always returns -1, so that callers can `return
+ * error_set(…)`. */
 int error_set(struct error *err, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

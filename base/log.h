@@ -24,7 +24,8 @@ void log_event(enum log_level level, const char *event, const char *fields, ...)
 /* Log an error with its code, message and cause. */
 void log_error(const char *event, const struct error *err);
 
-/* The job that the calling thread works for, until it is set anew; NULL for none. The text is copied (≤ 63 bytes). */
+/* The job that the calling thread works for, until it is set anew; NULL for none. The text is copied (≤ 63
+ * bytes). */
 void log_set_job(const char *job_id);
 
 #endif

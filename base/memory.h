@@ -1,6 +1,6 @@
 /*
- * Allocation that does not fail: out of memory ends the process with a message, since every size that comes from
- * outside is bounded before it gets here.
+ * Allocation that does not fail: out of memory ends the process with a message, since every size that comes
+ * from outside is bounded before it gets here.
  */
 #ifndef HOLDFAST_BASE_MEMORY_H
 #define HOLDFAST_BASE_MEMORY_H

@@ -1,0 +1,110 @@
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct catalogue_entry {
+    const char *name;
+    const char *says;
+    const char *action;
+};
+
+static const struct catalogue_entry catalogue[ERROR_CODE_COUNT] = {
+    [ERROR_NONE] = {"NONE", "Nothing happened.", "Nothing."},
+#define ERROR_ENTRY(name, says, action) [ERROR_##name] = {#name, says, action},
+#include "base/error_catalogue.def"
+#undef ERROR_ENTRY
+};
+
+int error_set(struct error *err, enum error_code code, const char *format, ...)
+{
+    va_list arguments;
+    err->code = code;
+    err->cause[0] = '\0';
+    va_start(arguments, format);
+    vsnprintf(err->message, sizeof err->message, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+int error_set_errno(struct error *err, enum error_code code, int errnum, const char *format, ...)
+{
+    va_list arguments;
+    char reason[128];
+    err->code = code;
+    va_start(arguments, format);
+    vsnprintf(err->message, sizeof err->message, format, arguments);
+    va_end(arguments);
+    snprintf(err->cause, sizeof err->cause, "%s", strerror_r(errnum, reason, sizeof reason));
+    return -1;
+}
+
+int error_set_cause(struct error *err, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(err->cause, sizeof err->cause, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+int error_wrap(struct error *err, enum error_code code, const char *format, ...)
+{
+    va_list arguments;
+    char inner[ERROR_TEXT_MAX];
+    error_format(err, inner, sizeof inner);
+    err->code = code;
+    va_start(arguments, format);
+    vsnprintf(err->message, sizeof err->message, format, arguments);
+    va_end(arguments);
+    memcpy(err->cause, inner, sizeof inner);
+    return -1;
+}
+
+void error_clear(struct error *err)
+{
+    err->code = ERROR_NONE;
+    err->message[0] = '\0';
+    err->cause[0] = '\0';
+}
+
+const char *error_format(const struct error *err, char *out, size_t size)
+{
+    if (err->cause[0] != '\0') {
+        snprintf(out, size, "%s: %s (%s)", error_code_name(err->code), err->message, err->cause);
+    } else {
+        snprintf(out, size, "%s: %s", error_code_name(err->code), err->message);
+    }
+    return out;
+}
+
+static const struct catalogue_entry *catalogue_entry_of(enum error_code code)
+{
+    return (unsigned)code < ERROR_CODE_COUNT ? &catalogue[code] : &catalogue[ERROR_INTERNAL];
+}
+
+const char *error_code_name(enum error_code code)
+{
+    return catalogue_entry_of(code)->name;
+}
+
+const char *error_code_says(enum error_code code)
+{
+    return catalogue_entry_of(code)->says;
+}
+
+const char *error_code_action(enum error_code code)
+{
+    return catalogue_entry_of(code)->action;
+}
+
+enum error_code error_code_from_name(const char *name)
+{
+    for (unsigned code = 1; code < ERROR_CODE_COUNT; code++) {
+        if (strcmp(catalogue[code].name, name) == 0) {
+            return (enum error_code)code;
+        }
+    }
+    return ERROR_NONE;
+}
