@@ -119,6 +119,42 @@ int disk_image_inspect(const char *path, const char *format, struct disk_image *
     return result;
 }
 
+/* The big-endian size in the header of qcow2; QEMU's docs/interop/qcow2.txt. */
+static int qcow2_size(const char *path, uint64_t *size, struct error *err)
+{
+    unsigned char head[32] = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "The disk %s could not be opened.", path);
+    ssize_t got = pread(fd, head, sizeof head, 0);
+    close(fd);
+    if (got != (ssize_t)sizeof head || memcmp(head, "QFI\xfb", 4) != 0)
+        return error_set(err, ERROR_DISK_CHANGED, "%s is no qcow2 image any more.", path);
+    *size = 0;
+    for (size_t i = 24; i < 32; i++)
+        *size = *size << 8 | head[i];
+    return 0;
+}
+
+int disk_image_size(const char *path, const char *format, uint64_t *size, struct error *err)
+{
+    if (strcmp(format, "qcow2") == 0)
+        return qcow2_size(path, size, err);
+    struct disk_image image;
+    if (disk_image_inspect(path, format, &image, err) != 0)
+        return -1;
+    *size = image.size;
+    disk_image_release(&image);
+    return 0;
+}
+
+bool disk_image_in_use(const char *path, const char *format)
+{
+    const char *argv[] = {"qemu-img", "info", "-f", format, "--", path, NULL};
+    struct error err;
+    return os_process_run(argv, INFO_LIMIT, NULL, &err) != 0 && strstr(err.cause, "lock");
+}
+
 void disk_image_release(struct disk_image *image)
 {
     for (size_t i = 0; i < image->bitmap_count; i++)

@@ -30,6 +30,11 @@ struct disk_image {
 const char *disk_image_probe(const char *path, struct error *err);
 /* Fills *image, which disk_image_release frees. DISK_READ_FAILED. */
 int disk_image_inspect(const char *path, const char *format, struct disk_image *image, struct error *err);
+/* Only the size that the guest sees, cheap enough to be asked every second; formats other than raw and qcow2
+ * go the long way. */
+int disk_image_size(const char *path, const char *format, uint64_t *size, struct error *err);
+/* Does some QEMU hold the image open for writing? (QEMU locks what it writes.) */
+bool disk_image_in_use(const char *path, const char *format);
 void disk_image_release(struct disk_image *image);
 /* NULL when there is none of that name. */
 const struct disk_image_bitmap *disk_image_bitmap(const struct disk_image *image, const char *name);

@@ -1,0 +1,218 @@
+#include "agent/providers/image_registry.h"
+#include "base/memory.h"
+#include "base/os_file.h"
+#include "disk/disk_image.h"
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REGISTRY_LIMIT = 16 * 1024 * 1024, NAME_LENGTH_MAX = 200, DISKS_MAX = 256 };
+
+static char *registry_path(const char *data_directory)
+{
+    return os_path_join(data_directory, "images.json");
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+static int take_source(const json_t *object, struct image_source *source)
+{
+    const json_t *disks = json_object_get(object, "disks");
+    const char *uuid = text_of(object, "uuid");
+    const char *name = text_of(object, "name");
+    size_t count = json_array_size(disks);
+    if (!uuid || !identity_is_valid(uuid) || !name || count == 0 || count > DISKS_MAX)
+        return -1;
+    source->uuid = memory_copy_text(uuid);
+    source->name = memory_copy_text(name);
+    source->disks = memory_array(count, sizeof *source->disks);
+    source->disk_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *disk = json_array_get(disks, i);
+        if (!text_of(disk, "name") || !text_of(disk, "path") || !text_of(disk, "format"))
+            return -1;
+        source->disks[i].name = memory_copy_text(text_of(disk, "name"));
+        source->disks[i].path = memory_copy_text(text_of(disk, "path"));
+        source->disks[i].format = memory_copy_text(text_of(disk, "format"));
+    }
+    return 0;
+}
+
+static int take_registry(const char *path, const json_t *root, struct image_registry *registry,
+                         struct error *err)
+{
+    const json_t *list = json_object_get(root, "images");
+    size_t count = json_array_size(list);
+    registry->sources = memory_array(count ? count : 1, sizeof *registry->sources);
+    for (size_t i = 0; i < count; i++) {
+        registry->count = i + 1;
+        if (take_source(json_array_get(list, i), &registry->sources[i]) != 0)
+            return error_set(err, ERROR_CONFIG_INVALID, "Entry %zu of %s is not valid.", i + 1, path);
+    }
+    return 0;
+}
+
+int image_registry_load(const char *data_directory, struct image_registry *registry, struct error *err)
+{
+    memset(registry, 0, sizeof *registry);
+    char *path = registry_path(data_directory);
+    uint8_t *bytes = NULL;
+    size_t length = 0;
+    json_t *root = NULL;
+    int result = 0;
+    if (!os_path_exists(path))
+        goto done;
+    result = os_file_read_whole(path, REGISTRY_LIMIT, &bytes, &length, err);
+    if (result != 0)
+        goto done;
+    json_error_t problem;
+    root = json_loadb((const char *)bytes, length, 0, &problem);
+    if (root)
+        result = take_registry(path, root, registry, err);
+    else
+        result = error_set(err, ERROR_CONFIG_INVALID, "%s, line %d: %s.", path, problem.line, problem.text);
+    if (result != 0)
+        image_registry_release(registry);
+done:
+    json_decref(root);
+    free(bytes);
+    free(path);
+    return result;
+}
+
+void image_registry_release(struct image_registry *registry)
+{
+    for (size_t i = 0; i < registry->count; i++) {
+        struct image_source *source = &registry->sources[i];
+        for (size_t d = 0; d < source->disk_count; d++) {
+            free(source->disks[d].name);
+            free(source->disks[d].path);
+            free(source->disks[d].format);
+        }
+        free(source->disks);
+        free(source->uuid);
+        free(source->name);
+    }
+    free(registry->sources);
+    memset(registry, 0, sizeof *registry);
+}
+
+const struct image_source *image_registry_find(const struct image_registry *registry, const char *uuid)
+{
+    for (size_t i = 0; i < registry->count; i++) {
+        if (strcmp(registry->sources[i].uuid, uuid) == 0)
+            return &registry->sources[i];
+    }
+    return NULL;
+}
+
+static bool valid_name(const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < length; i++) {
+        if (name[i] == '/' || (unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return false;
+    }
+    return length > 0 && length <= NAME_LENGTH_MAX;
+}
+
+static json_t *registry_to_json(const struct image_registry *registry)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < registry->count; i++) {
+        const struct image_source *source = &registry->sources[i];
+        json_t *disks = json_array();
+        for (size_t d = 0; d < source->disk_count; d++) {
+            const struct image_disk *disk = &source->disks[d];
+            json_array_append_new(disks, json_pack("{s:s, s:s, s:s}", "name", disk->name, "path", disk->path,
+                                                   "format", disk->format));
+        }
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:o}", "uuid", source->uuid, "name", source->name, "disks", disks));
+    }
+    return json_pack("{s:o}", "images", list);
+}
+
+static int save(const char *data_directory, const struct image_registry *registry, struct error *err)
+{
+    json_t *root = registry_to_json(registry);
+    char *text = json_dumps(root, JSON_INDENT(2));
+    char *path = registry_path(data_directory);
+    int result = text ? os_file_write_whole(path, text, strlen(text), 0600, err)
+                      : error_set(err, ERROR_REQUEST_INVALID, "The name or a path is not valid UTF-8.");
+    free(path);
+    free(text);
+    json_decref(root);
+    return result;
+}
+
+static int inspect_disks(struct image_source *source, const char *const *paths, size_t count,
+                         struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct image_disk *disk = &source->disks[source->disk_count++];
+        disk->name = memory_format("disk%zu", i);
+        disk->path = realpath(paths[i], NULL);
+        if (!disk->path)
+            return error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "The disk %s could not be opened.",
+                                   paths[i]);
+        const char *format = disk_image_probe(disk->path, err);
+        if (!format)
+            return -1;
+        disk->format = memory_copy_text(format);
+        struct disk_image image;
+        if (disk_image_inspect(disk->path, format, &image, err) != 0)
+            return -1;
+        disk_image_release(&image);
+    }
+    return 0;
+}
+
+static int append_source(const char *data_directory, struct image_registry *registry, const char *name,
+                         const char *const *paths, size_t count, char uuid[IDENTITY_SIZE], struct error *err)
+{
+    for (size_t i = 0; i < registry->count; i++) {
+        if (strcmp(registry->sources[i].name, name) == 0)
+            return error_set(err, ERROR_NAME_TAKEN, "An image called %s is registered already.", name);
+    }
+    registry->sources = memory_resize(registry->sources, registry->count + 1, sizeof *registry->sources);
+    struct image_source *source = &registry->sources[registry->count++];
+    identity_create(uuid);
+    *source = (struct image_source){.uuid = memory_copy_text(uuid),
+                                    .name = memory_copy_text(name),
+                                    .disks = memory_array(count, sizeof *source->disks)};
+    if (inspect_disks(source, paths, count, err) != 0)
+        return -1;
+    return save(data_directory, registry, err);
+}
+
+int image_registry_add(const char *data_directory, const char *name, const char *const *paths, size_t count,
+                       char uuid[IDENTITY_SIZE], struct error *err)
+{
+    if (!valid_name(name))
+        return error_set(err, ERROR_REQUEST_INVALID, "\"%.80s\" can't be the name of an image.", name);
+    if (count == 0 || count > DISKS_MAX)
+        return error_set(err, ERROR_REQUEST_INVALID, "An image has 1 to %d disks, not %zu.", DISKS_MAX,
+                         count);
+    char *lock_path = os_path_join(data_directory, "images.lock");
+    struct os_file *lock = os_file_open(lock_path, OS_FILE_OPEN_CREATE, err);
+    free(lock_path);
+    if (!lock)
+        return -1;
+    struct image_registry registry = {0};
+    int result = os_file_lock(lock, err);
+    if (result == 0)
+        result = image_registry_load(data_directory, &registry, err);
+    if (result == 0) {
+        result = append_source(data_directory, &registry, name, paths, count, uuid, err);
+        image_registry_release(&registry);
+    }
+    os_file_close(lock);
+    return result;
+}

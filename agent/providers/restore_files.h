@@ -1,0 +1,44 @@
+/*
+ * The disks of a restore on their way to their places. Each is made beside its place under a temporary name;
+ * only when all are complete and flushed they are put in place together, by exchanging names, so that the old
+ * ones are whole until the very end and everything can be undone, also after the agent died in the middle.
+ * Block devices have no name to exchange: they are written in place. One thread at a time; all calls block.
+ */
+#ifndef HOLDFAST_AGENT_PROVIDERS_RESTORE_FILES_H
+#define HOLDFAST_AGENT_PROVIDERS_RESTORE_FILES_H
+
+#include "base/error.h"
+#include "disk/disk_writer.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct restore_files;
+
+/* kind: of the provider, for the journal. */
+struct restore_files *restore_files_create(const char *data_directory, const char *kind, const char *job);
+
+/* Plan a disk. replace: what is at path goes (if there is anything); otherwise path must be free
+ * (RESTORE_PATH_EXISTS). RESTORE_TARGET_MISSING when its directory is missing, RESTORE_PATH_TOO_LONG. */
+int restore_files_plan(struct restore_files *files, const char *path, const char *format, uint64_t size,
+                       bool replace, struct error *err);
+/* Make them all. How much will be written is not known before, since disks are sparse: here is only checked
+ * that there is some room at all. RESTORE_NO_SPACE, RESTORE_FAILED. */
+int restore_files_make(struct restore_files *files, struct error *err);
+struct disk_writer *restore_files_writer(struct restore_files *files, size_t index);
+const char *restore_files_path(const struct restore_files *files, size_t index);
+/* Everything was written: flush and close. */
+int restore_files_finish(struct restore_files *files, struct error *err);
+/* Put all in place, or none. */
+int restore_files_place(struct restore_files *files, struct error *err);
+/* The restore is good: the old disks go, the journal entry too. Frees. */
+void restore_files_keep(struct restore_files *files);
+/* Back to how it was, from any state. Frees. NULL is fine. */
+void restore_files_undo(struct restore_files *files);
+
+/* After the agent died: undo (or finish) what the journal entry tells of, and remove the entry. False when
+ * the entry is not of a restore. */
+bool restore_files_recover(const char *data_directory, const json_t *entry);
+
+#endif
