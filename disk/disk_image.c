@@ -55,7 +55,8 @@ static int inspect_raw(const char *path, struct disk_image *image, struct error 
     if (result == 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode))
         image->allocated = (uint64_t)info.st_blocks * 512;
     close(fd);
-    image->format = memory_copy_text("raw");
+    if (result == 0)
+        image->format = memory_copy_text("raw");
     return result;
 }
 

@@ -310,6 +310,7 @@ struct disk_reader *disk_reader_open_server(struct qemu_nbd *server, const char 
             nbd_failed(reader, "opened", err);
         else if (reader_begin(reader, err) == 0)
             return &reader->base;
+        qemu_nbd_explain(server, err);
     }
     nbd_reader_close(&reader->base);
     return NULL;

@@ -16,6 +16,7 @@
 enum {
     START_TIMEOUT_MS = 30000,
     RETRY_MS = 2,
+    EXPLAIN_MS = 500,
     STOP_TIMEOUT_MS = 2000,
     OPTIONS_LIMIT = 16384,
 };
@@ -149,6 +150,19 @@ int qemu_nbd_dial(struct qemu_nbd *server, struct error *err)
     if (--server->clients_to_come == 0)
         qemu_nbd_hide(server);
     return fd;
+}
+
+void qemu_nbd_explain(struct qemu_nbd *server, struct error *err)
+{
+    int status = 0;
+    for (int waited = 0; os_process_poll(server->process, &status) == 0; waited += RETRY_MS) {
+        if (waited >= EXPLAIN_MS)
+            return;
+        poll(NULL, 0, RETRY_MS);
+    }
+    const char *words = os_process_last_words(server->process);
+    if (words[0])
+        error_set_cause(err, "%s", words);
 }
 
 int qemu_nbd_finish(struct qemu_nbd *server, struct error *err)

@@ -1,0 +1,73 @@
+#include "disk/disk_image.h"
+#include "disk_fixture.h"
+
+enum { MIB = 1024 * 1024 };
+
+static void formats_are_told_by_their_first_bytes(void **state)
+{
+    (void)state;
+    struct error err;
+    static const char *const formats[] = {"qcow2", "vhdx", "raw", "vmdk"};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        const char *path = in_directory(formats[i]);
+        const char *const create[] = {"qemu-img", "create", "-q", "-f", formats[i], path, "64M", NULL};
+        run_tool(create);
+        assert_string_equal(disk_image_probe(path, &err), formats[i]);
+        struct disk_image image;
+        assert_int_equal(disk_image_inspect(path, formats[i], &image, &err), 0);
+        assert_string_equal(image.format, formats[i]);
+        assert_int_equal(image.size, 64 * MIB);
+        assert_true(image.allocated < 16 * MIB);
+        assert_int_equal(image.bitmap_count, 0);
+        disk_image_release(&image);
+        uint64_t size = 0;
+        assert_int_equal(disk_image_size(path, formats[i], &size, &err), 0);
+        assert_int_equal(size, 64 * MIB);
+    }
+}
+
+static void bitmaps_are_listed(void **state)
+{
+    (void)state;
+    struct error err;
+    const char *path = in_directory("bitmaps.qcow2");
+    const char *const create[] = {"qemu-img", "create", "-q", "-f", "qcow2", path, "64M", NULL};
+    const char *const first[] = {"qemu-img", "bitmap", "--add", path, "first", NULL};
+    const char *const second[] = {"qemu-img", "bitmap", "--add", path, "second", NULL};
+    run_tool(create);
+    run_tool(first);
+    run_tool(second);
+    struct disk_image image;
+    assert_int_equal(disk_image_inspect(path, "qcow2", &image, &err), 0);
+    assert_int_equal(image.bitmap_count, 2);
+    assert_non_null(disk_image_bitmap(&image, "second"));
+    assert_false(disk_image_bitmap(&image, "first")->in_use);
+    assert_null(disk_image_bitmap(&image, "third"));
+    disk_image_release(&image);
+    assert_false(disk_image_in_use(path, "qcow2"));
+}
+
+static void what_is_no_image_is_refused(void **state)
+{
+    (void)state;
+    struct error err;
+    struct disk_image image;
+    uint64_t size = 0;
+    make_file(in_directory("not.qcow2"), MIB, NULL, 0, 1, 0);
+    assert_null(disk_image_probe(in_directory("nothing"), &err));
+    assert_int_equal(err.code, ERROR_DISK_READ_FAILED);
+    assert_int_equal(disk_image_inspect(in_directory("not.qcow2"), "qcow2", &image, &err), -1);
+    assert_int_equal(err.code, ERROR_DISK_READ_FAILED);
+    assert_int_equal(disk_image_size(in_directory("not.qcow2"), "qcow2", &size, &err), -1);
+    assert_int_equal(disk_image_inspect(directory, "raw", &image, &err), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(formats_are_told_by_their_first_bytes),
+        cmocka_unit_test(bitmaps_are_listed),
+        cmocka_unit_test(what_is_no_image_is_refused),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
