@@ -2,10 +2,11 @@
 #ifndef HOLDFAST_TESTS_DISK_FIXTURE_H
 #define HOLDFAST_TESTS_DISK_FIXTURE_H
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #include "base/error.h"
 #include "base/os_file.h"
