@@ -11,8 +11,8 @@
 
 enum {
     FRAME_HEADER_SIZE = 16,
-    FRAME_MESSAGE_MAX = 16 * 1024 * 1024,        /* a control message: the VM report of a large host */
-    FRAME_DATA_MESSAGE_MAX = 64 * 1024,          /* the message of a DATA frame */
+    FRAME_MESSAGE_MAX = 16 * 1024 * 1024,         /* a control message: the VM report of a large host */
+    FRAME_DATA_MESSAGE_MAX = 64 * 1024,           /* the message of a DATA frame */
     FRAME_PAYLOAD_MAX = 16 * 1024 * 1024 + 65536, /* 16 chunks of 1 MiB and what zstd may add */
 };
 

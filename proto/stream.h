@@ -1,7 +1,8 @@
 /*
- * The bulk side: a data connection as a blocking, two-way stream of messages for worker threads, so that sender and
- * receiver read top to bottom like the protocol. The loop moves the bytes; credit bounds what is in flight in each
- * direction (STREAM_WINDOW bytes of message and payload; more than that is never held for a slow reader).
+ * The bulk side: a data connection as a blocking, two-way stream of messages for worker threads, so that
+ * sender and receiver read top to bottom like the protocol. The loop moves the bytes; credit bounds what is
+ * in flight in each direction (STREAM_WINDOW bytes of message and payload; more than that is never held for a
+ * slow reader).
  */
 #ifndef HOLDFAST_PROTO_STREAM_H
 #define HOLDFAST_PROTO_STREAM_H
@@ -9,7 +10,7 @@
 #include "proto/channel.h"
 #include "proto/data.pb-c.h"
 
-enum { STREAM_WINDOW = 32 * 1024 * 1024 };
+enum { STREAM_WINDOW = 16 * 1024 * 1024 };
 
 struct stream;
 
@@ -31,13 +32,14 @@ void stream_close(struct stream *stream);
 /* Wake everybody who waits in send or receive with this error. Any thread. */
 void stream_abort(struct stream *stream, const struct error *why);
 
-/* Send one message; blocks while the peer's window is used up. CONNECTION_LOST, or the abort's error. Several threads
- * may send at once. */
-int stream_send(struct stream *stream, Holdfast__DataType type, const ProtobufCMessage *message, const void *payload,
-                size_t payload_length, struct error *err);
-/* The next message; blocks at most timeout_ms (PROTOCOL_TIMEOUT). Give it back with stream_release, which grants its
- * bytes to the peer again. A FAILED message is returned as the error that it carries. */
-int stream_receive(struct stream *stream, unsigned timeout_ms, struct stream_message **message, struct error *err);
+/* Send one message; blocks while the peer's window is used up. CONNECTION_LOST, or the abort's error. Several
+ * threads may send at once. */
+int stream_send(struct stream *stream, Holdfast__DataType type, const ProtobufCMessage *message,
+                const void *payload, size_t payload_length, struct error *err);
+/* The next message; blocks at most timeout_ms (PROTOCOL_TIMEOUT). Give it back with stream_release, which
+ * grants its bytes to the peer again. A FAILED message is returned as the error that it carries. */
+int stream_receive(struct stream *stream, unsigned timeout_ms, struct stream_message **message,
+                   struct error *err);
 void stream_release(struct stream *stream, struct stream_message *message);
 /* Tell the peer why this side gives up (FAILED); never blocks. */
 void stream_send_failure(struct stream *stream, const struct error *err);

@@ -9,9 +9,11 @@
 
 struct tls;
 
-/* The server: its chain and key, and the CA that host certificates must come from. A client without certificate is
- * let in (for ROLE ENROL only: the channel tells, the caller refuses); one with a foreign or expired one is not. */
-struct tls *tls_create_server(const char *chain_path, const char *key_path, const char *ca_path, struct error *err);
+/* The server: its chain and key, and the CA that host certificates must come from. A client without
+ * certificate is let in (for ROLE ENROL only: the channel tells, the caller refuses); one with a foreign or
+ * expired one is not. */
+struct tls *tls_create_server(const char *chain_path, const char *key_path, const char *ca_path,
+                              struct error *err);
 /* An enrolled agent. */
 struct tls *tls_create_client(const char *certificate_path, const char *key_path, const char *ca_path,
                               struct error *err);
