@@ -493,8 +493,9 @@ static void channel_on_error(struct channel *channel, short events)
     int errnum = EVUTIL_SOCKET_ERROR();
     unsigned long openssl_error = channel->ssl != NULL ? bufferevent_get_openssl_error(channel->io) : 0;
     socklen_t length = sizeof errnum;
-    if (ERR_GET_LIB(openssl_error) == 0 && openssl_error != 0) {
-        /* libevent's word for a failed system call */
+    /* libevent's word for a failed system call; a refused connection comes as this and as an end of file */
+    bool system_failure = openssl_error != 0 && ERR_GET_LIB(openssl_error) == 0;
+    if (system_failure) {
         getsockopt(bufferevent_getfd(channel->io), SOL_SOCKET, SO_ERROR, &errnum, &length);
         errnum = errnum != 0 ? errnum : ECONNREFUSED;
     }
@@ -505,7 +506,7 @@ static void channel_on_error(struct channel *channel, short events)
         error_set_cause(&err, "%s", evutil_gai_strerror(lookup_failure));
     } else if (ERR_GET_LIB(openssl_error) == ERR_LIB_SSL) {
         tls_error(&err, openssl_error);
-    } else if (events & BEV_EVENT_EOF) {
+    } else if ((events & BEV_EVENT_EOF) && !system_failure) {
         error_set(&err, ERROR_CONNECTION_LOST, "%s closed the connection", peer);
     } else {
         error_set_errno(
