@@ -32,6 +32,7 @@ struct restore_files {
     struct restore_file *files;
     size_t count;
     bool journaled;
+    char *vm_uuid; /* that is defined for them, or NULL */
 };
 
 struct restore_files *restore_files_create(const char *data_directory, const char *kind, const char *job)
@@ -52,6 +53,7 @@ static void files_free(struct restore_files *files)
     }
     free(files->files);
     free(files->data_directory);
+    free(files->vm_uuid);
     free(files->kind);
     free(files->job);
     free(files);
@@ -129,6 +131,8 @@ static int write_journal(struct restore_files *files, const char *phase, struct 
     json_t *entry = job_journal_entry(files->job, files->kind);
     json_object_set_new(entry, "type", json_string("restore"));
     json_object_set_new(entry, "phase", json_string(phase));
+    if (files->vm_uuid)
+        json_object_set_new(entry, "defines", json_string(files->vm_uuid));
     json_t *list = json_array();
     for (size_t i = 0; i < files->count; i++) {
         const struct restore_file *file = &files->files[i];
@@ -310,10 +314,22 @@ static void end_journal(struct restore_files *files)
         log_error("journal of a restore could not be removed", &err);
 }
 
+int restore_files_note_vm(struct restore_files *files, const char *uuid, struct error *err)
+{
+    free(files->vm_uuid);
+    files->vm_uuid = memory_copy_text(uuid);
+    return write_journal(files, "placing", err);
+}
+
+int restore_files_settle(struct restore_files *files, struct error *err)
+{
+    return write_journal(files, "placed", err);
+}
+
 void restore_files_keep(struct restore_files *files)
 {
     struct error err;
-    if (write_journal(files, "placed", &err) != 0)
+    if (restore_files_settle(files, &err) != 0)
         log_error("journal of a restore could not be written", &err);
     for (size_t i = 0; i < files->count; i++) {
         const struct restore_file *file = &files->files[i];
@@ -326,8 +342,11 @@ void restore_files_keep(struct restore_files *files)
 
 void restore_files_undo(struct restore_files *files)
 {
+    struct error err;
     if (!files)
         return;
+    if (files->journaled && write_journal(files, "placing", &err) != 0) /* it may have been settled */
+        log_error("journal of a restore could not be written", &err);
     for (size_t i = 0; i < files->count; i++) {
         struct restore_file *file = &files->files[i];
         if (file->writer)

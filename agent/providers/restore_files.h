@@ -32,6 +32,11 @@ const char *restore_files_path(const struct restore_files *files, size_t index);
 int restore_files_finish(struct restore_files *files, struct error *err);
 /* Put all in place, or none. */
 int restore_files_place(struct restore_files *files, struct error *err);
+/* A VM that is about to be defined for them, for the journal: it goes when the restore is undone after a
+ * crash. */
+int restore_files_note_vm(struct restore_files *files, const char *uuid, struct error *err);
+/* From now on a crash finishes the restore instead of undoing it: the VM is defined with the new disks. */
+int restore_files_settle(struct restore_files *files, struct error *err);
 /* The restore is good: the old disks go, the journal entry too. Frees. */
 void restore_files_keep(struct restore_files *files);
 /* Back to how it was, from any state. Frees. NULL is fine. */

@@ -1,0 +1,326 @@
+#include "agent/providers/kvm_backup.h"
+#include "agent/providers/job_journal.h"
+#include "agent/providers/provider_reply.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "disk/disk_image.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static void backup_free(struct provider_backup *backup)
+{
+    for (size_t i = 0; i < backup->count; i++) {
+        free(backup->sources[i].target);
+        free(backup->sources[i].path);
+        free(backup->sources[i].format);
+        free(backup->sources[i].reason);
+    }
+    free(backup->sources);
+    free(backup->job);
+    free(backup->uuid);
+    free(backup->name);
+    free(backup->base);
+    free(backup->tracking);
+    sem_destroy(&backup->stop);
+    pthread_mutex_destroy(&backup->lock);
+    free(backup);
+}
+
+static struct provider_backup *backup_create(struct kvm_provider *provider,
+                                             const Holdfast__BackupBeginRequest *request,
+                                             const struct kvm_domain *described)
+{
+    struct provider_backup *backup = memory_zalloc(sizeof *backup);
+    backup->provider = provider;
+    backup->job = memory_copy_text(request->job);
+    backup->uuid = memory_copy_text(described->uuid);
+    backup->name = memory_copy_text(described->name);
+    if (request->base_tracking[0] && !request->ignore_tracking &&
+        kvm_checkpoint_is_ours(provider->server_id, request->base_tracking))
+        backup->base = memory_copy_text(request->base_tracking);
+    sem_init(&backup->stop, 0, 0);
+    pthread_mutex_init(&backup->lock, NULL);
+    return backup;
+}
+
+static uint64_t total_size(const struct provider_backup *backup)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < backup->count; i++)
+        total += backup->sources[i].size;
+    return total;
+}
+
+/* End the frozen view, if there is one, and remove everything that it needed. */
+static int release_view(struct provider_backup *backup, virDomainPtr domain, struct error *err)
+{
+    int result = 0;
+    kvm_backup_unwatch(backup);
+    if (!backup->scratch.directory)
+        return 0;
+    if (domain && kvm_backup_stop_job(domain, backup->scratch.socket) != 0)
+        result =
+            kvm_error(err, ERROR_SNAPSHOT_FAILED, "The backup job of %s could not be ended.", backup->name);
+    kvm_scratch_remove(&backup->scratch);
+    return result;
+}
+
+static int begin_running(struct provider_backup *backup, virDomainPtr domain,
+                         const struct kvm_domain *described, const Holdfast__BackupBeginRequest *request,
+                         bool paused, const atomic_bool *cancelled, Holdfast__BackupBeginReply *reply,
+                         struct error *err)
+{
+    const struct kvm_checkpoint_keep keep = {
+        .names = request->known_tracking, .count = request->n_known_tracking, .also = request->base_tracking};
+    backup->running = true;
+    if (kvm_backup_check_jobs(backup->provider, domain, err) != 0)
+        return -1;
+    kvm_checkpoint_prune(domain, backup->provider->server_id, &keep);
+    if (kvm_backup_plan(backup, domain, described, request, reply, err) != 0 ||
+        kvm_scratch_make(backup->provider, described, backup->job, total_size(backup), &backup->scratch,
+                         err) != 0 ||
+        kvm_journal_write(backup, "freezing", err) != 0)
+        return -1;
+    if (kvm_backup_snapshot(backup, domain, described, request, paused, cancelled, reply, err) != 0 ||
+        kvm_backup_watch(backup, err) != 0 || kvm_journal_write(backup, "reading", err) != 0)
+        return -1;
+    if (!backup->tracking)
+        return 0;
+    provider_set_text(&reply->tracking, backup->tracking);
+    bool made = false;
+    char *metadata = kvm_checkpoint_describe(domain, described, backup->tracking, &made);
+    provider_set_text(&reply->tracking_metadata, metadata);
+    free(metadata);
+    return 0;
+}
+
+static int note_written(struct kvm_source *source, struct error *err)
+{
+    struct stat info;
+    if (stat(source->path, &info) != 0)
+        return error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "The disk %s can't be opened.",
+                               source->path);
+    source->written = info.st_mtim;
+    return 0;
+}
+
+/* A VM that is off: the bitmap in the file, if QEMU ended well, tells what was written since. */
+static void plan_off_disk(struct provider_backup *backup, struct kvm_source *source)
+{
+    struct disk_image image;
+    struct error err;
+    if (source->reason)
+        return;
+    const char *why = "The record of changes is missing.";
+    if (disk_image_inspect(source->path, source->format, &image, &err) == 0) {
+        const struct disk_image_bitmap *bitmap = disk_image_bitmap(&image, backup->base);
+        source->incremental = bitmap && !bitmap->in_use;
+        if (bitmap && bitmap->in_use)
+            why = "The record of changes is broken, since the VM did not end well.";
+        disk_image_release(&image);
+    }
+    if (!source->incremental)
+        kvm_source_read_whole(source, why);
+}
+
+static int begin_off(struct provider_backup *backup, virDomainPtr domain, const struct kvm_domain *described,
+                     const Holdfast__BackupBeginRequest *request, Holdfast__BackupBeginReply *reply,
+                     struct error *err)
+{
+    if (kvm_backup_plan(backup, domain, described, request, reply, err) != 0)
+        return -1;
+    bool tracked = false;
+    for (size_t i = 0; i < backup->count; i++) {
+        struct kvm_source *source = &backup->sources[i];
+        if (note_written(source, err) != 0)
+            return -1;
+        if (backup->base)
+            plan_off_disk(backup, source);
+        tracked |= source->incremental;
+    }
+    reply->instant_ms = clock_wall_ms();
+    provider_set_text(&reply->consistency, "crash");
+    if (strcmp(request->consistency, "crash") != 0)
+        provider_set_text(&reply->consistency_reason,
+                          "QUIESCE_NO_AGENT: The VM is off; its guest can't be asked.");
+    if (tracked) { /* the next one starts from the same point: nothing was made here, and more is never wrong
+                    */
+        provider_set_text(&reply->tracking, backup->base);
+        provider_set_text(&reply->tracking_metadata, request->base_tracking_metadata);
+    }
+    return 0;
+}
+
+static void answer_disks(const struct provider_backup *backup, Holdfast__BackupBeginReply *reply)
+{
+    for (size_t i = 0; i < backup->count; i++) {
+        const struct kvm_source *source = &backup->sources[i];
+        Holdfast__BackupDisk *disk = provider_add_backup_disk(reply);
+        provider_set_text(&disk->name, source->target);
+        provider_set_text(&disk->format, source->format);
+        disk->size = source->size;
+        disk->incremental = source->incremental;
+        provider_set_text(&disk->reason, source->reason);
+        disk->expected_bytes = source->incremental && backup->running ? source->dirty : source->allocated;
+    }
+}
+
+static int begin(struct provider_backup *backup, virDomainPtr domain, const struct kvm_domain *described,
+                 const Holdfast__BackupBeginRequest *request, const atomic_bool *cancelled,
+                 Holdfast__BackupBeginReply *reply, struct error *err)
+{
+    int state = 0;
+    int reason = 0;
+    if (virDomainGetState(domain, &state, &reason, 0) != 0)
+        return kvm_error(err, ERROR_SNAPSHOT_FAILED, "The state of %s could not be read.", backup->name);
+    const char *power = kvm_power(state, reason);
+    if (strcmp(power, "transition") == 0)
+        return error_set(err, ERROR_VM_IN_TRANSITION,
+                         "The VM %s is neither running nor off (state %d, reason %d).", backup->name, state,
+                         reason);
+    char *configuration = kvm_backup_configuration(domain, described, err);
+    if (!configuration)
+        return -1;
+    provider_set_text(&reply->configuration, configuration);
+    provider_set_text(&reply->vm_name, backup->name);
+    free(configuration);
+    int result = strcmp(power, "off") == 0
+                     ? begin_off(backup, domain, described, request, reply, err)
+                     : begin_running(backup, domain, described, request, strcmp(power, "paused") == 0,
+                                     cancelled, reply, err);
+    if (result == 0)
+        answer_disks(backup, reply);
+    return result;
+}
+
+struct provider_backup *kvm_backup_begin(void *self, const Holdfast__BackupBeginRequest *request,
+                                         const atomic_bool *cancelled, Holdfast__BackupBeginReply *reply,
+                                         struct error *err)
+{
+    struct kvm_provider *provider = self;
+    struct kvm_domain described;
+    if (!job_journal_valid_job(request->job)) {
+        error_set(err, ERROR_REQUEST_INVALID, "\"%.80s\" is not the id of a job.", request->job);
+        return NULL;
+    }
+    virDomainPtr domain = kvm_domain_lookup(provider, request->vm_uuid, err);
+    if (!domain)
+        return NULL;
+    struct provider_backup *backup = NULL;
+    if (kvm_domain_read(domain, &described, err) == 0) {
+        backup = backup_create(provider, request, &described);
+        if (begin(backup, domain, &described, request, cancelled, reply, err) != 0) {
+            struct error ignored;
+            bool journaled = backup->scratch.directory != NULL;
+            release_view(backup, domain, &ignored);
+            if (backup->tracking)
+                kvm_checkpoint_delete(domain, &described, backup->tracking);
+            if (journaled)
+                (void)job_journal_remove(provider->data_directory, backup->job, &ignored);
+            backup_free(backup);
+            backup = NULL;
+        }
+        kvm_domain_release(&described);
+    }
+    virDomainFree(domain);
+    return backup;
+}
+
+struct disk_reader *kvm_backup_open_disk(struct provider_backup *backup, size_t disk, struct error *err)
+{
+    const struct kvm_source *source = &backup->sources[disk];
+    struct disk_reader *reader = NULL;
+    if (backup->running) {
+        char *uri = memory_format("nbd+unix:///%s?socket=%s", source->target, backup->scratch.socket);
+        reader = disk_reader_open_nbd(uri, source->incremental ? KVM_EXPORT_BITMAP : NULL, err);
+        free(uri);
+    } else {
+        reader = disk_reader_open_image(source->path, source->format,
+                                        source->incremental ? backup->base : NULL, err);
+    }
+    if (!reader)
+        (void)kvm_backup_check(backup, err); /* the reason behind it, if there is one */
+    if (reader && disk_reader_size(reader) != source->size) {
+        error_set(err, ERROR_DISK_CHANGED, "The disk %s of %s changed from %llu to %llu bytes.",
+                  source->target, backup->name, (unsigned long long)source->size,
+                  (unsigned long long)disk_reader_size(reader));
+        disk_reader_close(reader);
+        reader = NULL;
+    }
+    return reader;
+}
+
+/* A VM that was off must have stayed off. */
+static int check_off(struct provider_backup *backup, struct error *err)
+{
+    int state = 0;
+    virDomainPtr domain = kvm_domain_lookup(backup->provider, backup->uuid, err);
+    if (!domain)
+        return -1;
+    bool active = virDomainGetState(domain, &state, NULL, 0) != 0 || strcmp(kvm_power(state, 0), "off") != 0;
+    virDomainFree(domain);
+    for (size_t i = 0; i < backup->count && !active; i++) {
+        const struct kvm_source *source = &backup->sources[i];
+        struct stat info;
+        active = stat(source->path, &info) != 0 || info.st_mtim.tv_sec != source->written.tv_sec ||
+                 info.st_mtim.tv_nsec != source->written.tv_nsec;
+    }
+    if (active)
+        return error_set(err, ERROR_VM_IN_TRANSITION, "The VM %s was started while its disks were read.",
+                         backup->name);
+    return 0;
+}
+
+int kvm_backup_check(struct provider_backup *backup, struct error *err)
+{
+    return backup->running ? kvm_backup_given_up(backup, err) : check_off(backup, err);
+}
+
+/* Which of our tracking points stay, now that the job has ended one way or the other. */
+static void look_after_tracking(struct kvm_provider *provider, virDomainPtr domain,
+                                const Holdfast__BackupEndRequest *request)
+{
+    struct kvm_domain described;
+    struct error err;
+    if (virDomainIsActive(domain) != 1)
+        return;
+    const struct kvm_checkpoint_keep keep = {.names = request->known_tracking,
+                                             .count = request->n_known_tracking,
+                                             .also = request->committed ? request->tracking : NULL};
+    char name[KVM_CHECKPOINT_NAME_SIZE];
+    kvm_checkpoint_name(provider->server_id, request->job, name);
+    bool known = provider_tracking_known(request->known_tracking, request->n_known_tracking, name);
+    if (request->committed) {
+        kvm_checkpoint_prune(domain, provider->server_id, &keep);
+    } else if (!known && kvm_domain_read(domain, &described, &err) == 0) {
+        virDomainCheckpointPtr made = virDomainCheckpointLookupByName(domain, name, 0);
+        if (made) {
+            virDomainCheckpointFree(made);
+            kvm_checkpoint_delete(domain, &described, name);
+        }
+        kvm_domain_release(&described);
+    }
+}
+
+int kvm_backup_end(void *self, struct provider_backup *backup, const Holdfast__BackupEndRequest *request,
+                   struct error *err)
+{
+    struct kvm_provider *provider = self;
+    int result = 0;
+    struct error missing;
+    virDomainPtr domain = kvm_domain_lookup(provider, request->vm_uuid, &missing);
+    if (backup) {
+        result = release_view(backup, domain, err);
+        backup_free(backup);
+    }
+    if (domain) {
+        look_after_tracking(provider, domain, request);
+        virDomainFree(domain);
+    }
+    if (result == 0)
+        result = job_journal_remove(provider->data_directory, request->job, err);
+    return result;
+}

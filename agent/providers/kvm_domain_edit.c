@@ -1,0 +1,202 @@
+#include "agent/providers/kvm_domain_edit.h"
+#include "agent/providers/kvm_xml_tree.h"
+#include "base/identity.h"
+#include "base/memory.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What only a running domain has. Names that a user gave to devices begin with "ua-". */
+static void strip_runtime(xmlNode *device)
+{
+    xmlNode *alias = xml_tree_child(device, "alias");
+    char *name = xml_tree_attribute(alias, "name");
+    if (alias && (!name || strncmp(name, "ua-", 3) != 0))
+        xml_tree_remove(device, "alias");
+    free(name);
+    xmlNode *source = xml_tree_child(device, "source");
+    if (source) {
+        xmlUnsetProp(source, (const xmlChar *)"index");
+        xml_tree_remove(source, "seclabel");
+    }
+}
+
+static const struct kvm_edit_disk *find_disk(const struct kvm_edit *edit, const xmlNode *device)
+{
+    char *target = xml_tree_attribute(xml_tree_child(device, "target"), "dev");
+    const struct kvm_edit_disk *found = NULL;
+    for (size_t i = 0; target && i < edit->disk_count; i++) {
+        if (strcmp(edit->disks[i].target, target) == 0)
+            found = &edit->disks[i];
+    }
+    free(target);
+    return found;
+}
+
+static void place_disk(xmlNode *device, const struct kvm_edit_disk *disk)
+{
+    xml_tree_remove(device, "backingStore");
+    xml_tree_remove(device, "mirror");
+    xml_tree_remove(device, "source");
+    xml_tree_set_attribute(device, "type", disk->block ? "block" : "file");
+    xml_tree_set_attribute(xml_tree_require(device, "source"), disk->block ? "dev" : "file", disk->path);
+    xmlNode *driver = xml_tree_require(device, "driver");
+    xml_tree_set_attribute(driver, "type", disk->format);
+    if (!xmlHasProp(driver, (const xmlChar *)"name"))
+        xml_tree_set_attribute(driver, "name", "qemu");
+}
+
+/* A medium that is not on this host leaves the drive empty. */
+static void empty_drive(xmlNode *device)
+{
+    char *file = xml_tree_attribute(xml_tree_child(device, "source"), "file");
+    if (!file || access(file, F_OK) != 0)
+        xml_tree_remove(device, "source");
+    free(file);
+}
+
+/* False: the disk has no place in the definition. */
+static bool edit_disk(xmlNode *device, const struct kvm_edit *edit)
+{
+    if (xml_tree_attribute_is(device, "device", "cdrom") ||
+        xml_tree_attribute_is(device, "device", "floppy")) {
+        empty_drive(device);
+        return true;
+    }
+    const struct kvm_edit_disk *disk = find_disk(edit, device);
+    if (disk)
+        place_disk(device, disk);
+    return disk || !edit->directory;
+}
+
+static void edit_interface(xmlNode *device, const struct kvm_edit *edit)
+{
+    char *tap = xml_tree_attribute(xml_tree_child(device, "target"), "dev");
+    if (edit->uuid)
+        xml_tree_remove(device, "mac"); /* libvirt makes a new one */
+    if (edit->uuid || (tap && strncmp(tap, "vnet", 4) == 0))
+        xml_tree_remove(device, "target");
+    free(tap);
+}
+
+/* Serial ports and the like: their files and sockets go beside the new disks; what libvirt names itself it
+ * names anew. */
+static void edit_character_device(xmlNode *device, const struct kvm_edit *edit, unsigned index)
+{
+    if (!edit->directory)
+        return;
+    xmlNode *source = xml_tree_child(device, "source");
+    xmlNode *record = xml_tree_child(device, "log");
+    bool file = xml_tree_attribute_is(device, "type", "file");
+    bool socket = xml_tree_attribute_is(device, "type", "unix");
+    if (socket && xml_tree_is(device, "channel")) {
+        xml_tree_remove(device, "source");
+        source = NULL;
+    }
+    char *path = memory_format("%s/%s-%s%u.%s", edit->directory, edit->name, (const char *)device->name,
+                               index, socket ? "socket" : "log");
+    if (source && (file || socket))
+        xml_tree_set_attribute(source, "path", path);
+    if (record)
+        xml_tree_set_attribute(record, "file", path);
+    if (xml_tree_attribute_is(device, "type", "pty")) { /* of a running domain only */
+        xml_tree_remove(device, "source");
+        xmlUnsetProp(device, (const xmlChar *)"tty");
+    }
+    free(path);
+}
+
+static void edit_new_identity(xmlNode *device)
+{
+    if (xml_tree_is(device, "graphics") && xmlHasProp(device, (const xmlChar *)"port")) {
+        xmlUnsetProp(device, (const xmlChar *)"port");
+        xmlUnsetProp(device, (const xmlChar *)"tlsPort");
+        xml_tree_set_attribute(device, "autoport", "yes");
+    }
+    xmlNode *cid = xml_tree_is(device, "vsock") ? xml_tree_child(device, "cid") : NULL;
+    if (cid) {
+        xml_tree_set_attribute(cid, "auto", "yes");
+        xmlUnsetProp(cid, (const xmlChar *)"address");
+    }
+}
+
+static void edit_devices(xmlNode *devices, const struct kvm_edit *edit)
+{
+    unsigned index = 0;
+    for (xmlNode *device = devices ? devices->children : NULL, *next; device; device = next) {
+        next = device->next;
+        if (device->type != XML_ELEMENT_NODE)
+            continue;
+        strip_runtime(device);
+        if (xml_tree_is(device, "disk") && !edit_disk(device, edit)) {
+            xmlUnlinkNode(device);
+            xmlFreeNode(device);
+            continue;
+        }
+        if (xml_tree_is(device, "interface"))
+            edit_interface(device, edit);
+        /* "console" repeats the first serial port of the same name; an own path for it would be refused */
+        if (xml_tree_is(device, "console") && index > 0)
+            edit_character_device(device, edit, 0);
+        else if (xml_tree_is(device, "serial") || xml_tree_is(device, "parallel") ||
+                 xml_tree_is(device, "channel") || xml_tree_is(device, "console"))
+            edit_character_device(device, edit, index++);
+        if (edit->uuid)
+            edit_new_identity(device);
+    }
+}
+
+static void edit_system_uuid(xmlNode *top, const char *uuid)
+{
+    xmlNode *system = xml_tree_child(xml_tree_child(top, "sysinfo"), "system");
+    for (xmlNode *entry = system ? system->children : NULL; entry; entry = entry->next) {
+        if (xml_tree_is(entry, "entry") && xml_tree_attribute_is(entry, "name", "uuid"))
+            xml_tree_set_text(entry, uuid);
+    }
+}
+
+static void edit_top(xmlNode *top, const struct kvm_edit *edit)
+{
+    xmlUnsetProp(top, (const xmlChar *)"id");
+    xml_tree_set_text(xml_tree_require(top, "name"), edit->name);
+    for (xmlNode *label = top->children, *next; label; label = next) {
+        next = label->next;
+        if (xml_tree_is(label, "seclabel") && !xml_tree_attribute_is(label, "type", "static")) {
+            xmlUnlinkNode(label);
+            xmlFreeNode(label);
+        }
+    }
+    xmlNode *generation = xml_tree_child(top, "genid"); /* tells the guest that time was turned back */
+    if (generation) {
+        char fresh[IDENTITY_SIZE];
+        identity_create(fresh);
+        xml_tree_set_text(generation, fresh);
+    }
+    if (!edit->uuid)
+        return;
+    xml_tree_set_text(xml_tree_require(top, "uuid"), edit->uuid);
+    edit_system_uuid(top, edit->uuid);
+    xmlNode *nvram = xml_tree_child(xml_tree_child(top, "os"), "nvram");
+    if (nvram)
+        xml_tree_set_text(nvram, ""); /* libvirt makes one of its own from the template */
+}
+
+char *kvm_domain_edit(const char *xml, const struct kvm_edit *edit, struct error *err)
+{
+    xmlDoc *doc = xml_tree_parse(xml, "domain");
+    if (!doc) {
+        error_set(err, ERROR_RESTORE_HOST_KIND, "The configuration of %s is not that of a libvirt domain.",
+                  edit->name);
+        return NULL;
+    }
+    xmlNode *top = xmlDocGetRootElement(doc);
+    edit_top(top, edit);
+    edit_devices(xml_tree_child(top, "devices"), edit);
+    xmlChar *text = NULL;
+    int length = 0;
+    xmlDocDumpFormatMemory(doc, &text, &length, 1);
+    char *result = memory_copy_text((const char *)text);
+    xmlFree(text);
+    xmlFreeDoc(doc);
+    return result;
+}
