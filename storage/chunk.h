@@ -1,10 +1,10 @@
 /*
- * Chunks: putting, looking up and reading. A chunk is chunk_size bytes of one disk (the last one of a disk padded
- * with zeros), named by the SHA-256 of its plaintext. All-zero chunks are never stored; the all-zero name stands for
- * them in maps.
+ * Chunks: putting, looking up and reading. A chunk is chunk_size bytes of one disk (the last one of a disk
+ * padded with zeros), named by the SHA-256 of its plaintext. All-zero chunks are never stored; the all-zero
+ * name stands for them in maps.
  *
- * A run is 1 to STORE_RUN_MAX chunks whose plaintexts are concatenated and compressed together; it becomes one
- * record of a container.
+ * A run is 1 to STORE_RUN_MAX chunks whose plaintexts are concatenated and compressed together; it becomes
+ * one record of a container.
  */
 #ifndef HOLDFAST_STORAGE_CHUNK_H
 #define HOLDFAST_STORAGE_CHUNK_H
@@ -33,26 +33,27 @@ struct chunk_run {
 };
 
 struct chunk_put_result {
-    uint32_t new_chunks;  /* of the run's chunks, those that the store did not have */
+    uint32_t new_chunks;   /* of the run's chunks, those that the store did not have */
     uint64_t stored_bytes; /* what the containers grew by */
 };
 
 /*
- * Store a run from outside: decompress (bounded by count * chunk_size, exactly that or PROTOCOL_INVALID), name every
- * chunk and compare (PROTOCOL_INVALID naming the first that differs), leave out what is there already (a run with
- * some known chunks is recompressed without them), append. A chunk that is quarantined as damaged is healed by this.
- * STORE_FULL when the space that is left is reserved.
+ * Store a run from outside: decompress (bounded by count * chunk_size, exactly that or PROTOCOL_INVALID),
+ * name every chunk and compare (PROTOCOL_INVALID naming the first that differs), leave out what is there
+ * already (a run with some known chunks is recompressed without them), append. A chunk that is quarantined as
+ * damaged is healed by this. STORE_FULL when the space that is left is reserved.
  */
 int chunk_put_run(struct store *store, const struct chunk_run *run, struct chunk_put_result *result,
                   struct error *err);
 
-/* True when the store holds the chunk undamaged (durable or put in this process). The zero name is always there. */
+/* True when the store holds the chunk undamaged (durable or put in this process). The zero name is always
+ * there. */
 bool chunk_exists(struct store *store, const struct chunk_name *name);
 
 /* Read one chunk into out[chunk_size], checked against its name. CHUNK_DAMAGED. The zero name gives zeros. */
 int chunk_read(struct store *store, const struct chunk_name *name, void *out, struct error *err);
 
-/* Where a chunk lies. Valid until garbage collection moves it: readers hold a lease (chunk_lease_begin). */
+/* Where a chunk lies. Containers are append-only, so a location stays valid. */
 struct chunk_location {
     uint64_t container; /* 0: the store does not have it, or it is damaged */
     uint32_t offset;
@@ -61,21 +62,18 @@ struct chunk_location {
     uint8_t run_count; /* chunks in the record */
 };
 
-/* While a lease is held no container is deleted, so locations stay readable. Cheap; never held for ever. */
-struct chunk_lease *chunk_lease_begin(struct store *store);
-void chunk_lease_end(struct chunk_lease *lease);
-
 int chunk_locate(struct store *store, const struct chunk_name *names, size_t count,
                  struct chunk_location *locations, struct error *err);
 
 struct chunk_record {
     size_t count;
     enum chunk_compression compression;
-    const uint8_t *payload; /* decrypted, still compressed; inside the record's memory */
+    const uint8_t *payload; /* still compressed; inside memory */
     size_t length;
+    void *memory;
 };
 
-/* Read the whole record at a location, checked by its CRC (and tag). CHUNK_DAMAGED. */
+/* Read the whole record at a location, checked by its CRC. CHUNK_DAMAGED. */
 struct chunk_record *chunk_record_read(struct store *store, const struct chunk_location *location,
                                        struct error *err);
 void chunk_record_destroy(struct chunk_record *record);

@@ -1,6 +1,5 @@
 /*
- * Looking after a store: verify, rebuild, garbage collection. All run beside backups and restores, on the caller's
- * thread, and can be cancelled through the progress callback.
+ * Looking after a store: verify and rebuild. On the caller's thread.
  */
 #ifndef HOLDFAST_STORAGE_MAINTENANCE_H
 #define HOLDFAST_STORAGE_MAINTENANCE_H
@@ -8,7 +7,7 @@
 #include "storage/point.h"
 
 struct maintenance_progress {
-    const char *phase; /* "scan", "mark", "sweep", "points" */
+    const char *phase; /* "scan", "points" */
     uint64_t done;     /* bytes, or items where the phase has no bytes */
     uint64_t total;
 };
@@ -26,38 +25,20 @@ struct verify_report {
     char (*damaged_points)[IDENTITY_SIZE]; /* ids of the points that touch them or can't be read */
 };
 
-/* Read every container in order, check CRC and name of everything, quarantine what is damaged (looked up no more, so
- * that the next synchronization stores it again), and walk every point's map. A damaged store is reported, not an
- * error. Free the report with verify_report_clear. */
+/* Read every container in order, check CRC and name of everything, quarantine what is damaged (looked up no
+ * more, so that the next synchronization stores it again), and walk every point's map. A damaged store is
+ * reported, not an error. Free the report with verify_report_clear. */
 int store_verify(struct store *store, maintenance_watch watch, void *cookie, struct verify_report *report,
                  struct error *err);
 void verify_report_clear(struct verify_report *report);
 
-/* 1 the point is whole as far as is known (every node and chunk of its maps is in the index, undamaged), 0 damaged
+/* 1 the point is whole as far as is known (every node and chunk of its maps is in the index, undamaged), 0
+ * damaged
  * (*missing_chunks says how many), -1 error. Reads no chunk data. */
 int store_check_point(struct store *store, const char *point_id, uint64_t *missing_chunks, struct error *err);
 
-/* Throw the index away and make it anew from the containers. Backups and lookups wait meanwhile. */
+/* Throw the index away and make it anew from the containers. Backups and lookups wait meanwhile; it can't be
+ * cancelled (what watch returns is not used). */
 int store_rebuild_index(struct store *store, maintenance_watch watch, void *cookie, struct error *err);
-
-struct collect_report {
-    uint64_t live_chunks;
-    uint64_t dead_chunks;
-    uint64_t dead_bytes;           /* in containers, before */
-    uint64_t freed_bytes;          /* given back to the file system */
-    uint64_t rewritten_bytes;      /* copied to do so */
-    uint64_t deleted_containers;
-    uint64_t compacted_containers;
-};
-
-struct collect_options {
-    bool dry_run;                 /* figures only */
-    unsigned compact_below_percent; /* rewrite containers with less live data than this; 0: the default, 50 */
-    uint64_t bytes_per_second;    /* rate limit of rewriting; 0: none */
-};
-
-/* Mark from points, partial maps and writers in flight, then sweep. Safe at any instant of a crash. */
-int store_collect(struct store *store, const struct collect_options *options, maintenance_watch watch, void *cookie,
-                  struct collect_report *report, struct error *err);
 
 #endif

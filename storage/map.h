@@ -1,7 +1,8 @@
 /*
- * The map of a disk: a Merkle tree with MAP_FANOUT entries a node. A leaf entry is the name of a chunk, an inner entry
- * the name of a node; the all-zero name is a chunk, or a whole subtree, of zeros. Nodes are stored like chunks, so an
- * unchanged subtree costs nothing in the next map. The depth follows from the disk's size alone.
+ * The map of a disk: a Merkle tree with MAP_FANOUT entries a node. A leaf entry is the name of a chunk, an
+ * inner entry the name of a node; the all-zero name is a chunk, or a whole subtree, of zeros. Nodes are
+ * stored like chunks, so an unchanged subtree costs nothing in the next map. The depth follows from the
+ * disk's size alone.
  */
 #ifndef HOLDFAST_STORAGE_MAP_H
 #define HOLDFAST_STORAGE_MAP_H
@@ -13,16 +14,18 @@ enum { MAP_FANOUT = 128 };
 /* Number of chunks of a disk of that many bytes. */
 uint64_t map_chunk_count(const struct store *store, uint64_t disk_size);
 
-/* --- writing: one thread at a time; entries in any order, best ascending; memory is bounded (dirty leaves beyond the
- * bound are written out early). */
+/* --- writing: one thread at a time; entries in any order, best ascending; memory is bounded (dirty leaves
+ * beyond the bound are written out early). */
 struct map_writer;
 
 /* Start from the map `base` (NULL or the zero name: all zeros) of a disk of base_size bytes; the disk now has
- * disk_size bytes: what lies beyond the smaller of both is zeros. The base map must be readable (CHUNK_DAMAGED). */
+ * disk_size bytes: what lies beyond the smaller of both is zeros. The base map must be readable
+ * (CHUNK_DAMAGED). */
 struct map_writer *map_writer_open(struct store *store, uint64_t disk_size, const struct chunk_name *base,
                                    uint64_t base_size, struct error *err);
 /* name NULL or zero: zeros. REQUEST_INVALID past the end of the disk. The chunk must have been put before. */
-int map_writer_set(struct map_writer *writer, uint64_t index, const struct chunk_name *name, struct error *err);
+int map_writer_set(struct map_writer *writer, uint64_t index, const struct chunk_name *name,
+                   struct error *err);
 int map_writer_set_zeros(struct map_writer *writer, uint64_t first, uint64_t count, struct error *err);
 /* What the map holds now at index, the base included. */
 int map_writer_get(struct map_writer *writer, uint64_t index, struct chunk_name *name, struct error *err);
@@ -47,13 +50,5 @@ struct map_entry {
 int map_reader_list(struct map_reader *reader, uint64_t *next, struct map_entry *entries, size_t capacity,
                     size_t *count, struct error *err);
 void map_reader_destroy(struct map_reader *reader);
-
-/* Visit every index at which two maps of disks differ, ascending, in time proportional to the difference.
- * visit returns non-zero to stop; that is returned. -1 on error. */
-typedef int (*map_compare_visit)(void *cookie, uint64_t index, const struct chunk_name *a,
-                                 const struct chunk_name *b);
-int map_compare(struct store *store, const struct chunk_name *root_a, uint64_t size_a,
-                const struct chunk_name *root_b, uint64_t size_b, map_compare_visit visit, void *cookie,
-                struct error *err);
 
 #endif

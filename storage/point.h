@@ -7,8 +7,8 @@
 #include "storage/map.h"
 
 struct point_disk {
-    char *name;   /* target name on the VM ("vda"), unique in the point */
-    char *format; /* at the source: "raw", "qcow2" */
+    char *name;    /* target name on the VM ("vda"), unique in the point */
+    char *format;  /* at the source: "raw", "qcow2" */
     uint64_t size; /* bytes */
     struct chunk_name root;
     uint64_t stored_chunks;     /* entries that are not zero */
@@ -27,12 +27,12 @@ struct point {
     char *mode;               /* "full", "incremental", "check" */
     char *consistency;        /* "application", "filesystem", "crash" */
     char *consistency_reason; /* why not more; may be NULL */
-    char *configuration;      /* the VM's own description, as its hypervisor gives it (domain XML); may be NULL */
-    char *tracking; /* the provider's tracking point that records what changed since; opaque; may be NULL */
-    int64_t time_ms;      /* the instant the data is of, wall time */
-    int64_t committed_ms; /* when it became durable */
-    uint64_t read_bytes;  /* at the source */
-    uint64_t sent_bytes;  /* on the wire */
+    char *configuration; /* the VM's own description, as its hypervisor gives it (domain XML); may be NULL */
+    char *tracking;  /* the provider's tracking point that records what changed since; opaque; may be NULL */
+    int64_t time_ms; /* the instant the data is of, wall time */
+    int64_t committed_ms;  /* when it became durable */
+    uint64_t read_bytes;   /* at the source */
+    uint64_t sent_bytes;   /* on the wire */
     uint64_t stored_bytes; /* what the store grew by */
     size_t disk_count;
     struct point_disk *disks;
@@ -44,18 +44,19 @@ void point_destroy(struct point *point); /* frees every string and disk; NULL is
 struct point_disk *point_add_disk(struct point *point, const char *name);
 const struct point_disk *point_find_disk(const struct point *point, const char *name);
 
-/* store_sync, then write the record, then fsync: when this returns 0 the point is complete and durable. The id must
- * be new. Sets committed_ms. STORE_FULL, STORE_UNAVAILABLE. */
+/* store_sync, then write the record, then fsync: when this returns 0 the point is complete and durable. The
+ * id must be new. Sets committed_ms. STORE_FULL, STORE_UNAVAILABLE. */
 int point_commit(struct store *store, struct point *point, struct error *err);
 /* RP_NOT_FOUND, RP_DAMAGED (the record itself can't be read). */
 struct point *point_read(struct store *store, const char *id, struct error *err);
 /* Durable. The chunks stay until garbage collection. RP_NOT_FOUND. */
 int point_delete(struct store *store, const char *id, struct error *err);
 /* Calls visit with each id, in no order; non-zero stops and is returned. */
-int point_list(struct store *store, int (*visit)(void *cookie, const char *id), void *cookie, struct error *err);
+int point_list(struct store *store, int (*visit)(void *cookie, const char *id), void *cookie,
+               struct error *err);
 
-/* --- partial maps: what an interrupted synchronization of a disk brought, kept so that the next try does not send it
- * again. One per datasource and disk; garbage collection treats them as roots. Saving syncs the store first. */
+/* --- partial maps: what an interrupted synchronization of a disk brought, kept so that the next try does not
+ * send it again. One per datasource and disk; roots like recovery points. Saving syncs the store first. */
 int partial_save(struct store *store, const char *datasource, const char *disk, uint64_t disk_size,
                  const struct chunk_name *root, struct error *err);
 /* 1 found, 0 none, -1 error. */

@@ -1,12 +1,13 @@
 /*
- * A store: a directory of content-addressed chunks, the maps that list them, and recovery points. docs/format.md
- * describes every byte of it. The engine knows neither network nor catalog.
+ * A store: a directory of content-addressed chunks, the maps that list them, and recovery points.
+ * docs/format.md describes every byte of it. The engine knows neither network nor catalog.
  *
- * A store is opened by one process at a time (lock file). After open every function is thread-safe unless it says
- * otherwise; all of them block on the disk and none may be called on an event loop.
+ * A store is opened by one process at a time (lock file). After open every function is thread-safe unless it
+ * says otherwise; all of them block on the disk and none may be called on an event loop.
  *
- * Durability: what chunk_put_run and map writers add is durable only after store_sync; point_commit syncs by itself.
- * A crash at any instant leaves the store valid; unsynced chunks may be lost, committed points are not.
+ * Durability: what chunk_put_run and map writers add is durable only after store_sync; point_commit syncs by
+ * itself. A crash at any instant leaves the store valid; unsynced chunks may be lost, committed points are
+ * not.
  */
 #ifndef HOLDFAST_STORAGE_STORE_H
 #define HOLDFAST_STORAGE_STORE_H
@@ -23,24 +24,24 @@ enum {
     STORE_CHUNK_SIZE_DEFAULT = 65536,
     STORE_CHUNK_SIZE_MIN = 65536,
     STORE_CHUNK_SIZE_MAX = 4194304,
-    STORE_RUN_MAX = 16, /* neighbouring chunks compressed together in one record */
+    STORE_RUN_MAX = 16,             /* neighbouring chunks compressed together in one record */
+    STORE_RUN_BYTES_MAX = 16777216, /* and at most so many bytes of them */
 };
 
 struct store_settings {
-    uint32_t chunk_size;    /* a power of two in the limits above; 0: the default */
-    const char *passphrase; /* not NULL: an encrypted store that this passphrase opens */
+    uint32_t chunk_size; /* a power of two in the limits above; 0: the default */
 };
 
 /* Make an empty store in a new or empty directory. FILE_FAILED when it holds anything. */
 int store_create(const char *directory, const struct store_settings *settings, struct error *err);
 
 struct store_open_options {
-    const char *passphrase;   /* for an encrypted store; STORE_KEY_WRONG when it does not open it */
-    uint64_t reserved_bytes;  /* free space that backups leave alone; 0: the default (256 MiB or 1 %, the smaller) */
+    uint64_t reserved_bytes; /* free space that backups leave alone; 0: the default (256 MiB or 1 %, the
+                                smaller) */
 };
 
-/* Open, replay what a crash left (containers not yet in the index are scanned, nothing valid is cut away), rebuild
- * the index when it is missing or unusable. STORE_LOCKED, STORE_INVALID, STORE_KEY_WRONG, STORE_UNAVAILABLE. */
+/* Open, replay what a crash left (containers not yet in the index are scanned, nothing valid is cut away),
+ * rebuild the index when it is missing or unusable. STORE_LOCKED, STORE_INVALID, STORE_UNAVAILABLE. */
 struct store *store_open(const char *directory, const struct store_open_options *options, struct error *err);
 /* Syncs, seals nothing, releases the lock. NULL is fine. */
 void store_close(struct store *store);
@@ -48,10 +49,9 @@ void store_close(struct store *store);
 const char *store_id(const struct store *store); /* UUID, as long as the store is open */
 const char *store_directory(const struct store *store);
 uint32_t store_chunk_size(const struct store *store);
-bool store_is_encrypted(const struct store *store);
 
-/* Make everything put before this call durable and visible to lookups after a crash. Calls from several threads are
- * merged. STORE_FULL, STORE_UNAVAILABLE. */
+/* Make everything put before this call durable and visible to lookups after a crash. Calls from several
+ * threads are merged. STORE_FULL, STORE_UNAVAILABLE. */
 int store_sync(struct store *store, struct error *err);
 
 struct store_status {
