@@ -1,0 +1,446 @@
+/*
+ * The catalog: everything the server knows but the data itself, in SQLite (sql/ has schema and statements).
+ * Hosts, VMs, policies, groups, recovery points, jobs, settings, enrolment tokens.
+ *
+ * Thread-safe: one connection under a lock; calls block for as long as the disk takes, so none is made on an
+ * event loop that must stay quick (the agents' loops hand over to a pool). Every write is durable when the
+ * call returns.
+ *
+ * What is read lives in the caller's arena, rows and texts alike. Texts are never NULL, absent ones are "",
+ * but where a comment says so. Times are milliseconds since 1970 UTC, 0 for never. Ids are UUIDs; `number` is
+ * the row's place in its list.
+ *
+ * A list gives at most page->limit rows (1 to CATALOG_PAGE_MAX) after the row with the number page->after (0:
+ * from the beginning) and is ordered by number: ascending, or newest first for jobs, recovery points. A full
+ * page means that there may be more: go on after the last row's number.
+ *
+ * Errors: CATALOG_FAILED from everything; the others are named at the functions.
+ */
+#ifndef HOLDFAST_SERVER_CATALOG_H
+#define HOLDFAST_SERVER_CATALOG_H
+
+#include "base/error.h"
+#include "base/identity.h"
+#include "server/arena.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CATALOG_PAGE_MAX = 1000 };
+
+struct catalog;
+
+/* Open or make the catalog and bring it to this version. CATALOG_NEWER: nothing is changed then. */
+struct catalog *catalog_open(const char *path, struct error *err);
+void catalog_close(struct catalog *catalog); /* NULL is fine */
+
+/* Several calls as one: all or nothing. Holds the catalog's lock, so be quick; calls in between are made by
+ * the same thread. Exactly one of commit and roll_back ends it; a failed commit has rolled back. */
+int catalog_begin(struct catalog *catalog, struct error *err);
+int catalog_commit(struct catalog *catalog, struct error *err);
+void catalog_roll_back(struct catalog *catalog);
+
+struct catalog_page {
+    int64_t after;
+    unsigned limit; /* 0: CATALOG_PAGE_MAX */
+};
+
+/* --- settings: a few values by name
+ * ------------------------------------------------------------------------------ */
+
+/* NULL in *value when there is none. */
+int catalog_setting_get(struct catalog *catalog, struct arena *arena, const char *name, const char **value,
+                        struct error *err);
+int catalog_setting_set(struct catalog *catalog, const char *name, const char *value, struct error *err);
+
+/* --- enrolment tokens
+ * -------------------------------------------------------------------------------------------- */
+
+/* Only the SHA-256 of the secret is kept (64 hexadecimal digits). */
+int catalog_token_insert(struct catalog *catalog, const char *id, const char *secret_hash, int64_t expires_ms,
+                         struct error *err);
+/* Use it up for this host. ENROL_TOKEN_INVALID when it is unknown, used or expired; of two users at once, one
+ * wins. */
+int catalog_token_use(struct catalog *catalog, const char *secret_hash, const char *host_id,
+                      struct error *err);
+
+/* --- hosts
+ * ------------------------------------------------------------------------------------------------------- */
+
+enum host_state { HOST_CONNECTED, HOST_UNREACHABLE, HOST_OUTDATED, HOST_RETIRED };
+const char *host_state_name(enum host_state state); /* "connected", ... */
+
+struct catalog_host {
+    int64_t number;
+    const char *id;
+    const char *name; /* unique among the hosts that are not retired */
+    enum host_state state;
+    int64_t state_since_ms;
+    const char *serial; /* of its certificate; "" after the catalog was rebuilt: the next one counts */
+    const char *previous_serial; /* still accepted until the new one is seen; "" */
+    int64_t certificate_expires_ms;
+    const char *software; /* "0.1.0" */
+    const char *system;   /* "Debian GNU/Linux 12 (bookworm)" */
+    const char *kinds;    /* "kvm image": providers that work there */
+    const char *address;  /* it was last seen from */
+    int64_t enrolled_ms;
+    int64_t last_seen_ms;
+};
+
+/* Inserts when the id is new, replaces all columns but number otherwise. NAME_TAKEN. */
+int catalog_host_put(struct catalog *catalog, const struct catalog_host *host, struct error *err);
+int catalog_host_set_state(struct catalog *catalog, const char *id, enum host_state state, int64_t since_ms,
+                           struct error *err);
+int catalog_host_seen(struct catalog *catalog, const char *id, int64_t seen_ms, struct error *err);
+/* At the server's start: every connected host is unreachable since it was last seen. */
+int catalog_host_disconnect_all(struct catalog *catalog, struct error *err);
+/* By id, or by name. NULL with HOST_NOT_FOUND. */
+const struct catalog_host *catalog_host_find(struct catalog *catalog, struct arena *arena,
+                                             const char *reference, struct error *err);
+int catalog_host_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
+                      const struct catalog_host **hosts, size_t *count, struct error *err);
+
+/* --- VMs (and images): the datasources
+ * ---------------------------------------------------------------------------- */
+
+struct catalog_vm {
+    int64_t number;
+    const char *id;
+    const char *host_id;
+    const char *host_name;
+    const char *uuid; /* the hypervisor's */
+    const char *kind; /* "kvm", "image" */
+    const char *name;
+    const char *power; /* "running", "paused", "off", "transition"; "unknown" when only the store knows it */
+    const char *guest_agent; /* "answers", "silent", "none" */
+    const char *tracking;    /* "ready", "possible", "none" */
+    unsigned memory_mib;
+    unsigned cpus;
+    bool present;        /* in the newest report of its host */
+    int64_t vanished_ms; /* since when it is not; 0 while it is */
+    uint64_t size;       /* of all disks */
+    unsigned disk_count;
+    const char *group_id; /* "" in none */
+    const char *group_name;
+    uint64_t point_count;      /* that restore from the store */
+    const char *last_point_id; /* newest of them, "" */
+    int64_t last_point_ms;     /* its time */
+};
+
+struct catalog_vm_disk {
+    const char *name;
+    const char *path;
+    const char *format;
+    uint64_t size;
+    bool supported;
+    const char *reason; /* why not */
+};
+
+struct catalog_vm_report {
+    struct catalog_vm vm; /* uuid, kind, name, power, guest_agent, tracking, memory_mib, cpus */
+    const struct catalog_vm_disk *disks;
+    size_t disk_count;
+};
+
+/* What a host has now: replaces its former report. A VM that is gone from the report is kept, not present.
+ * One that was known at another host and is gone from there moves here with its history. */
+int catalog_vm_report(struct catalog *catalog, const char *host_id, const struct catalog_vm_report *vms,
+                      size_t count, struct error *err);
+/* A VM that only a recovery point tells of: not present. */
+int catalog_vm_insert(struct catalog *catalog, const struct catalog_vm *vm, struct error *err);
+/* By id, "host/name", or a name that only one VM has (one that is present comes before those that are not).
+ * NULL with VM_NOT_FOUND, VM_AMBIGUOUS. */
+const struct catalog_vm *catalog_vm_find(struct catalog *catalog, struct arena *arena, const char *reference,
+                                         struct error *err);
+struct catalog_vm_filter {
+    const char *host_id;  /* each NULL: any */
+    const char *group_id; /* "" for VMs in no group */
+    const char *search;   /* part of the name, any case of ASCII letters */
+};
+int catalog_vm_list(struct catalog *catalog, struct arena *arena, const struct catalog_vm_filter *filter,
+                    const struct catalog_page *page, const struct catalog_vm **vms, size_t *count,
+                    struct error *err);
+int catalog_vm_disk_list(struct catalog *catalog, struct arena *arena, const char *vm_id,
+                         const struct catalog_vm_disk **disks, size_t *count, struct error *err);
+
+/* --- policies
+ * ----------------------------------------------------------------------------------------------------- */
+
+enum schedule_kind { SCHEDULE_MANUAL, SCHEDULE_INTERVAL, SCHEDULE_DAILY };
+const char *schedule_kind_name(enum schedule_kind kind); /* "manual", "interval", "daily" */
+/* -1 for an unknown name. */
+int schedule_kind_parse(const char *name, enum schedule_kind *kind);
+
+struct catalog_policy {
+    int64_t number;
+    const char *id;
+    const char *name;
+    int version; /* from 1; every change makes one more */
+    bool enabled;
+    enum schedule_kind schedule;
+    unsigned interval_minutes; /* SCHEDULE_INTERVAL */
+    const char *daily_times;   /* SCHEDULE_DAILY: "22:00" or "06:00,22:00" */
+    unsigned days;             /* SCHEDULE_DAILY: bit 0 Sunday ... bit 6 Saturday; 127: every day */
+    const char *time_zone;     /* "UTC", "Europe/Zurich" */
+    unsigned spread_minutes;   /* starts are spread over so many */
+    /* Retention: a point stays while one of these wants it; 0: does not count. The last point always stays.
+     */
+    unsigned keep_days;
+    unsigned keep_latest;
+    unsigned keep_daily;
+    unsigned keep_weekly;
+    unsigned keep_monthly;
+    unsigned keep_yearly;
+    unsigned snapshot_days;    /* local snapshots */
+    const char *consistency;   /* asked for: "application", "filesystem", "crash" */
+    bool consistency_required; /* less is a failure */
+    int64_t created_ms;
+    int64_t changed_ms;
+    uint64_t group_count;
+};
+
+/* NAME_TAKEN. Values are checked by policy_check (server/protection.h), not here. */
+int catalog_policy_insert(struct catalog *catalog, const struct catalog_policy *policy, struct error *err);
+/* A new version of the policy with that id; sets changed_ms. POLICY_NOT_FOUND, NAME_TAKEN. */
+int catalog_policy_update(struct catalog *catalog, const struct catalog_policy *policy, struct error *err);
+/* POLICY_NOT_FOUND, POLICY_IN_USE. */
+int catalog_policy_delete(struct catalog *catalog, const char *id, struct error *err);
+/* By id or name. NULL with POLICY_NOT_FOUND. */
+const struct catalog_policy *catalog_policy_find(struct catalog *catalog, struct arena *arena,
+                                                 const char *reference, struct error *err);
+int catalog_policy_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
+                        const struct catalog_policy **policies, size_t *count, struct error *err);
+
+/* --- protection groups
+ * -------------------------------------------------------------------------------------------- */
+
+struct catalog_group {
+    int64_t number;
+    const char *id;
+    const char *name;
+    const char *policy_id;
+    const char *policy_name;
+    bool stopped; /* the schedule rests, points stay */
+    int64_t created_ms;
+    int64_t scheduled_ms; /* the scheduled instant that was last acted upon */
+    uint64_t vm_count;
+};
+
+/* NAME_TAKEN, POLICY_NOT_FOUND. */
+int catalog_group_insert(struct catalog *catalog, const struct catalog_group *group, struct error *err);
+/* Name, policy, stopped. GROUP_NOT_FOUND, NAME_TAKEN. */
+int catalog_group_update(struct catalog *catalog, const struct catalog_group *group, struct error *err);
+int catalog_group_set_scheduled(struct catalog *catalog, const char *id, int64_t scheduled_ms,
+                                struct error *err);
+/* Its VMs are in no group then. GROUP_NOT_FOUND. */
+int catalog_group_delete(struct catalog *catalog, const char *id, struct error *err);
+/* By id or name. NULL with GROUP_NOT_FOUND. */
+const struct catalog_group *catalog_group_find(struct catalog *catalog, struct arena *arena,
+                                               const char *reference, struct error *err);
+int catalog_group_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
+                       const struct catalog_group **groups, size_t *count, struct error *err);
+/* VM_ALREADY_PROTECTED, with the other group's name (in this group already is fine). */
+int catalog_group_add(struct catalog *catalog, const char *group_id, const char *vm_id, struct error *err);
+/* VM_NOT_PROTECTED when it is not in this group. */
+int catalog_group_remove(struct catalog *catalog, const char *group_id, const char *vm_id, struct error *err);
+
+/* --- recovery points
+ * ---------------------------------------------------------------------------------------------- */
+
+struct catalog_point {
+    int64_t number;
+    const char *id;
+    const char *vm_id;
+    const char *vm_name; /* as it was then */
+    const char *host_id;
+    const char *host_name;
+    const char *kind;
+    const char *parent; /* "" */
+    const char *job_id; /* "" when the job is no longer known */
+    int64_t time_ms;
+    int64_t committed_ms;
+    const char *mode;   /* "full", "incremental", "check" */
+    const char *reason; /* why that mode, where it was not asked for */
+    const char *consistency;
+    const char *consistency_reason;
+    uint64_t size; /* of all disks */
+    uint64_t read_bytes;
+    uint64_t sent_bytes;
+    uint64_t stored_bytes;
+    int64_t retain_until_ms; /* on-demand points; 0: the policy decides */
+    bool held;
+    bool damaged;
+    int64_t verified_ms; /* found whole */
+};
+
+struct catalog_point_disk {
+    const char *name;
+    const char *format;
+    uint64_t size;
+    uint64_t stored_chunks;
+    uint64_t transferred_bytes;
+};
+
+int catalog_point_insert(struct catalog *catalog, const struct catalog_point *point,
+                         const struct catalog_point_disk *disks, size_t disk_count, struct error *err);
+/* RP_NOT_FOUND */
+int catalog_point_delete(struct catalog *catalog, const char *id, struct error *err);
+int catalog_point_set_held(struct catalog *catalog, const char *id, bool held, struct error *err);
+int catalog_point_set_retain_until(struct catalog *catalog, const char *id, int64_t retain_until_ms,
+                                   struct error *err);
+/* Found whole (damaged false) or not, now. */
+int catalog_point_set_verified(struct catalog *catalog, const char *id, bool damaged, struct error *err);
+/* By id, or the beginning of one, at least 8 characters, that only one has. NULL with RP_NOT_FOUND. */
+const struct catalog_point *catalog_point_find(struct catalog *catalog, struct arena *arena,
+                                               const char *reference, struct error *err);
+/* The VM's newest by time; *point NULL when there is none. */
+int catalog_point_newest(struct catalog *catalog, struct arena *arena, const char *vm_id,
+                         const struct catalog_point **point, struct error *err);
+struct catalog_point_filter {
+    const char *vm_id; /* each NULL or 0: any */
+    int64_t since_ms;  /* time_ms at or after */
+    int64_t until_ms;  /* time_ms before */
+};
+int catalog_point_list(struct catalog *catalog, struct arena *arena,
+                       const struct catalog_point_filter *filter, const struct catalog_page *page,
+                       const struct catalog_point **points, size_t *count, struct error *err);
+int catalog_point_disk_list(struct catalog *catalog, struct arena *arena, const char *point_id,
+                            const struct catalog_point_disk **disks, size_t *count, struct error *err);
+
+/* --- tracking points: what the hypervisor has recorded since a recovery point
+ * ---------------------------------------- */
+
+struct catalog_tracking {
+    const char *name; /* the provider's */
+    const char *metadata;
+    const char *point_id; /* the recovery point that it was begun with */
+};
+
+/* Newest first. The server's tracking points of the VM: those of its newest two recovery points. */
+int catalog_tracking_list(struct catalog *catalog, struct arena *arena, const char *vm_id,
+                          const struct catalog_tracking **tracking, size_t *count, struct error *err);
+/* Adds the newest and forgets all but it and the one before. */
+int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struct catalog_tracking *tracking,
+                         struct error *err);
+/* Forget all of them, as after a restore to the original place. */
+int catalog_tracking_clear(struct catalog *catalog, const char *vm_id, struct error *err);
+
+/* --- jobs
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+enum job_type { JOB_BACKUP, JOB_CHECK, JOB_RESTORE, JOB_VERIFY, JOB_REBUILD, JOB_TYPE_COUNT };
+enum job_state {
+    JOB_QUEUED,
+    JOB_RUNNING,
+    JOB_COMPLETED,
+    JOB_COMPLETED_WITH_WARNINGS,
+    JOB_FAILED,
+    JOB_CANCELLED,
+    JOB_STATE_COUNT
+};
+enum job_phase_state {
+    JOB_PHASE_NONE, /* not reached, or the kind of job has no such phase */
+    JOB_PHASE_RUNNING,
+    JOB_PHASE_COMPLETED,
+    JOB_PHASE_SKIPPED,
+    JOB_PHASE_FAILED,
+    JOB_PHASE_STATE_COUNT
+};
+const char *job_type_name(enum job_type type);                /* "backup" */
+const char *job_state_name(enum job_state state);             /* "completed-with-warnings" */
+const char *job_phase_state_name(enum job_phase_state state); /* "none", "running", ... */
+int job_type_parse(const char *name, enum job_type *type);    /* -1 for an unknown name */
+int job_state_parse(const char *name, enum job_state *state);
+bool job_state_is_final(enum job_state state);
+
+struct catalog_job {
+    int64_t number;
+    const char *id;
+    enum job_type type;
+    enum job_state state;
+    enum job_phase_state snapshot_state;
+    enum job_phase_state transfer_state;
+    const char *vm_id; /* "" for jobs of the store */
+    const char *vm_name;
+    const char *host_id; /* where it runs: of the VM, or the target of a restore; "" */
+    const char *host_name;
+    const char *group_id;     /* "" unless the group's schedule or a group's backup made it */
+    const char *point_id;     /* made, or to be restored or verified; "" */
+    const char *requested_by; /* "admin", "schedule" */
+    bool on_demand;
+    bool full;          /* backup: asked to ignore what is there */
+    const char *mode;   /* what it became: "full", "incremental", "check"; "" until that is known */
+    const char *reason; /* why that mode, or why it waits or was skipped; "" */
+    const char *step;   /* a few words on what it does now */
+    int64_t retain_until_ms;
+    unsigned attempt; /* from 1 */
+    unsigned max_attempts;
+    int64_t next_attempt_ms;    /* a queued job that waits for its next try; 0 */
+    enum error_code error_code; /* of the last failure; ERROR_NONE */
+    const char *error_message;
+    const char *error_cause;
+    uint64_t done_bytes;
+    uint64_t total_bytes;
+    uint64_t wire_bytes;
+    uint64_t stored_bytes;
+    uint64_t rate; /* done bytes a second, smoothed; 0 when it does not run */
+    int64_t created_ms;
+    int64_t started_ms;
+    int64_t snapshot_started_ms;
+    int64_t snapshot_finished_ms;
+    int64_t transfer_started_ms;
+    int64_t transfer_finished_ms;
+    int64_t finished_ms;
+    /* What a restore was asked, and has made. */
+    bool restore_to_original;
+    bool restore_start;
+    bool restore_stop_running;
+    const char *restore_name;
+    const char *restore_directory;
+    const char *restored_uuid;
+    const char *restored_name;
+};
+
+int catalog_job_insert(struct catalog *catalog, const struct catalog_job *job, struct error *err);
+/* All columns that change; by id. */
+int catalog_job_update(struct catalog *catalog, const struct catalog_job *job, struct error *err);
+/* By id, or the beginning of one, at least 8 characters, that only one has. NULL with JOB_NOT_FOUND. */
+const struct catalog_job *catalog_job_find(struct catalog *catalog, struct arena *arena,
+                                           const char *reference, struct error *err);
+struct catalog_job_filter {
+    const char *vm_id; /* each NULL, 0 or -1: any */
+    const char *group_id;
+    int type;         /* enum job_type, or -1 */
+    int state;        /* enum job_state, or -1 */
+    int64_t since_ms; /* created at or after */
+    int64_t until_ms; /* created before */
+};
+int catalog_job_list(struct catalog *catalog, struct arena *arena, const struct catalog_job_filter *filter,
+                     const struct catalog_page *page, const struct catalog_job **jobs, size_t *count,
+                     struct error *err);
+/* Those that are not final, oldest first. */
+int catalog_job_list_open(struct catalog *catalog, struct arena *arena, const struct catalog_job **jobs,
+                          size_t *count, struct error *err);
+/* Final ones that finished before; with their logs. */
+int catalog_job_prune(struct catalog *catalog, int64_t before_ms, struct error *err);
+
+enum job_log_level { JOB_LOG_INFORMATION, JOB_LOG_WARNING, JOB_LOG_ERROR };
+const char *job_log_level_name(enum job_log_level level); /* "information", "warning", "error" */
+
+struct catalog_job_log {
+    int64_t number;
+    int64_t time_ms;
+    enum job_log_level level;
+    const char *code; /* "" or of the error catalogue */
+    const char *message;
+};
+
+int catalog_job_log_add(struct catalog *catalog, const char *job_id, const struct catalog_job_log *entry,
+                        struct error *err);
+/* Oldest first. */
+int catalog_job_log_list(struct catalog *catalog, struct arena *arena, const char *job_id,
+                         const struct catalog_page *page, const struct catalog_job_log **entries,
+                         size_t *count, struct error *err);
+
+#endif

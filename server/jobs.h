@@ -1,0 +1,88 @@
+/*
+ * The job engine: one thread owns every job and moves it through its states (docs/architecture.md);
+ * everything else sends it events. A state is in the catalog before it is acted upon, so that a restarted
+ * server resumes or fails each job with a reason. What a job is and how far it got is read from the catalog
+ * (catalog_job_find).
+ *
+ * jobs_start_* and jobs_cancel may be called from any thread but the engine's own and block shortly, until
+ * the engine has answered. They fail with LIMIT_EXCEEDED when too much is queued already.
+ */
+#ifndef HOLDFAST_SERVER_JOBS_H
+#define HOLDFAST_SERVER_JOBS_H
+
+#include "base/error.h"
+#include "base/identity.h"
+#include "server/catalog.h"
+#include "server/job_ports.h"
+
+struct jobs;
+
+struct jobs_options {
+    struct catalog *catalog;
+    const struct job_ports *ports;   /* the world that jobs act on; borrowed until jobs_destroy */
+    unsigned max_attempts;           /* 0: 3 */
+    unsigned retry_delay_seconds;    /* before the first retry, doubled each time; 0: 10 */
+    unsigned reconnect_wait_seconds; /* how long a retry waits for its host to come back; 0: 600 */
+    unsigned idle_timeout_seconds;   /* no data for so long fails a transfer; 0: 120 */
+    unsigned connections;            /* data connections of a job; 0: 2 */
+    unsigned max_running;            /* jobs that run at once; more wait; 0: 16 */
+};
+
+/* Takes up the jobs that a former life of the server left. */
+struct jobs *jobs_create(const struct jobs_options *options, struct error *err);
+/* Running jobs are stopped and taken up again by the next start. */
+void jobs_destroy(struct jobs *jobs);
+
+struct jobs_backup_request {
+    const char *vm_id;
+    enum job_type type; /* JOB_BACKUP or JOB_CHECK */
+    bool full;          /* JOB_BACKUP: read and keep everything anew, without a parent */
+    bool on_demand; /* an operator waits: refused with JOB_CONFLICT and HOST_UNREACHABLE instead of waiting */
+    const char *group_id;     /* NULL or "": none */
+    const char *requested_by; /* "admin", "schedule" */
+    int64_t retain_until_ms;  /* 0: the policy decides */
+};
+
+/* VM_NOT_FOUND, HOST_UNREACHABLE, JOB_CONFLICT, LIMIT_EXCEEDED. */
+int jobs_start_backup(struct jobs *jobs, const struct jobs_backup_request *request,
+                      char job_id[IDENTITY_SIZE], struct error *err);
+
+struct jobs_restore_request {
+    const char *point_id;
+    bool to_original;      /* replace the VM at its place */
+    const char *host_id;   /* not to_original: the target */
+    const char *name;      /* not to_original: of the new VM; NULL or "": the original's, if it is free */
+    const char *directory; /* not to_original: NULL or "": the provider's default */
+    bool start;
+    bool stop_running; /* to_original: a running VM may be stopped */
+    const char *requested_by;
+};
+
+/* RP_NOT_FOUND, HOST_NOT_FOUND, HOST_UNREACHABLE, RESTORE_HOST_KIND, VM_NOT_FOUND (the original's host is
+ * gone), JOB_CONFLICT, LIMIT_EXCEEDED. */
+int jobs_start_restore(struct jobs *jobs, const struct jobs_restore_request *request,
+                       char job_id[IDENTITY_SIZE], struct error *err);
+
+/* Read the whole store and check it (point_id NULL or ""), or whether one point is whole. JOB_CONFLICT while
+ * another job of the whole store runs. */
+int jobs_start_verify(struct jobs *jobs, const char *point_id, const char *requested_by,
+                      char job_id[IDENTITY_SIZE], struct error *err);
+/* Make the store's index anew, then list every recovery point that the catalog lacks. JOB_CONFLICT. */
+int jobs_start_rebuild(struct jobs *jobs, const char *requested_by, char job_id[IDENTITY_SIZE],
+                       struct error *err);
+
+/* Ask the job to stop; it is cancelled soon after. JOB_NOT_FOUND, JOB_NOT_RUNNING, JOB_NOT_CANCELLABLE. */
+int jobs_cancel(struct jobs *jobs, const char *job_id, struct error *err);
+
+/* True while a job uses this recovery point (restores or verifies it, or builds on it). */
+bool jobs_use_point(struct jobs *jobs, const char *point_id);
+/* Jobs of this host that are not final. */
+unsigned jobs_of_host(struct jobs *jobs, const char *host_id);
+
+/* Events from the agents' module; any thread, never block. */
+void jobs_host_connected(struct jobs *jobs, const char *host_id);
+void jobs_host_lost(struct jobs *jobs, const char *host_id);
+void jobs_host_progress(struct jobs *jobs, const char *host_id, const char *job_id, const char *step,
+                        uint64_t done_bytes, uint64_t total_bytes);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * The server as a whole: makes its parts in order, runs them, and gives them to whoever needs them.
+ * Everything that it gives lives until server_destroy and is thread-safe.
+ */
+#ifndef HOLDFAST_SERVER_SERVER_H
+#define HOLDFAST_SERVER_SERVER_H
+
+#include "base/config.h"
+#include "base/error.h"
+#include "server/agents.h"
+#include "server/catalog.h"
+#include "server/jobs.h"
+#include "storage/store.h"
+
+struct server;
+
+struct server_init_options {
+    const char *data_directory;
+    const char *listen_address; /* NULL: "0.0.0.0" */
+    uint16_t agent_port;        /* 0: 7460 */
+    uint16_t api_port;          /* 0: 7461 */
+    uint32_t chunk_size;        /* of the store; 0: the default */
+};
+
+/* Make CA, catalog, default policy, first store (DIR/store), DIR/admin.token and DIR/holdfastd.conf. *made is
+ * false when the directory is initialized already: nothing was changed then. Blocks. */
+int server_init(const struct server_init_options *options, bool *made, struct error *err);
+
+/* config_path NULL: DIR/holdfastd.conf. NOT_INITIALIZED, STORE_LOCKED, CATALOG_NEWER, CONFIG_INVALID.
+ * Everything runs but the API. */
+struct server *server_create(const char *data_directory, const char *config_path, struct error *err);
+/* Running jobs are stopped and taken up by the next start. The API is stopped before. NULL is fine. */
+void server_destroy(struct server *server);
+
+struct catalog *server_catalog(struct server *server);
+struct jobs *server_jobs(struct server *server);
+struct agents *server_agents(struct server *server);
+struct store *server_store(struct server *server);
+const struct config *server_config(struct server *server);
+const char *server_data_directory(struct server *server);
+const char *server_id(struct server *server);
+
+/* The keys of holdfastd.conf: listen, agent-port, api-port, log-level, ... */
+extern const struct config_key server_config_keys[];
+
+/*
+ * server/api.h declares what main calls:
+ *   struct api *api_start(struct server *server, struct error *err);   listens on `listen`:`api-port` with
+ * server.pem/.key void api_stop(struct api *api); It checks bearer tokens against the SHA-256 (hexadecimal)
+ * in the catalog's setting "admin_token_hash".
+ */
+
+#endif
