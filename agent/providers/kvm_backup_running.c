@@ -60,22 +60,21 @@ static char *abandoned_directory(const struct kvm_provider *provider, const char
 
 int kvm_backup_check_jobs(struct kvm_provider *provider, virDomainPtr domain, struct error *err)
 {
+    const char *name = virDomainGetName(domain); /* now: asking for it later would clear libvirt's error */
     char *xml = virDomainBackupGetXMLDesc(domain, 0);
     if (!xml)
         return 0;
     char *directory = abandoned_directory(provider, xml);
     free(xml);
     if (!directory)
-        return error_set(err, ERROR_JOB_CONFLICT, "Another tool's backup of %s is running.",
-                         virDomainGetName(domain));
-    log_event(LOG_WARNING, "abandoned backup job is ended", "vm=\"%s\"", virDomainGetName(domain));
+        return error_set(err, ERROR_JOB_CONFLICT, "Another tool's backup of %s is running.", name);
+    log_event(LOG_WARNING, "abandoned backup job is ended", "vm=\"%s\"", name);
     char *socket = os_path_join(directory, "nbd");
     int result = kvm_backup_stop_job(domain, socket);
     if (result == 0)
         kvm_scratch_remove_directory(directory);
     else
-        kvm_error(err, ERROR_JOB_CONFLICT, "An abandoned backup job of %s could not be ended.",
-                  virDomainGetName(domain));
+        kvm_error(err, ERROR_JOB_CONFLICT, "An abandoned backup job of %s could not be ended.", name);
     free(socket);
     free(directory);
     return result;

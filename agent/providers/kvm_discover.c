@@ -30,10 +30,10 @@ const char *kvm_power(int state, int reason)
 
 int kvm_domain_read(virDomainPtr domain, struct kvm_domain *out, struct error *err)
 {
+    const char *name = virDomainGetName(domain);
     char *xml = virDomainGetXMLDesc(domain, 0);
     if (!xml)
-        return kvm_error(err, ERROR_DISCOVERY_FAILED, "The VM %s could not be described.",
-                         virDomainGetName(domain));
+        return kvm_error(err, ERROR_DISCOVERY_FAILED, "The VM %s could not be described.", name);
     int result = kvm_domain_parse(xml, out, err);
     free(xml);
     return result;
@@ -95,13 +95,13 @@ static const char *tracking_text(virDomainPtr domain, const struct kvm_domain *d
 
 static int describe(virDomainPtr domain, Holdfast__DiscoverReply *reply, struct error *err)
 {
+    const char *name = virDomainGetName(domain);
     struct kvm_domain described;
     int state = 0;
     int reason = 0;
     virDomainInfo info;
     if (virDomainGetState(domain, &state, &reason, 0) != 0 || virDomainGetInfo(domain, &info) != 0)
-        return kvm_error(err, ERROR_DISCOVERY_FAILED, "The VM %s could not be described.",
-                         virDomainGetName(domain));
+        return kvm_error(err, ERROR_DISCOVERY_FAILED, "The VM %s could not be described.", name);
     if (kvm_domain_read(domain, &described, err) != 0)
         return -1;
     const char *power = kvm_power(state, reason);

@@ -140,6 +140,7 @@ static void thaw_in_doubt(virDomainPtr domain, struct kvm_freeze *freeze, enum e
 int kvm_freeze(virDomainPtr domain, const char *uri, const char *virsh, uint32_t timeout_ms,
                struct kvm_freeze *freeze, struct error *err)
 {
+    const char *name = virDomainGetName(domain); /* now: asking for it later would clear libvirt's error */
     char uuid[VIR_UUID_STRING_BUFLEN];
     *freeze = (struct kvm_freeze){.watchdog = -1};
     if (virDomainGetUUIDString(domain, uuid) != 0)
@@ -155,7 +156,7 @@ int kvm_freeze(virDomainPtr domain, const char *uri, const char *virsh, uint32_t
     freeze->since_us = clock_monotonic_us();
     int count = virDomainFSFreeze(domain, NULL, 0, 0);
     if (count < 0) {
-        explain(virDomainGetName(domain), err);
+        explain(name, err);
         thaw_in_doubt(domain, freeze, err->code);
         (void)virDomainAgentSetResponseTimeout(domain, VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT, 0);
         return -1;
@@ -170,18 +171,17 @@ int kvm_thaw(virDomainPtr domain, struct kvm_freeze *freeze, struct error *err)
     if (!freeze->frozen)
         return 0;
     freeze->frozen = false;
+    const char *name = virDomainGetName(domain);
     int count = -1;
     for (int i = 0; i < THAW_TRIES && count < 0; i++)
         count = virDomainFSThaw(domain, NULL, 0, 0);
     freeze->frozen_ms = (uint32_t)((clock_monotonic_us() - freeze->since_us + 999) / 1000);
     int result = 0;
     if (count < 0)
-        result = kvm_error(err, ERROR_THAW_FAILED, "The file systems of %s could not be thawed.",
-                           virDomainGetName(domain));
+        result = kvm_error(err, ERROR_THAW_FAILED, "The file systems of %s could not be thawed.", name);
     else if (count == 0 && freeze->file_systems > 0)
         result = error_set(err, ERROR_SNAPSHOT_TIMEOUT,
-                           "The file systems of %s were thawed by somebody else during the snapshot.",
-                           virDomainGetName(domain));
+                           "The file systems of %s were thawed by somebody else during the snapshot.", name);
     watchdog_release(freeze, count >= 0);
     (void)virDomainAgentSetResponseTimeout(domain, VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT, 0);
     return result;

@@ -42,7 +42,8 @@ struct kvm_provider {
 
 extern const char kvm_kind[]; /* "kvm" */
 
-/* Fill err with libvirt's last error of this thread as the cause. Returns -1. */
+/* Fill err with libvirt's last error of this thread as the cause. Returns -1. No argument may call libvirt:
+ * every call of its API clears the error. */
 int kvm_error(struct error *err, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -86,14 +86,13 @@ static bool is_off(virDomainPtr domain)
 
 static int stop_domain(struct provider_restore *restore, virDomainPtr domain, struct error *err)
 {
+    const char *name = virDomainGetName(domain); /* now: asking for it later would clear libvirt's error */
     if (is_off(domain))
         return 0;
     if (!restore->stop_running)
-        return error_set(err, ERROR_RESTORE_VM_RUNNING, "The VM %s is running on this host.",
-                         virDomainGetName(domain));
+        return error_set(err, ERROR_RESTORE_VM_RUNNING, "The VM %s is running on this host.", name);
     if (virDomainDestroy(domain) != 0 && !is_off(domain))
-        return kvm_error(err, ERROR_RESTORE_FAILED, "The VM %s could not be stopped.",
-                         virDomainGetName(domain));
+        return kvm_error(err, ERROR_RESTORE_FAILED, "The VM %s could not be stopped.", name);
     restore->stopped = true;
     return 0;
 }
@@ -250,8 +249,8 @@ static int retire_domain(struct provider_restore *restore, virDomainPtr domain, 
     int count = virDomainListAllCheckpoints(domain, &list, 0);
     for (int i = 0; i < count; i++) { /* their bitmaps go with the old disks */
         if (virDomainCheckpointDelete(list[i], VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY) != 0)
-            log_event(LOG_WARNING, "record of a tracking point could not be removed", "name=%s reason=\"%s\"",
-                      virDomainCheckpointGetName(list[i]), virGetLastErrorMessage());
+            log_event(LOG_WARNING, "record of a tracking point could not be removed",
+                      "vm=\"%s\" reason=\"%s\"", restore->name, virGetLastErrorMessage());
         virDomainCheckpointFree(list[i]);
     }
     free(list);
