@@ -35,7 +35,7 @@ void restore_send_destroy(struct restore_send *send);
 struct restore_run {
     const struct chunk_name *names; /* count */
     size_t count;
-    enum chunk_compression compression;
+    enum compression compression;
     const void *payload; /* count chunks compressed together */
     size_t length;
     const uint64_t *indices;    /* place_count */

@@ -1,12 +1,12 @@
 #include "storage/chunk.h"
 
 #include "base/bytes.h"
+#include "base/compress.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "storage/record.h"
 #include "storage/store_internal.h"
-#include "storage/unpack.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +107,13 @@ void store_quarantine(struct store *store, const struct chunk_name *name)
     }
 }
 
+void chunk_report_damage(struct store *store, const struct chunk_name *name)
+{
+    pthread_rwlock_rdlock(&store->gate);
+    store_quarantine(store, name);
+    pthread_rwlock_unlock(&store->gate);
+}
+
 static int damaged_error(const struct chunk_location *location, const char *why, struct error *err)
 {
     error_set(err, ERROR_CHUNK_DAMAGED, "A stored chunk is damaged: container %llx, offset %u",
@@ -189,7 +196,7 @@ struct chunk_record *chunk_record_read(struct store *store, const struct chunk_l
     }
     struct chunk_record *out = memory_zalloc(sizeof *out);
     out->count = record.count;
-    out->compression = record.flags & RECORD_ZSTD ? CHUNK_ZSTD : CHUNK_PLAIN;
+    out->compression = record.flags & RECORD_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_PLAIN;
     out->payload = record.payload;
     out->length = record.payload_length;
     out->memory = bytes;
@@ -206,8 +213,8 @@ void chunk_record_destroy(struct chunk_record *record)
 
 int chunk_record_unpack(struct store *store, const struct chunk_record *record, void *out, struct error *err)
 {
-    if (unpack_run(record->compression, record->payload, record->length, out,
-                   record->count * store->chunk_size) != 0) {
+    if (decompress_run(record->compression, record->payload, record->length, out,
+                       record->count * store->chunk_size) != 0) {
         return error_set(err, ERROR_CHUNK_DAMAGED, "A stored run can't be decompressed");
     }
     return 0;
@@ -244,9 +251,7 @@ int chunk_read(struct store *store, const struct chunk_name *name, void *out, st
         }
     }
     if (result != 0 && err->code == ERROR_CHUNK_DAMAGED) {
-        pthread_rwlock_rdlock(&store->gate);
-        store_quarantine(store, name);
-        pthread_rwlock_unlock(&store->gate);
+        chunk_report_damage(store, name);
     }
     free(plain);
     chunk_record_destroy(record);

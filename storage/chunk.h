@@ -9,6 +9,7 @@
 #ifndef HOLDFAST_STORAGE_CHUNK_H
 #define HOLDFAST_STORAGE_CHUNK_H
 
+#include "base/compress.h"
 #include "storage/store.h"
 
 struct chunk_name {
@@ -19,15 +20,10 @@ bool chunk_name_is_zero(const struct chunk_name *name);
 bool chunk_name_equal(const struct chunk_name *a, const struct chunk_name *b);
 void chunk_name_of(const void *plain, size_t length, struct chunk_name *name);
 
-enum chunk_compression {
-    CHUNK_PLAIN = 0, /* payload is the plaintext */
-    CHUNK_ZSTD = 1,  /* payload is one zstd frame (RFC 8878) */
-};
-
 struct chunk_run {
     const struct chunk_name *names; /* count of them, plaintext names */
     size_t count;                   /* 1 to STORE_RUN_MAX */
-    enum chunk_compression compression;
+    enum compression compression;
     const void *payload; /* borrowed for the call */
     size_t length;
 };
@@ -65,9 +61,12 @@ struct chunk_location {
 int chunk_locate(struct store *store, const struct chunk_name *names, size_t count,
                  struct chunk_location *locations, struct error *err);
 
+/* Note that a chunk did not read right: it is looked up no more until it is stored again. */
+void chunk_report_damage(struct store *store, const struct chunk_name *name);
+
 struct chunk_record {
     size_t count;
-    enum chunk_compression compression;
+    enum compression compression;
     const uint8_t *payload; /* still compressed; inside memory */
     size_t length;
     void *memory;

@@ -1,9 +1,9 @@
 /* Taking runs from outside: nothing is believed, everything is named anew. */
 #include "base/bytes.h"
+#include "base/compress.h"
 #include "base/memory.h"
 #include "storage/record.h"
 #include "storage/store_internal.h"
-#include "storage/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static int check_run(struct store *store, const struct chunk_run *run, struct er
 {
     if (run->count < 1 || run->count > STORE_RUN_MAX ||
         run->count * store->chunk_size > STORE_RUN_BYTES_MAX || run->length == 0 ||
-        run->length > pack_bound(run->count * store->chunk_size)) {
+        run->length > compress_bound(run->count * store->chunk_size)) {
         return error_set(err, ERROR_PROTOCOL_INVALID, "A run of %zu chunks in %zu bytes is not allowed",
                          run->count, run->length);
     }
@@ -64,7 +64,7 @@ static int append_run(struct store *store, const struct chunk_run *run, struct c
 {
     uint32_t total = record_size((unsigned)run->count, (uint32_t)run->length);
     uint8_t *record = memory_alloc(total);
-    record_encode(record, RECORD_RUN, run->compression == CHUNK_ZSTD ? RECORD_ZSTD : 0, run->names,
+    record_encode(record, RECORD_RUN, run->compression == COMPRESSION_ZSTD ? RECORD_ZSTD : 0, run->names,
                   (unsigned)run->count, run->payload, (uint32_t)run->length,
                   (uint32_t)(run->count * store->chunk_size));
     int appended = store_append(store, record, total, err);
@@ -83,13 +83,13 @@ static int append_part(struct store *store, const struct chunk_run *run, const u
     struct chunk_name names[STORE_RUN_MAX];
     size_t length = count * store->chunk_size;
     uint8_t *part = memory_alloc(length);
-    uint8_t *packed = memory_alloc(pack_bound(length));
+    uint8_t *packed = memory_alloc(compress_bound(length));
     for (size_t i = 0; i < count; i++) {
         names[i] = run->names[wanted[i]];
         memcpy(part + i * store->chunk_size, plain + wanted[i] * store->chunk_size, store->chunk_size);
     }
     struct chunk_run smaller = {.names = names, .count = count, .payload = packed};
-    smaller.compression = pack_run(part, length, REPACK_LEVEL, packed, &smaller.length);
+    smaller.compression = compress_run(part, length, REPACK_LEVEL, packed, &smaller.length);
     int appended = append_run(store, &smaller, result, err);
     free(part);
     free(packed);
@@ -118,7 +118,7 @@ int chunk_put_run(struct store *store, const struct chunk_run *run, struct chunk
     size_t length = run->count * store->chunk_size;
     uint8_t *plain = memory_alloc(length);
     int put = -1;
-    if (unpack_run(run->compression, run->payload, run->length, plain, length) != 0) {
+    if (decompress_run(run->compression, run->payload, run->length, plain, length) != 0) {
         error_set(err, ERROR_PROTOCOL_INVALID, "A run can't be decompressed to %zu bytes", length);
     } else if (check_names(store, run, plain, err) == 0) {
         pthread_rwlock_rdlock(&store->gate);

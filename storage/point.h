@@ -11,7 +11,6 @@ struct point_disk {
     char *format;  /* at the source: "raw", "qcow2" */
     uint64_t size; /* bytes */
     struct chunk_name root;
-    uint64_t stored_chunks;     /* entries that are not zero */
     uint64_t transferred_bytes; /* plain bytes that travelled for this disk */
 };
 

@@ -19,10 +19,9 @@ static json_t *disk_to_json(const struct point_disk *disk)
 {
     char root[65];
     bytes_to_hex(disk->root.bytes, sizeof disk->root.bytes, root);
-    return json_pack("{s:o, s:o, s:I, s:s, s:I, s:I}", "name", text_or_null(disk->name), "format",
+    return json_pack("{s:o, s:o, s:I, s:s, s:I}", "name", text_or_null(disk->name), "format",
                      text_or_null(disk->format), "size", (json_int_t)disk->size, "root", root,
-                     "stored_chunks", (json_int_t)disk->stored_chunks, "transferred_bytes",
-                     (json_int_t)disk->transferred_bytes);
+                     "transferred_bytes", (json_int_t)disk->transferred_bytes);
 }
 
 json_t *point_to_json(const struct point *point)
@@ -80,7 +79,6 @@ static bool disk_from_json(const json_t *value, struct point *point)
     const char *root = json_string_value(json_object_get(value, "root"));
     return get_text(value, "format", &disk->format) && get_number(value, "size", &disk->size) &&
            root != NULL && bytes_from_hex(root, disk->root.bytes, sizeof disk->root.bytes) == 0 &&
-           get_number(value, "stored_chunks", &disk->stored_chunks) &&
            get_number(value, "transferred_bytes", &disk->transferred_bytes);
 }
 

@@ -1,4 +1,5 @@
 #include "base/bytes.h"
+#include "base/compress.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "storage/index.h"
@@ -7,7 +8,6 @@
 #include "storage/record.h"
 #include "storage/store_internal.h"
 #include "storage/store_scan.h"
-#include "storage/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,8 +55,8 @@ static bool record_is_whole(struct verify *verify, const struct record *record)
     }
     size_t length = (size_t)record->count * chunk_size;
     if (length > STORE_RUN_BYTES_MAX ||
-        unpack_run(record->flags & RECORD_ZSTD ? CHUNK_ZSTD : CHUNK_PLAIN, record->payload,
-                   record->payload_length, verify->plain, length) != 0) {
+        decompress_run(record->flags & RECORD_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_PLAIN, record->payload,
+                       record->payload_length, verify->plain, length) != 0) {
         return false;
     }
     for (size_t i = 0; i < record->count; i++) {

@@ -229,7 +229,7 @@ static void test_bad_runs(void **state)
         {.names = names, .count = 1, .payload = plain, .length = 65535},
         {.names = names, .count = 1, .payload = plain, .length = 0},
         {.names = names, .count = 2, .payload = plain, .length = 2 * 65536}, /* the second has another name */
-        {.names = names, .count = 1, .compression = CHUNK_ZSTD, .payload = plain, .length = 65536},
+        {.names = names, .count = 1, .compression = COMPRESSION_ZSTD, .payload = plain, .length = 65536},
         {.names = names, .count = 1, .compression = 7, .payload = plain, .length = 65536},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -1,4 +1,4 @@
-#include "storage/unpack.h"
+#include "base/compress.h"
 
 #include "base/memory.h"
 #include <pthread.h>
@@ -47,37 +47,37 @@ static struct contexts *contexts_of_thread(void)
     return contexts;
 }
 
-int unpack_run(enum chunk_compression compression, const void *payload, size_t payload_length, void *out,
-               size_t length)
+int decompress_run(enum compression compression, const void *payload, size_t payload_length, void *out,
+                   size_t length)
 {
-    if (compression == CHUNK_PLAIN) {
+    if (compression == COMPRESSION_PLAIN) {
         if (payload_length != length) {
             return -1;
         }
         memcpy(out, payload, length);
         return 0;
     }
-    if (compression != CHUNK_ZSTD) {
+    if (compression != COMPRESSION_ZSTD) {
         return -1;
     }
     size_t got = ZSTD_decompressDCtx(contexts_of_thread()->decompress, out, length, payload, payload_length);
     return ZSTD_isError(got) || got != length ? -1 : 0;
 }
 
-size_t pack_bound(size_t length)
+size_t compress_bound(size_t length)
 {
     return ZSTD_compressBound(length);
 }
 
-enum chunk_compression pack_run(const void *plain, size_t length, int level, void *out, size_t *out_length)
+enum compression compress_run(const void *plain, size_t length, int level, void *out, size_t *out_length)
 {
     size_t packed =
-        ZSTD_compressCCtx(contexts_of_thread()->compress, out, pack_bound(length), plain, length, level);
+        ZSTD_compressCCtx(contexts_of_thread()->compress, out, compress_bound(length), plain, length, level);
     if (ZSTD_isError(packed) || packed >= length) {
         memcpy(out, plain, length);
         *out_length = length;
-        return CHUNK_PLAIN;
+        return COMPRESSION_PLAIN;
     }
     *out_length = packed;
-    return CHUNK_ZSTD;
+    return COMPRESSION_ZSTD;
 }
