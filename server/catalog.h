@@ -68,7 +68,8 @@ int catalog_token_use(struct catalog *catalog, const char *secret_hash, const ch
  * ------------------------------------------------------------------------------------------------------- */
 
 enum host_state { HOST_CONNECTED, HOST_UNREACHABLE, HOST_OUTDATED, HOST_RETIRED };
-const char *host_state_name(enum host_state state); /* "connected", ... */
+const char *host_state_name(enum host_state state);             /* "connected", ... */
+int host_state_parse(const char *name, enum host_state *state); /* -1 for an unknown name */
 
 struct catalog_host {
     int64_t number;
@@ -352,6 +353,7 @@ const char *job_state_name(enum job_state state);             /* "completed-with
 const char *job_phase_state_name(enum job_phase_state state); /* "none", "running", ... */
 int job_type_parse(const char *name, enum job_type *type);    /* -1 for an unknown name */
 int job_state_parse(const char *name, enum job_state *state);
+int job_phase_state_parse(const char *name, enum job_phase_state *state);
 bool job_state_is_final(enum job_state state);
 
 struct catalog_job {
@@ -427,6 +429,7 @@ int catalog_job_prune(struct catalog *catalog, int64_t before_ms, struct error *
 
 enum job_log_level { JOB_LOG_INFORMATION, JOB_LOG_WARNING, JOB_LOG_ERROR };
 const char *job_log_level_name(enum job_log_level level); /* "information", "warning", "error" */
+int job_log_level_parse(const char *name, enum job_log_level *level);
 
 struct catalog_job_log {
     int64_t number;

@@ -1,0 +1,132 @@
+#include "server/catalog_statement.h"
+
+#include <limits.h>
+
+int catalog_failed(struct catalog *catalog, const char *doing, struct error *err)
+{
+    error_set(err, ERROR_CATALOG_FAILED, "The catalog failed (%s)", doing);
+    return error_set_cause(err, "%s", sqlite3_errmsg(catalog->database));
+}
+
+struct statement *statement_open(struct catalog *catalog, enum sql_query query, struct error *err)
+{
+    pthread_mutex_lock(&catalog->lock);
+    struct statement *statement = &catalog->statements[query];
+    if (statement->prepared == NULL &&
+        sqlite3_prepare_v3(catalog->database, sql_queries[query], -1, SQLITE_PREPARE_PERSISTENT,
+                           &statement->prepared, NULL) != SQLITE_OK) {
+        catalog_failed(catalog, sql_query_names[query], err);
+        pthread_mutex_unlock(&catalog->lock);
+        return NULL;
+    }
+    statement->catalog = catalog;
+    statement->query = query;
+    statement->parameter = 0;
+    return statement;
+}
+
+void statement_bind_optional(struct statement *statement, const char *text)
+{
+    /* Parameters that were not bound are NULL. Borrowed: the statement is closed before the caller returns.
+     */
+    sqlite3_bind_text(statement->prepared, ++statement->parameter, text, -1, SQLITE_STATIC);
+}
+
+void statement_bind_text(struct statement *statement, const char *text)
+{
+    statement_bind_optional(statement, text == NULL ? "" : text);
+}
+
+void statement_bind_reference(struct statement *statement, const char *text)
+{
+    statement_bind_optional(statement, text == NULL || text[0] == '\0' ? NULL : text);
+}
+
+void statement_bind_integer(struct statement *statement, int64_t value)
+{
+    sqlite3_bind_int64(statement->prepared, ++statement->parameter, value);
+}
+
+void statement_bind_size(struct statement *statement, uint64_t value)
+{
+    statement_bind_integer(statement, value > INT64_MAX ? INT64_MAX : (int64_t)value);
+}
+
+int statement_next(struct statement *statement, struct error *err)
+{
+    statement->column = 0;
+    switch (sqlite3_step(statement->prepared)) {
+    case SQLITE_ROW:
+        return 1;
+    case SQLITE_DONE:
+        return 0;
+    default:
+        return catalog_failed(statement->catalog, sql_query_names[statement->query], err);
+    }
+}
+
+const char *statement_text(struct statement *statement, struct arena *arena)
+{
+    const char *text = (const char *)sqlite3_column_text(statement->prepared, statement->column++);
+    return text == NULL ? "" : arena_text(arena, text);
+}
+
+int64_t statement_integer(struct statement *statement)
+{
+    return sqlite3_column_int64(statement->prepared, statement->column++);
+}
+
+uint64_t statement_size(struct statement *statement)
+{
+    int64_t value = statement_integer(statement);
+    return value < 0 ? 0 : (uint64_t)value;
+}
+
+unsigned statement_unsigned(struct statement *statement)
+{
+    int64_t value = statement_integer(statement);
+    return value < 0 || value > UINT_MAX ? 0 : (unsigned)value;
+}
+
+bool statement_boolean(struct statement *statement)
+{
+    return statement_integer(statement) != 0;
+}
+
+void statement_close(struct statement *statement)
+{
+    sqlite3_reset(statement->prepared);
+    sqlite3_clear_bindings(statement->prepared);
+    pthread_mutex_unlock(&statement->catalog->lock);
+}
+
+enum statement_outcome statement_run(struct statement *statement, struct error *err)
+{
+    enum statement_outcome outcome = STATEMENT_DONE;
+    int result = sqlite3_step(statement->prepared);
+    if (result == SQLITE_DONE) {
+        outcome = sqlite3_changes(statement->catalog->database) > 0 ? STATEMENT_DONE : STATEMENT_NOTHING;
+    } else {
+        catalog_failed(statement->catalog, sql_query_names[statement->query], err);
+        switch (sqlite3_extended_errcode(statement->catalog->database)) {
+        case SQLITE_CONSTRAINT_UNIQUE:
+        case SQLITE_CONSTRAINT_PRIMARYKEY:
+            outcome = STATEMENT_TAKEN;
+            break;
+        case SQLITE_CONSTRAINT_FOREIGNKEY:
+        case SQLITE_CONSTRAINT_TRIGGER: /* ON DELETE RESTRICT */
+            outcome = STATEMENT_DANGLING;
+            break;
+        default:
+            outcome = STATEMENT_FAILED;
+        }
+    }
+    statement_close(statement);
+    return outcome;
+}
+
+int64_t catalog_page_limit(const struct catalog_page *page)
+{
+    return page == NULL || page->limit == 0 || page->limit > CATALOG_PAGE_MAX ? CATALOG_PAGE_MAX
+                                                                              : (int64_t)page->limit;
+}

@@ -1,0 +1,61 @@
+/*
+ * Inside the catalog: its connection, and statements with a cursor over parameters and columns, so that a row
+ * is written and read in one order, the order of the SQL.
+ */
+#ifndef HOLDFAST_SERVER_CATALOG_STATEMENT_H
+#define HOLDFAST_SERVER_CATALOG_STATEMENT_H
+
+#include "server/catalog.h"
+#include "sql/statements.h"
+#include <pthread.h>
+#include <sqlite3.h>
+
+struct statement {
+    struct catalog *catalog;
+    enum sql_query query;
+    sqlite3_stmt *prepared; /* kept for the next use */
+    int parameter;
+    int column;
+};
+
+struct catalog {
+    pthread_mutex_t lock; /* recursive; guards everything, and is held from catalog_begin to its end */
+    sqlite3 *database;
+    struct statement statements[SQL_QUERY_COUNT];
+};
+
+/* Fill err from the connection's last failure. Returns -1. */
+int catalog_failed(struct catalog *catalog, const char *doing, struct error *err);
+
+/* Takes the lock until statement_close. NULL on failure (nothing is to be closed then). */
+struct statement *statement_open(struct catalog *catalog, enum sql_query query, struct error *err);
+/* The next parameter. */
+void statement_bind_text(struct statement *statement, const char *text);      /* NULL is "" */
+void statement_bind_reference(struct statement *statement, const char *text); /* NULL and "" are NULL */
+void statement_bind_optional(struct statement *statement, const char *text);  /* NULL is NULL */
+void statement_bind_integer(struct statement *statement, int64_t value);
+void statement_bind_size(struct statement *statement, uint64_t value); /* at most INT64_MAX, else that */
+/* 1 a row is there, 0 the end, -1 failure. */
+int statement_next(struct statement *statement, struct error *err);
+/* The next column of the row. */
+const char *statement_text(struct statement *statement, struct arena *arena); /* never NULL */
+int64_t statement_integer(struct statement *statement);
+uint64_t statement_size(struct statement *statement);
+unsigned statement_unsigned(struct statement *statement);
+bool statement_boolean(struct statement *statement);
+void statement_close(struct statement *statement);
+
+enum statement_outcome {
+    STATEMENT_FAILED = -1, /* err is set */
+    STATEMENT_DONE = 0,
+    STATEMENT_NOTHING = 1,  /* no row was changed */
+    STATEMENT_TAKEN = 2,    /* a unique column has that value already; err is set */
+    STATEMENT_DANGLING = 3, /* a referenced row is missing, or is still referenced; err is set */
+};
+/* Run a statement that gives no rows, and close it. */
+enum statement_outcome statement_run(struct statement *statement, struct error *err);
+
+/* For lists: 0 or too many rows become the most. */
+int64_t catalog_page_limit(const struct catalog_page *page);
+
+#endif

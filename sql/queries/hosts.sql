@@ -1,0 +1,29 @@
+-- name: host_put
+INSERT INTO hosts (id, name, state, state_since_ms, serial, previous_serial, certificate_expires_ms, software, system,
+                   kinds, address, enrolled_ms, last_seen_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+ON CONFLICT (id) DO UPDATE SET
+    name = excluded.name, state = excluded.state, state_since_ms = excluded.state_since_ms, serial = excluded.serial,
+    previous_serial = excluded.previous_serial, certificate_expires_ms = excluded.certificate_expires_ms,
+    software = excluded.software, system = excluded.system, kinds = excluded.kinds, address = excluded.address,
+    enrolled_ms = excluded.enrolled_ms, last_seen_ms = excluded.last_seen_ms;
+
+-- name: host_set_state
+UPDATE hosts SET state = ?2, state_since_ms = ?3 WHERE id = ?1;
+
+-- name: host_seen
+UPDATE hosts SET last_seen_ms = ?2 WHERE id = ?1;
+
+-- name: host_disconnect_all
+UPDATE hosts SET state = 'unreachable', state_since_ms = last_seen_ms WHERE state = 'connected';
+
+-- name: host_find
+SELECT number, id, name, state, state_since_ms, serial, previous_serial, certificate_expires_ms, software, system,
+       kinds, address, enrolled_ms, last_seen_ms
+FROM hosts WHERE id = ?1 OR name = ?1
+ORDER BY id = ?1 DESC, state = 'retired', number DESC LIMIT 1;
+
+-- name: host_list
+SELECT number, id, name, state, state_since_ms, serial, previous_serial, certificate_expires_ms, software, system,
+       kinds, address, enrolled_ms, last_seen_ms
+FROM hosts WHERE number > ?1 ORDER BY number LIMIT ?2;

@@ -1,0 +1,65 @@
+-- name: point_insert
+INSERT INTO recovery_points (id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode,
+                             reason, consistency, consistency_reason, size, read_bytes, sent_bytes, stored_bytes,
+                             retain_until_ms, held, damaged, verified_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22);
+
+-- name: point_disk_insert
+INSERT INTO recovery_point_disks (point_id, position, name, format, size, stored_chunks, transferred_bytes)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- name: point_delete
+DELETE FROM recovery_points WHERE id = ?1;
+
+-- name: point_set_held
+UPDATE recovery_points SET held = ?2 WHERE id = ?1;
+
+-- name: point_set_retain_until
+UPDATE recovery_points SET retain_until_ms = ?2 WHERE id = ?1;
+
+-- name: point_set_verified
+UPDATE recovery_points SET damaged = ?2, verified_ms = CASE WHEN ?2 THEN verified_ms ELSE ?3 END WHERE id = ?1;
+
+-- name: point_by_id
+SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
+       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms
+FROM recovery_points WHERE id = ?1;
+
+-- The second bound is just behind every id that begins with ?1.
+-- name: point_by_prefix
+SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
+       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms
+FROM recovery_points WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
+
+-- name: point_newest
+SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
+       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms
+FROM recovery_points WHERE vm_id = ?1 ORDER BY time_ms DESC, number DESC LIMIT 1;
+
+-- name: point_list
+SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
+       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms
+FROM recovery_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3 ORDER BY number DESC LIMIT ?4;
+
+-- name: point_list_of_vm
+SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
+       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms
+FROM recovery_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3 AND vm_id = ?5 ORDER BY number DESC LIMIT ?4;
+
+-- name: point_disk_list
+SELECT name, format, size, stored_chunks, transferred_bytes FROM recovery_point_disks WHERE point_id = ?1
+ORDER BY position;
+
+-- name: tracking_list
+SELECT name, metadata, point_id FROM tracking_points WHERE vm_id = ?1 ORDER BY number DESC;
+
+-- name: tracking_insert
+INSERT INTO tracking_points (vm_id, name, metadata, point_id) VALUES (?1, ?2, ?3, ?4);
+
+-- name: tracking_forget
+DELETE FROM tracking_points WHERE vm_id = ?1
+  AND (name = ?2 OR number NOT IN (SELECT number FROM tracking_points WHERE vm_id = ?1 AND name <> ?2
+                                   ORDER BY number DESC LIMIT 1));
+
+-- name: tracking_clear
+DELETE FROM tracking_points WHERE vm_id = ?1;

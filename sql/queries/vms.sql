@@ -1,0 +1,106 @@
+-- name: vm_insert
+INSERT INTO vms (id, host_id, uuid, kind, name, power, guest_agent, tracking, memory_mib, cpus, present, vanished_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12);
+
+-- name: vm_update
+UPDATE vms SET host_id = ?2, uuid = ?3, kind = ?4, name = ?5, power = ?6, guest_agent = ?7, tracking = ?8,
+               memory_mib = ?9, cpus = ?10, present = ?11, vanished_ms = ?12
+WHERE id = ?1;
+
+-- name: vm_identity
+SELECT id FROM vms WHERE host_id = ?1 AND kind = ?2 AND uuid = ?3;
+
+-- The VM of that identity that is gone from every other host; the one with a history first.
+-- name: vm_gone_elsewhere
+SELECT id FROM vms v WHERE uuid = ?3 AND kind = ?2 AND host_id <> ?1 AND present = 0
+ORDER BY (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id) DESC, number LIMIT 1;
+
+-- name: vm_report_begin
+UPDATE vms SET present = 0 WHERE host_id = ?1;
+
+-- name: vm_report_end
+UPDATE vms SET vanished_ms = ?2 WHERE host_id = ?1 AND present = 0 AND vanished_ms = 0;
+
+-- VMs that have left host ?1 and were taken for new ones where they are now: both ids.
+-- name: vm_moved_list
+SELECT old.id, new.id FROM vms old JOIN vms new
+    ON new.uuid = old.uuid AND new.kind = old.kind AND new.host_id <> old.host_id AND new.present = 1
+WHERE old.host_id = ?1 AND old.present = 0
+  AND NOT EXISTS (SELECT 1 FROM recovery_points p WHERE p.vm_id = new.id)
+  AND NOT EXISTS (SELECT 1 FROM group_members m WHERE m.vm_id = new.id)
+  AND (EXISTS (SELECT 1 FROM recovery_points p WHERE p.vm_id = old.id)
+       OR EXISTS (SELECT 1 FROM group_members m WHERE m.vm_id = old.id))
+  AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.vm_id = new.id AND j.state IN ('queued', 'running'));
+
+-- name: vm_delete
+DELETE FROM vms WHERE id = ?1;
+
+-- name: vm_disks_clear
+DELETE FROM vm_disks WHERE vm_id = ?1;
+
+-- name: vm_disk_insert
+INSERT INTO vm_disks (vm_id, position, name, path, format, size, supported, reason)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
+
+-- name: vm_disk_list
+SELECT name, path, format, size, supported, reason FROM vm_disks WHERE vm_id = ?1 ORDER BY position;
+
+-- name: vm_by_id
+SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
+       v.cpus, v.present, v.vanished_ms,
+       (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
+       (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
+       g.id, g.name,
+       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.time_ms DESC, p.number DESC LIMIT 1),
+       (SELECT MAX(p.time_ms) FROM recovery_points p WHERE p.vm_id = v.id)
+FROM vms v JOIN hosts h ON h.id = v.host_id
+LEFT JOIN group_members m ON m.vm_id = v.id
+LEFT JOIN protection_groups g ON g.id = m.group_id
+WHERE v.id = ?1;
+
+-- name: vm_by_name
+SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
+       v.cpus, v.present, v.vanished_ms,
+       (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
+       (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
+       g.id, g.name,
+       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.time_ms DESC, p.number DESC LIMIT 1),
+       (SELECT MAX(p.time_ms) FROM recovery_points p WHERE p.vm_id = v.id)
+FROM vms v JOIN hosts h ON h.id = v.host_id
+LEFT JOIN group_members m ON m.vm_id = v.id
+LEFT JOIN protection_groups g ON g.id = m.group_id
+WHERE v.name = ?1 ORDER BY v.present DESC, v.number LIMIT 2;
+
+-- name: vm_by_host_and_name
+SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
+       v.cpus, v.present, v.vanished_ms,
+       (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
+       (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
+       g.id, g.name,
+       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.time_ms DESC, p.number DESC LIMIT 1),
+       (SELECT MAX(p.time_ms) FROM recovery_points p WHERE p.vm_id = v.id)
+FROM vms v JOIN hosts h ON h.id = v.host_id
+LEFT JOIN group_members m ON m.vm_id = v.id
+LEFT JOIN protection_groups g ON g.id = m.group_id
+WHERE h.name = ?1 AND v.name = ?2 ORDER BY v.present DESC, v.number LIMIT 2;
+
+-- name: vm_list
+SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
+       v.cpus, v.present, v.vanished_ms,
+       (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
+       (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
+       g.id, g.name,
+       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.time_ms DESC, p.number DESC LIMIT 1),
+       (SELECT MAX(p.time_ms) FROM recovery_points p WHERE p.vm_id = v.id)
+FROM vms v JOIN hosts h ON h.id = v.host_id
+LEFT JOIN group_members m ON m.vm_id = v.id
+LEFT JOIN protection_groups g ON g.id = m.group_id
+WHERE v.number > ?1
+  AND (?2 IS NULL OR v.host_id = ?2)
+  AND (?3 IS NULL OR COALESCE(g.id, '') = ?3)
+  AND (?4 IS NULL OR instr(lower(v.name), lower(?4)) > 0)
+ORDER BY v.number LIMIT ?5;
