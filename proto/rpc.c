@@ -438,7 +438,9 @@ static void on_closed(void *cookie, struct channel *channel, const struct error 
         pending_fail(pending_take(rpc, rpc->pending->id), why);
     }
     if (rpc->options.closed != NULL) {
-        rpc->options.closed(rpc->options.cookie, rpc, why);
+        void *closed_cookie =
+            rpc->options.closed_cookie != NULL ? rpc->options.closed_cookie : rpc->options.cookie;
+        rpc->options.closed(closed_cookie, rpc, why);
     }
     rpc_unref(rpc);
 }

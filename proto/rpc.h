@@ -24,6 +24,7 @@ struct rpc_options {
     unsigned max_incoming; /* open incoming calls at most; more fail with LIMIT_EXCEEDED. 0: 64 */
     /* Called once, on the loop, when the channel is gone, after every pending call was failed. */
     void (*closed)(void *cookie, struct rpc *rpc, const struct error *why);
+    void *closed_cookie; /* for closed; NULL: the cookie above */
 };
 
 /* Takes the channel over (it takes a reference of its own). For a dialled channel, make it in `opened`; for

@@ -1,0 +1,298 @@
+/* holdfast-agent: the command line of the agent. */
+#include "agent/enrol.h"
+#include "agent/providers/image_registry.h"
+#include "agent/session.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/os_file.h"
+#include "base/os_service.h"
+#include "base/version.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_PERMISSION = 4, EXIT_STATE = 6 };
+static const char default_directory[] = "/var/lib/holdfast-agent";
+
+static const char help[] =
+    "usage: holdfast-agent enrol SERVER[:PORT] --token TOKEN [--data DIR] [--proxy http://HOST:PORT]\n"
+    "       holdfast-agent add-image NAME DISK... [--data DIR]\n"
+    "       holdfast-agent run [--data DIR] [--config FILE] [--libvirt-uri URI]\n"
+    "       holdfast-agent --help | --version\n"
+    "\n"
+    "enrol      trade a one-time token (holdfast host token) for this host's certificate\n"
+    "add-image  make image files or block devices a datasource of this host\n"
+    "run        connect to the server and protect this host's VMs and images\n"
+    "\n"
+    "  --data DIR         what the agent keeps (default /var/lib/holdfast-agent)\n"
+    "  --token TOKEN      or the environment's HOLDFAST_TOKEN, which no process list shows\n"
+    "  --proxy URL        HTTP proxy on the way to the server; kept in DIR/agent.conf\n"
+    "  --config FILE      settings (default DIR/agent.conf)\n"
+    "  --libvirt-uri URI  where libvirt is reached (default qemu:///system)\n"
+    "\n"
+    "exit status: 0 done, 1 failed, 2 usage, 3 the server can't be reached, 4 not permitted, 6 refused in "
+    "this state\n";
+
+struct arguments {
+    const char *directory;
+    const char *token;
+    const char *proxy;
+    const char *config;
+    const char *libvirt_uri;
+    char **words; /* what is left */
+    int word_count;
+};
+
+static int print_error(const struct error *err)
+{
+    fprintf(stderr, "holdfast-agent: %s\n", err->message);
+    if (err->cause[0] != '\0') {
+        fprintf(stderr, "  cause: %s\n", err->cause);
+    }
+    fprintf(stderr, "  do:    %s\n  code:  %s\n", error_code_action(err->code), error_code_name(err->code));
+    switch (err->code) {
+    case ERROR_SERVER_UNREACHABLE:
+    case ERROR_CONNECTION_LOST:
+    case ERROR_PROTOCOL_TIMEOUT:
+    case ERROR_PROXY_AUTH_REQUIRED:
+        return EXIT_UNREACHABLE;
+    case ERROR_ENROL_TOKEN_INVALID:
+    case ERROR_HOST_CERT_REFUSED:
+    case ERROR_PERMISSION_DENIED:
+        return EXIT_PERMISSION;
+    case ERROR_NOT_INITIALIZED:
+    case ERROR_NAME_TAKEN:
+        return EXIT_STATE;
+    default:
+        return EXIT_FAILURE;
+    }
+}
+
+static int usage(const char *problem)
+{
+    fprintf(stderr, "holdfast-agent: %s\ntry: holdfast-agent --help\n", problem);
+    return EXIT_USAGE;
+}
+
+static int parse(int argc, char **argv, struct arguments *arguments)
+{
+    enum {
+        OPTION_DATA = 256,
+        OPTION_TOKEN,
+        OPTION_PROXY,
+        OPTION_CONFIG,
+        OPTION_LIBVIRT,
+        OPTION_HELP,
+        OPTION_VERSION
+    };
+    static const struct option options[] = {
+        {"data", required_argument, NULL, OPTION_DATA},
+        {"token", required_argument, NULL, OPTION_TOKEN},
+        {"proxy", required_argument, NULL, OPTION_PROXY},
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        {"libvirt-uri", required_argument, NULL, OPTION_LIBVIRT},
+        {"help", no_argument, NULL, OPTION_HELP},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+    *arguments = (struct arguments){.directory = default_directory, .token = getenv("HOLDFAST_TOKEN")};
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case OPTION_DATA:
+            arguments->directory = optarg;
+            break;
+        case OPTION_TOKEN:
+            arguments->token = optarg;
+            break;
+        case OPTION_PROXY:
+            arguments->proxy = optarg;
+            break;
+        case OPTION_CONFIG:
+            arguments->config = optarg;
+            break;
+        case OPTION_LIBVIRT:
+            arguments->libvirt_uri = optarg;
+            break;
+        case OPTION_HELP:
+            fputs(help, stdout);
+            exit(EXIT_SUCCESS);
+        case OPTION_VERSION:
+            printf("holdfast-agent %s\n", HOLDFAST_VERSION);
+            exit(EXIT_SUCCESS);
+        default:
+            return -1;
+        }
+    }
+    arguments->words = argv + optind;
+    arguments->word_count = argc - optind;
+    return 0;
+}
+
+static struct config *load_config(const struct arguments *arguments, struct error *err)
+{
+    char *path = os_path_join(arguments->directory, "agent.conf");
+    struct config *config = NULL;
+    if (arguments->config != NULL && !os_path_exists(arguments->config)) {
+        error_set(err, ERROR_CONFIG_INVALID, "There is no file %s", arguments->config);
+    } else {
+        config = config_load(arguments->config != NULL ? arguments->config : path, agent_config_keys, err);
+    }
+    free(path);
+    if (config != NULL &&
+        ((arguments->proxy != NULL && config_set(config, "proxy", arguments->proxy, err) != 0) ||
+         (arguments->libvirt_uri != NULL &&
+          config_set(config, "libvirt_uri", arguments->libvirt_uri, err) != 0))) {
+        config_destroy(config);
+        return NULL;
+    }
+    return config;
+}
+
+/* Keep the proxy for `run`. */
+static int remember_proxy(const struct arguments *arguments, struct error *err)
+{
+    char *path = os_path_join(arguments->directory, "agent.conf");
+    uint8_t *old = NULL;
+    size_t length = 0;
+    int result = 0;
+    if (os_path_exists(path)) {
+        result = os_file_read_whole(path, 1024 * 1024, &old, &length, err);
+    }
+    if (result == 0) {
+        char *text = memory_format("%.*s%sproxy = %s\n", (int)length, old != NULL ? (const char *)old : "",
+                                   length > 0 && old[length - 1] != '\n' ? "\n" : "", arguments->proxy);
+        result = os_file_write_whole(path, text, strlen(text), 0600, err);
+        free(text);
+    }
+    free(old);
+    free(path);
+    return result;
+}
+
+static int run_enrol(const struct arguments *arguments)
+{
+    struct error err;
+    struct agent_proxy proxy = {0};
+    if (arguments->word_count != 2) {
+        return usage("enrol takes the server's address");
+    }
+    if (arguments->token == NULL) {
+        return usage("enrol needs --token TOKEN (or HOLDFAST_TOKEN)");
+    }
+    struct config *config = load_config(arguments, &err);
+    int result = config != NULL ? agent_proxy_read(config, &proxy, &err) : -1;
+    if (result == 0) {
+        struct enrol_options options = {.server = arguments->words[1],
+                                        .token = arguments->token,
+                                        .directory = arguments->directory,
+                                        .proxy = proxy.used ? &proxy.proxy : NULL};
+        result = enrol(&options, &err);
+    }
+    if (result == 0 && arguments->proxy != NULL) {
+        result = remember_proxy(arguments, &err);
+    }
+    agent_proxy_release(&proxy);
+    config_destroy(config);
+    if (result != 0) {
+        return print_error(&err);
+    }
+    printf("This host is enrolled with %s. Start the agent: holdfast-agent run --data %s\n",
+           arguments->words[1], arguments->directory);
+    return EXIT_SUCCESS;
+}
+
+static int run_add_image(const struct arguments *arguments)
+{
+    struct error err;
+    char uuid[IDENTITY_SIZE];
+    if (arguments->word_count < 3) {
+        return usage("add-image takes a name and at least one disk");
+    }
+    if (os_path_make_directory(arguments->directory, 0700, &err) != 0 ||
+        image_registry_add(arguments->directory, arguments->words[1],
+                           (const char *const *)(uintptr_t)(arguments->words + 2),
+                           (size_t)arguments->word_count - 2, uuid, &err) != 0) {
+        return print_error(&err);
+    }
+    printf("%s is a datasource of this host now (%s)\n", arguments->words[1], uuid);
+    return EXIT_SUCCESS;
+}
+
+static struct os_file *lock_directory(const char *directory, struct error *err)
+{
+    char *path = os_path_join(directory, "lock");
+    struct os_file *lock = os_file_open(path, OS_FILE_OPEN_CREATE, err);
+    free(path);
+    if (lock != NULL && os_file_lock(lock, err) != 0) {
+        error_wrap(err, ERROR_FILE_FAILED, "An agent runs on %s already", directory);
+        os_file_close(lock);
+        return NULL;
+    }
+    return lock;
+}
+
+static int serve(const struct agent_state *state, const struct config *config, struct error *err)
+{
+    enum log_level level;
+    if (log_level_parse(config_text(config, "log_level"), &level) != 0) {
+        return error_set(err, ERROR_CONFIG_INVALID, "log_level must be debug, info, warning or error");
+    }
+    log_init("agent", level);
+    struct session *session = session_create(state, config, err);
+    if (session == NULL) {
+        return -1;
+    }
+    os_service_ready();
+    os_service_wait();
+    log_event(LOG_INFO, "stopping", NULL);
+    session_destroy(session);
+    return 0;
+}
+
+static int run_agent(const struct arguments *arguments)
+{
+    struct error err;
+    struct agent_state state;
+    int result = -1;
+    if (arguments->word_count != 1) {
+        return usage("run takes no words");
+    }
+    os_service_start();
+    if (agent_state_load(&state, arguments->directory, &err) != 0) {
+        return print_error(&err);
+    }
+    struct os_file *lock = lock_directory(arguments->directory, &err);
+    struct config *config = lock != NULL ? load_config(arguments, &err) : NULL;
+    if (config != NULL) {
+        result = serve(&state, config, &err);
+    }
+    config_destroy(config);
+    os_file_close(lock);
+    agent_state_release(&state);
+    return result == 0 ? EXIT_SUCCESS : print_error(&err);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const struct arguments *arguments);
+    } commands[] = {{"enrol", run_enrol}, {"add-image", run_add_image}, {"run", run_agent}};
+    struct arguments arguments;
+    log_init("agent", LOG_WARNING);
+    if (parse(argc, argv, &arguments) != 0) {
+        return EXIT_USAGE;
+    }
+    if (arguments.word_count == 0) {
+        return usage("a command is missing");
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(arguments.words[0], commands[i].name) == 0) {
+            return commands[i].run(&arguments);
+        }
+    }
+    return usage("there is no such command");
+}

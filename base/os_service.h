@@ -1,0 +1,16 @@
+/*
+ * What a program that runs as a service needs of the operating system: signals that end it, and telling its
+ * manager that it is ready (sd_notify(3), the datagram by itself).
+ */
+#ifndef HOLDFAST_BASE_OS_SERVICE_H
+#define HOLDFAST_BASE_OS_SERVICE_H
+
+/* Call once, on the main thread, before any other thread starts: signals that end the program are kept for
+ * os_service_wait, SIGPIPE is ignored. */
+void os_service_start(void);
+/* Tell the service manager, if there is one, that start-up is over. */
+void os_service_ready(void);
+/* Block until SIGTERM or SIGINT comes. */
+void os_service_wait(void);
+
+#endif
