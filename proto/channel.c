@@ -96,7 +96,7 @@ static void channel_end(void *cookie)
         channel->handlers.closed(channel->cookie, channel, &channel->why);
     }
     if (channel->listener != NULL) {
-        channel_listener_forget(channel->listener);
+        channel_listener_forget(channel);
     }
     channel_unref(channel);
 }

@@ -58,6 +58,9 @@ struct channel_listener *channel_listen(struct loop *loop, const char *address, 
                                         void *cookie, struct error *err);
 uint16_t channel_listener_port(const struct channel_listener *listener);
 void channel_listener_close(struct channel_listener *listener);
+/* Close it and every connection that it accepted, and wait for their end: a few seconds at most. Not from the
+ * loop. */
+void channel_listener_drain(struct channel_listener *listener);
 /* In `accepted` only: take the channel over; a reference for the caller. `opened` is not called. */
 void channel_adopt(struct channel *channel, const struct channel_handlers *handlers, void *cookie);
 

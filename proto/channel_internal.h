@@ -42,6 +42,7 @@ struct channel {
     bool dialled;
     void (*accepted)(void *cookie, struct channel *channel, const Holdfast__Hello *peer); /* of a listener */
     struct channel_listener *listener;
+    struct channel *listener_next; /* among the listener's channels */
 
     uint8_t *hello; /* packed, to be sent when TLS is up */
     size_t hello_length;
@@ -70,6 +71,6 @@ void channel_finish(struct channel *channel, const struct error *why, bool tell_
 /* The proxy phase of a dialled channel: called with what came in. */
 void channel_read_proxy(struct channel *channel);
 /* A listener's channel has ended. */
-void channel_listener_forget(struct channel_listener *listener);
+void channel_listener_forget(struct channel *channel);
 
 #endif

@@ -20,9 +20,30 @@ struct channel_listener {
     unsigned max_connections;
     unsigned connections;
     bool closed; /* freed when the last connection is gone */
+    struct channel *channels;
+    struct listener_drain *drain; /* of who waits for the end of all connections */
     void (*accepted)(void *cookie, struct channel *channel, const Holdfast__Hello *peer);
     void *cookie;
 };
+
+/* Somebody who waits for the end of all connections. */
+struct listener_drain {
+    struct channel_listener *listener;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done;
+};
+
+static void listener_tell_drained(struct channel_listener *listener)
+{
+    if (listener->drain != NULL && listener->connections == 0) {
+        pthread_mutex_lock(&listener->drain->lock);
+        listener->drain->done = true;
+        pthread_cond_signal(&listener->drain->changed);
+        pthread_mutex_unlock(&listener->drain->lock);
+        listener->drain = NULL;
+    }
+}
 
 static void listener_free_if_done(struct channel_listener *listener)
 {
@@ -31,9 +52,16 @@ static void listener_free_if_done(struct channel_listener *listener)
     }
 }
 
-void channel_listener_forget(struct channel_listener *listener)
+void channel_listener_forget(struct channel *channel)
 {
+    struct channel_listener *listener = channel->listener;
+    struct channel **link = &listener->channels;
+    while (*link != channel) {
+        link = &(*link)->listener_next;
+    }
+    *link = channel->listener_next;
     listener->connections--;
+    listener_tell_drained(listener);
     listener_free_if_done(listener);
 }
 
@@ -78,6 +106,8 @@ static void on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct 
         bufferevent_openssl_socket_new(loop_event_base(listener->loop), fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
                                        BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
     bufferevent_openssl_set_allow_dirty_shutdown(channel->io, 1);
+    channel->listener_next = listener->channels;
+    listener->channels = channel;
     listener->connections++;
     channel_start(channel);
 }
@@ -178,6 +208,35 @@ void channel_listener_close(struct channel_listener *listener)
     if (listener != NULL) {
         loop_run_on(listener->loop, close_on_loop, listener);
     }
+}
+
+static void drain_on_loop(void *cookie)
+{
+    struct listener_drain *drain = cookie;
+    struct channel_listener *listener = drain->listener;
+    listener->drain = drain;
+    for (struct channel *channel = listener->channels; channel != NULL; channel = channel->listener_next) {
+        channel_finish(channel, NULL, true); /* ends later, through the loop */
+    }
+    listener_tell_drained(listener);
+    evconnlistener_free(listener->socket);
+    listener->closed = true;
+    listener_free_if_done(listener);
+}
+
+void channel_listener_drain(struct channel_listener *listener)
+{
+    struct listener_drain drain = {.listener = listener};
+    pthread_mutex_init(&drain.lock, NULL);
+    pthread_cond_init(&drain.changed, NULL);
+    loop_run_on(listener->loop, drain_on_loop, &drain);
+    pthread_mutex_lock(&drain.lock);
+    while (!drain.done) { /* a closing channel lingers CHANNEL_LINGER_MS at most */
+        pthread_cond_wait(&drain.changed, &drain.lock);
+    }
+    pthread_mutex_unlock(&drain.lock);
+    pthread_cond_destroy(&drain.changed);
+    pthread_mutex_destroy(&drain.lock);
 }
 
 void channel_adopt(struct channel *channel, const struct channel_handlers *handlers, void *cookie)

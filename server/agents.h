@@ -37,14 +37,17 @@ struct agents_options {
 struct agents *agents_create(const struct agents_options *options, struct error *err);
 /* Begin to listen; events go there from now on. */
 int agents_listen(struct agents *agents, const struct agents_events *events, struct error *err);
-/* Close every connection, stop listening. Blocks shortly. NULL is fine. */
+/* Stop listening and close every connection: pending calls fail, later ones find no host. Blocks shortly. */
+void agents_close(struct agents *agents);
+/* After agents_close, when nobody uses it any more. NULL is fine. */
 void agents_destroy(struct agents *agents);
 uint16_t agents_port(const struct agents *agents);
 
 enum { AGENTS_TOKEN_MAX = 256 };
 enum { AGENTS_TOKEN_TTL_DEFAULT_S = 24 * 60 * 60, AGENTS_TOKEN_TTL_MAX_S = 30 * 24 * 60 * 60 };
-/* A token for one enrolment: "hf1.<CA fingerprint, hexadecimal>.<secret, hexadecimal>". It is shown once and
- * kept only as a hash. ttl_seconds: 0 for the default. REQUEST_INVALID past the maximum. Blocks. */
+/* A token for one enrolment: "hf1-SECRET-FINGERPRINT", 32 and 64 hexadecimal digits. It is shown once and
+ * kept only as the hash of its secret. ttl_seconds: 0 for the default. REQUEST_INVALID past the maximum.
+ * Blocks. */
 int agents_create_token(struct agents *agents, unsigned ttl_seconds, char token[AGENTS_TOKEN_MAX],
                         int64_t *expires_ms, struct error *err);
 

@@ -90,9 +90,12 @@ struct catalog_host {
 
 /* Inserts when the id is new, replaces all columns but number otherwise. NAME_TAKEN. */
 int catalog_host_put(struct catalog *catalog, const struct catalog_host *host, struct error *err);
+/* A retired host stays retired. */
 int catalog_host_set_state(struct catalog *catalog, const char *id, enum host_state state, int64_t since_ms,
                            struct error *err);
 int catalog_host_seen(struct catalog *catalog, const char *id, int64_t seen_ms, struct error *err);
+/* All that are connected. */
+int catalog_host_seen_all(struct catalog *catalog, int64_t seen_ms, struct error *err);
 /* At the server's start: every connected host is unreachable since it was last seen. */
 int catalog_host_disconnect_all(struct catalog *catalog, struct error *err);
 /* By id, or by name. NULL with HOST_NOT_FOUND. */
@@ -282,6 +285,7 @@ struct catalog_point_disk {
     uint64_t transferred_bytes;
 };
 
+/* Between catalog_begin and catalog_commit: a point and its disks are several rows. */
 int catalog_point_insert(struct catalog *catalog, const struct catalog_point *point,
                          const struct catalog_point_disk *disks, size_t disk_count, struct error *err);
 /* RP_NOT_FOUND */
@@ -294,6 +298,9 @@ int catalog_point_set_verified(struct catalog *catalog, const char *id, bool dam
 /* By id, or the beginning of one, at least 8 characters, that only one has. NULL with RP_NOT_FOUND. */
 const struct catalog_point *catalog_point_find(struct catalog *catalog, struct arena *arena,
                                                const char *reference, struct error *err);
+/* The point that this job made; *point NULL when there is none. */
+int catalog_point_of_job(struct catalog *catalog, struct arena *arena, const char *job_id,
+                         const struct catalog_point **point, struct error *err);
 /* The VM's newest by time; *point NULL when there is none. */
 int catalog_point_newest(struct catalog *catalog, struct arena *arena, const char *vm_id,
                          const struct catalog_point **point, struct error *err);
@@ -317,12 +324,16 @@ struct catalog_tracking {
     const char *point_id; /* the recovery point that it was begun with */
 };
 
-/* Newest first. The server's tracking points of the VM: those of its newest two recovery points. */
+/* Newest first: the server's tracking points of the VM. */
 int catalog_tracking_list(struct catalog *catalog, struct arena *arena, const char *vm_id,
                           const struct catalog_tracking **tracking, size_t *count, struct error *err);
-/* Adds the newest and forgets all but it and the one before. */
+/* One more, the newest; one of that name is replaced. */
 int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struct catalog_tracking *tracking,
                          struct error *err);
+/* Forget one, whose recovery point did not come to be. */
+int catalog_tracking_remove(struct catalog *catalog, const char *vm_id, const char *name, struct error *err);
+/* Forget all but the newest two. */
+int catalog_tracking_trim(struct catalog *catalog, const char *vm_id, struct error *err);
 /* Forget all of them, as after a restore to the original place. */
 int catalog_tracking_clear(struct catalog *catalog, const char *vm_id, struct error *err);
 

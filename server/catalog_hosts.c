@@ -80,6 +80,16 @@ int catalog_host_seen(struct catalog *catalog, const char *id, int64_t seen_ms, 
     return host_run(statement, err);
 }
 
+int catalog_host_seen_all(struct catalog *catalog, int64_t seen_ms, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_HOST_SEEN_ALL, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_integer(statement, seen_ms);
+    return host_run(statement, err);
+}
+
 int catalog_host_disconnect_all(struct catalog *catalog, struct error *err)
 {
     struct statement *statement = statement_open(catalog, SQL_HOST_DISCONNECT_ALL, err);

@@ -188,13 +188,25 @@ const struct catalog_point *catalog_point_find(struct catalog *catalog, struct a
     return found > 0 ? point : NULL;
 }
 
+static int point_or_none(struct catalog *catalog, struct arena *arena, enum sql_query query,
+                         const char *parameter, const struct catalog_point **point, struct error *err)
+{
+    struct catalog_point *only = arena_alloc(arena, sizeof *only);
+    int found = point_only(catalog, arena, query, parameter, only, err);
+    *point = found > 0 ? only : NULL;
+    return found < 0 ? -1 : 0;
+}
+
+int catalog_point_of_job(struct catalog *catalog, struct arena *arena, const char *job_id,
+                         const struct catalog_point **point, struct error *err)
+{
+    return point_or_none(catalog, arena, SQL_POINT_OF_JOB, job_id, point, err);
+}
+
 int catalog_point_newest(struct catalog *catalog, struct arena *arena, const char *vm_id,
                          const struct catalog_point **point, struct error *err)
 {
-    struct catalog_point *newest = arena_alloc(arena, sizeof *newest);
-    int found = point_only(catalog, arena, SQL_POINT_NEWEST, vm_id, newest, err);
-    *point = found > 0 ? newest : NULL;
-    return found < 0 ? -1 : 0;
+    return point_or_none(catalog, arena, SQL_POINT_NEWEST, vm_id, point, err);
 }
 
 int catalog_point_list(struct catalog *catalog, struct arena *arena,
@@ -274,19 +286,28 @@ int catalog_tracking_list(struct catalog *catalog, struct arena *arena, const ch
     return more;
 }
 
-int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struct catalog_tracking *tracking,
-                         struct error *err)
+/* vm_id and, where the query has one, a name. */
+static int tracking_run(struct catalog *catalog, enum sql_query query, const char *vm_id, const char *name,
+                        struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_TRACKING_FORGET, err);
+    struct statement *statement = statement_open(catalog, query, err);
     if (statement == NULL) {
         return -1;
     }
     statement_bind_text(statement, vm_id);
-    statement_bind_text(statement, tracking->name);
-    if (statement_run(statement, err) == STATEMENT_FAILED) {
+    if (name != NULL) {
+        statement_bind_text(statement, name);
+    }
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+}
+
+int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struct catalog_tracking *tracking,
+                         struct error *err)
+{
+    if (catalog_tracking_remove(catalog, vm_id, tracking->name, err) != 0) {
         return -1;
     }
-    statement = statement_open(catalog, SQL_TRACKING_INSERT, err);
+    struct statement *statement = statement_open(catalog, SQL_TRACKING_INSERT, err);
     if (statement == NULL) {
         return -1;
     }
@@ -297,12 +318,17 @@ int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struc
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
 }
 
+int catalog_tracking_remove(struct catalog *catalog, const char *vm_id, const char *name, struct error *err)
+{
+    return tracking_run(catalog, SQL_TRACKING_REMOVE, vm_id, name, err);
+}
+
+int catalog_tracking_trim(struct catalog *catalog, const char *vm_id, struct error *err)
+{
+    return tracking_run(catalog, SQL_TRACKING_TRIM, vm_id, NULL, err);
+}
+
 int catalog_tracking_clear(struct catalog *catalog, const char *vm_id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_TRACKING_CLEAR, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_text(statement, vm_id);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return tracking_run(catalog, SQL_TRACKING_CLEAR, vm_id, NULL, err);
 }

@@ -138,6 +138,7 @@ CREATE TABLE recovery_points (
     verified_ms        INTEGER NOT NULL
 );
 CREATE INDEX recovery_points_vm ON recovery_points (vm_id, time_ms);
+CREATE INDEX recovery_points_job ON recovery_points (job_id);
 
 CREATE TABLE recovery_point_disks (
     point_id          TEXT NOT NULL REFERENCES recovery_points (id) ON DELETE CASCADE,

@@ -8,14 +8,18 @@ ON CONFLICT (id) DO UPDATE SET
     software = excluded.software, system = excluded.system, kinds = excluded.kinds, address = excluded.address,
     enrolled_ms = excluded.enrolled_ms, last_seen_ms = excluded.last_seen_ms;
 
+-- Retired is for ever.
 -- name: host_set_state
-UPDATE hosts SET state = ?2, state_since_ms = ?3 WHERE id = ?1;
+UPDATE hosts SET state = ?2, state_since_ms = ?3 WHERE id = ?1 AND state <> 'retired';
 
 -- name: host_seen
 UPDATE hosts SET last_seen_ms = ?2 WHERE id = ?1;
 
+-- name: host_seen_all
+UPDATE hosts SET last_seen_ms = ?1 WHERE state IN ('connected', 'outdated');
+
 -- name: host_disconnect_all
-UPDATE hosts SET state = 'unreachable', state_since_ms = last_seen_ms WHERE state = 'connected';
+UPDATE hosts SET state = 'unreachable', state_since_ms = last_seen_ms WHERE state IN ('connected', 'outdated');
 
 -- name: host_find
 SELECT number, id, name, state, state_since_ms, serial, previous_serial, certificate_expires_ms, software, system,

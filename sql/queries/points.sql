@@ -31,6 +31,11 @@ SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, tim
        consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms
 FROM recovery_points WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
+-- name: point_of_job
+SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
+       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms
+FROM recovery_points WHERE job_id = ?1 LIMIT 1;
+
 -- name: point_newest
 SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
        consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms
@@ -56,10 +61,12 @@ SELECT name, metadata, point_id FROM tracking_points WHERE vm_id = ?1 ORDER BY n
 -- name: tracking_insert
 INSERT INTO tracking_points (vm_id, name, metadata, point_id) VALUES (?1, ?2, ?3, ?4);
 
--- name: tracking_forget
+-- name: tracking_remove
+DELETE FROM tracking_points WHERE vm_id = ?1 AND name = ?2;
+
+-- name: tracking_trim
 DELETE FROM tracking_points WHERE vm_id = ?1
-  AND (name = ?2 OR number NOT IN (SELECT number FROM tracking_points WHERE vm_id = ?1 AND name <> ?2
-                                   ORDER BY number DESC LIMIT 1));
+  AND number NOT IN (SELECT number FROM tracking_points WHERE vm_id = ?1 ORDER BY number DESC LIMIT 2);
 
 -- name: tracking_clear
 DELETE FROM tracking_points WHERE vm_id = ?1;
