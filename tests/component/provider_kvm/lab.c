@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TRIES = 600, STEP_MS = 100, OUTPUT_MAX = 65536 };
@@ -33,7 +34,8 @@ int lab_open(void)
     virSetErrorFunc(NULL, silent);
     lab_connection = uri ? virConnectOpen(uri) : NULL;
     strcpy(lab_directory, "/tmp/holdfast-lab-XXXXXX");
-    return lab_connection && mkdtemp(lab_directory) ? 0 : -1;
+    /* QEMU may run as a user of its own, who must get to its scratch below. */
+    return lab_connection && mkdtemp(lab_directory) && chmod(lab_directory, 0711) == 0 ? 0 : -1;
 }
 
 void lab_close(void)
