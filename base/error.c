@@ -71,10 +71,12 @@ void error_clear(struct error *err)
 
 const char *error_format(const struct error *err, char *out, size_t size)
 {
-    if (err->cause[0] != '\0') {
-        snprintf(out, size, "%s: %s (%s)", error_code_name(err->code), err->message, err->cause);
-    } else {
-        snprintf(out, size, "%s: %s", error_code_name(err->code), err->message);
+    const char *name = error_code_name(err->code);
+    /* What does not fit is cut off. */
+    int length = err->cause[0] != '\0' ? snprintf(out, size, "%s: %s (%s)", name, err->message, err->cause)
+                                       : snprintf(out, size, "%s: %s", name, err->message);
+    if (length < 0 && size > 0) {
+        out[0] = '\0';
     }
     return out;
 }
