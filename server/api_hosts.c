@@ -1,0 +1,257 @@
+/* Hosts, VMs, the whole. */
+#include "base/clock.h"
+#include "base/version.h"
+#include "server/api_internal.h"
+#include "server/jobs.h"
+
+#include <string.h>
+
+static json_t *split_words(const char *text)
+{
+    json_t *words = json_array();
+    while (*text != '\0') {
+        size_t length = strcspn(text, " ");
+        if (length > 0) {
+            json_array_append_new(words, json_stringn(text, length));
+        }
+        text += length;
+        text += *text == ' ';
+    }
+    return words;
+}
+
+static json_t *host_json(const struct catalog_host *host)
+{
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", host->id, "name", host->name,
+                     "state", host_state_name(host->state), "since", api_time(host->state_since_ms), "version",
+                     api_text_or_null(host->software), "system", api_text_or_null(host->system), "kinds",
+                     split_words(host->kinds), "address", api_text_or_null(host->address), "enrolled",
+                     api_time(host->enrolled_ms), "last_seen", api_time(host->last_seen_ms), "certificate_expires",
+                     api_time(host->certificate_expires_ms));
+}
+
+int api_host_list(struct api_call *call, struct error *err)
+{
+    struct catalog_page page;
+    const struct catalog_host *hosts;
+    size_t count;
+    if (api_page(call, &page, err) != 0 ||
+        catalog_host_list(server_catalog(call->server), call->arena, &page, &hosts, &count, err) != 0) {
+        return -1;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(items, host_json(&hosts[i]));
+    }
+    call->reply = api_list(items, &page, count > 0 ? hosts[count - 1].number : 0);
+    return 0;
+}
+
+static const struct catalog_host *find_host(struct api_call *call, struct error *err)
+{
+    return catalog_host_find(server_catalog(call->server), call->arena, call->parameters[0], err);
+}
+
+int api_host_show(struct api_call *call, struct error *err)
+{
+    const struct catalog_host *host = find_host(call, err);
+    call->reply = host != NULL ? host_json(host) : NULL;
+    return host != NULL ? 0 : -1;
+}
+
+int api_host_retire(struct api_call *call, struct error *err)
+{
+    const struct catalog_host *host = find_host(call, err);
+    if (host == NULL) {
+        return -1;
+    }
+    unsigned jobs = jobs_of_host(server_jobs(call->server), host->id);
+    if (jobs > 0) {
+        return error_set(err, ERROR_AGENT_BUSY, "Host %s can't be retired: %u jobs run", host->name, jobs);
+    }
+    return agents_retire(server_agents(call->server), host->id, err) != 0 ? -1 : api_host_show(call, err);
+}
+
+int api_host_discover(struct api_call *call, struct error *err)
+{
+    const struct catalog_host *host = find_host(call, err);
+    if (host == NULL || agents_discover(server_agents(call->server), host->id, err) != 0) {
+        return -1;
+    }
+    return api_host_show(call, err);
+}
+
+int api_host_token(struct api_call *call, struct error *err)
+{
+    static const char *const fields[] = {"ttl_seconds", NULL};
+    char token[AGENTS_TOKEN_MAX];
+    int64_t ttl = 0;
+    int64_t expires_ms;
+    if (api_check_fields(call->body, fields, err) != 0 ||
+        api_number_field(call->body, "ttl_seconds", 1, AGENTS_TOKEN_TTL_MAX_S, &ttl, err) != 0 ||
+        agents_create_token(server_agents(call->server), (unsigned)ttl, token, &expires_ms, err) != 0) {
+        return -1;
+    }
+    call->status = 201;
+    call->reply = json_pack("{s:s, s:o}", "token", token, "expires", api_time(expires_ms));
+    return 0;
+}
+
+static json_t *vm_json(const struct catalog_vm *vm)
+{
+    bool grouped = vm->group_id[0] != '\0';
+    const char *protection = !grouped ? "unprotected" : vm->point_count > 0 ? "protected" : "waiting";
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:b, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:i}", "id",
+                     vm->id, "name", vm->name, "host", vm->host_name, "host_id", vm->host_id, "uuid",
+                     api_text_or_null(vm->uuid), "kind", vm->kind, "power", vm->power, "guest_agent", vm->guest_agent,
+                     "tracking", vm->tracking, "present", vm->present, "group", api_text_or_null(vm->group_name),
+                     "protection", protection, "size", (json_int_t)vm->size, "disk_count", (json_int_t)vm->disk_count,
+                     "points", (json_int_t)vm->point_count, "last_point", api_text_or_null(vm->last_point_id),
+                     "last_point_time", api_time(vm->last_point_ms), "memory_mib", (int)vm->memory_mib);
+}
+
+int api_vm_list(struct api_call *call, struct error *err)
+{
+    struct catalog_page page;
+    const struct catalog_vm *vms;
+    size_t count;
+    struct catalog *catalog = server_catalog(call->server);
+    const char *host = api_query(call, "host");
+    const char *group = api_query(call, "group");
+    struct catalog_vm_filter filter = {.search = api_query(call, "search")};
+    if (host != NULL) {
+        const struct catalog_host *found = catalog_host_find(catalog, call->arena, host, err);
+        if (found == NULL) {
+            return -1;
+        }
+        filter.host_id = found->id;
+    }
+    if (group != NULL) {
+        const struct catalog_group *found = catalog_group_find(catalog, call->arena, group, err);
+        if (found == NULL) {
+            return -1;
+        }
+        filter.group_id = found->id;
+    }
+    if (api_page(call, &page, err) != 0 ||
+        catalog_vm_list(catalog, call->arena, &filter, &page, &vms, &count, err) != 0) {
+        return -1;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(items, vm_json(&vms[i]));
+    }
+    call->reply = api_list(items, &page, count > 0 ? vms[count - 1].number : 0);
+    return 0;
+}
+
+int api_vm_show(struct api_call *call, struct error *err)
+{
+    struct catalog *catalog = server_catalog(call->server);
+    const struct catalog_vm_disk *disks;
+    size_t count;
+    const struct catalog_vm *vm = catalog_vm_find(catalog, call->arena, call->parameters[0], err);
+    if (vm == NULL || catalog_vm_disk_list(catalog, call->arena, vm->id, &disks, &count, err) != 0) {
+        return -1;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(items, json_pack("{s:s, s:o, s:s, s:I, s:b, s:o}", "name", disks[i].name, "path",
+                                               api_text_or_null(disks[i].path), "format", disks[i].format, "size",
+                                               (json_int_t)disks[i].size, "supported", disks[i].supported, "reason",
+                                               api_text_or_null(disks[i].reason)));
+    }
+    call->reply = vm_json(vm);
+    json_object_set_new(call->reply, "disks", items);
+    return 0;
+}
+
+/* Rows counted page by page: hosts by state, VMs by protection, jobs of the last day by state. */
+static int count_hosts(struct api_call *call, json_t **out, struct error *err)
+{
+    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
+    json_int_t states[4] = {0};
+    size_t count;
+    do {
+        const struct catalog_host *hosts;
+        if (catalog_host_list(server_catalog(call->server), call->arena, &page, &hosts, &count, err) != 0) {
+            return -1;
+        }
+        for (size_t i = 0; i < count; i++) {
+            states[hosts[i].state]++;
+            page.after = hosts[i].number;
+        }
+    } while (count == CATALOG_PAGE_MAX);
+    *out = json_pack("{s:I, s:I, s:I, s:I}", "connected", states[HOST_CONNECTED], "unreachable",
+                     states[HOST_UNREACHABLE], "outdated", states[HOST_OUTDATED], "retired", states[HOST_RETIRED]);
+    return 0;
+}
+
+static int count_vms(struct api_call *call, json_t **out, struct error *err)
+{
+    const struct catalog_vm_filter any = {0};
+    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
+    json_int_t unprotected = 0;
+    json_int_t waiting = 0;
+    json_int_t protected = 0;
+    size_t count;
+    do {
+        const struct catalog_vm *vms;
+        if (catalog_vm_list(server_catalog(call->server), call->arena, &any, &page, &vms, &count, err) != 0) {
+            return -1;
+        }
+        for (size_t i = 0; i < count; i++) {
+            bool grouped = vms[i].group_id[0] != '\0';
+            unprotected += !grouped;
+            waiting += grouped && vms[i].point_count == 0;
+            protected += grouped && vms[i].point_count > 0;
+            page.after = vms[i].number;
+        }
+    } while (count == CATALOG_PAGE_MAX);
+    *out = json_pack("{s:I, s:I, s:I}", "protected", protected, "waiting", waiting, "unprotected", unprotected);
+    return 0;
+}
+
+static int count_jobs(struct api_call *call, json_t **out, struct error *err)
+{
+    struct catalog_job_filter day = {.type = -1, .state = -1, .since_ms = clock_wall_ms() - 86400000};
+    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
+    json_int_t states[JOB_STATE_COUNT] = {0};
+    size_t count;
+    do {
+        const struct catalog_job *jobs;
+        if (catalog_job_list(server_catalog(call->server), call->arena, &day, &page, &jobs, &count, err) != 0) {
+            return -1;
+        }
+        for (size_t i = 0; i < count; i++) {
+            states[jobs[i].state]++;
+            page.after = jobs[i].number;
+        }
+    } while (count == CATALOG_PAGE_MAX);
+    *out = json_object();
+    for (int state = 0; state < JOB_STATE_COUNT; state++) {
+        json_object_set_new(*out, job_state_name((enum job_state)state), json_integer(states[state]));
+    }
+    return 0;
+}
+
+int api_status(struct api_call *call, struct error *err)
+{
+    json_t *hosts = NULL;
+    json_t *vms = NULL;
+    json_t *jobs = NULL;
+    struct store_status store;
+    if (count_hosts(call, &hosts, err) != 0 || count_vms(call, &vms, err) != 0 || count_jobs(call, &jobs, err) != 0 ||
+        store_status_read(server_store(call->server), &store, err) != 0) {
+        json_decref(hosts);
+        json_decref(vms);
+        json_decref(jobs);
+        return -1;
+    }
+    call->reply = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "server",
+                            server_id(call->server), "version", HOLDFAST_VERSION, "time", api_time(clock_wall_ms()),
+                            "hosts", hosts, "vms", vms, "jobs_last_day", jobs, "store", "stored_bytes",
+                            (json_int_t)store.container_bytes, "free_bytes", (json_int_t)store.free_bytes, "points",
+                            (json_int_t)store.points, "damaged_chunks", (json_int_t)store.damaged_chunks);
+    return 0;
+}

@@ -1,0 +1,100 @@
+/* Inside the module: one request, and the table of routes. */
+#ifndef HOLDFAST_SERVER_API_INTERNAL_H
+#define HOLDFAST_SERVER_API_INTERNAL_H
+
+#include "server/api.h"
+#include "server/arena.h"
+#include <jansson.h>
+
+enum { API_PARAMETERS_MAX = 2 };
+
+struct api_call {
+    struct server *server;
+    struct arena *arena;
+    const char *parameters[API_PARAMETERS_MAX]; /* of the path, decoded */
+    const char *query;                          /* raw, or NULL */
+    json_t *body;                               /* an object; empty when nothing was sent */
+    json_t *reply;                              /* filled by the handler */
+    int status;                                 /* 200 unless the handler says otherwise */
+    struct api_export *export;                  /* instead of a reply: a disk's stream, see api_export.c */
+};
+
+typedef int (*api_handler)(struct api_call *call, struct error *err);
+
+struct api_route {
+    const char *method;
+    const char *path; /* "/v1/hosts/{host}" */
+    api_handler handler;
+};
+
+extern const struct api_route api_routes[]; /* ends with a NULL method */
+
+/* The route of a request, its parameters decoded into the call. ROUTE_NOT_FOUND. */
+const struct api_route *api_route_find(struct api_call *call, const char *method, const char *path,
+                                       struct error *err);
+
+/* --- reading requests */
+/* A parameter of the query, decoded, or NULL. */
+const char *api_query(struct api_call *call, const char *name);
+int api_page(struct api_call *call, struct catalog_page *page, struct error *err);
+/* No other fields than these (ends with NULL). REQUEST_INVALID names the one that is. */
+int api_check_fields(const json_t *body, const char *const *allowed, struct error *err);
+/* Absent fields leave *value as it is. REQUEST_INVALID. */
+int api_text_field(const json_t *body, const char *name, const char **value, struct error *err);
+int api_boolean_field(const json_t *body, const char *name, bool *value, struct error *err);
+int api_number_field(const json_t *body, const char *name, int64_t minimum, int64_t maximum, int64_t *value,
+                     struct error *err);
+int api_time_field(const json_t *body, const char *name, int64_t *value_ms, struct error *err);
+
+/* --- writing answers */
+json_t *api_time(int64_t ms);            /* RFC 3339, null for 0 */
+json_t *api_text_or_null(const char *text); /* null for "" */
+json_t *api_error_json(const struct error *err);
+int api_error_status(const struct error *err);
+/* {"items":…,"next":…}: next is the last row's number when the page is full. Takes items. */
+json_t *api_list(json_t *items, const struct catalog_page *page, int64_t last_number);
+json_t *api_job_json(const struct catalog_job *job);
+int api_accept_job(struct api_call *call, const char *job_id, struct error *err);
+
+/* --- handlers, by file */
+int api_status(struct api_call *call, struct error *err);
+int api_host_list(struct api_call *call, struct error *err);
+int api_host_show(struct api_call *call, struct error *err);
+int api_host_retire(struct api_call *call, struct error *err);
+int api_host_discover(struct api_call *call, struct error *err);
+int api_host_token(struct api_call *call, struct error *err);
+int api_vm_list(struct api_call *call, struct error *err);
+int api_vm_show(struct api_call *call, struct error *err);
+int api_policy_list(struct api_call *call, struct error *err);
+int api_policy_create(struct api_call *call, struct error *err);
+int api_policy_show(struct api_call *call, struct error *err);
+int api_policy_edit(struct api_call *call, struct error *err);
+int api_policy_delete(struct api_call *call, struct error *err);
+int api_group_list(struct api_call *call, struct error *err);
+int api_group_create(struct api_call *call, struct error *err);
+int api_group_show(struct api_call *call, struct error *err);
+int api_group_delete(struct api_call *call, struct error *err);
+int api_group_add(struct api_call *call, struct error *err);
+int api_group_remove(struct api_call *call, struct error *err);
+int api_backup_start(struct api_call *call, struct error *err);
+int api_check_start(struct api_call *call, struct error *err);
+int api_point_list(struct api_call *call, struct error *err);
+int api_point_show(struct api_call *call, struct error *err);
+int api_point_delete(struct api_call *call, struct error *err);
+int api_point_verify(struct api_call *call, struct error *err);
+int api_point_hold(struct api_call *call, struct error *err);
+int api_point_data(struct api_call *call, struct error *err);
+int api_restore_start(struct api_call *call, struct error *err);
+int api_job_list(struct api_call *call, struct error *err);
+int api_job_show(struct api_call *call, struct error *err);
+int api_job_cancel(struct api_call *call, struct error *err);
+int api_store_status(struct api_call *call, struct error *err);
+int api_store_verify(struct api_call *call, struct error *err);
+int api_store_rebuild(struct api_call *call, struct error *err);
+
+/* --- streams. The sink is called on a worker and blocks while the client reads slowly; -1 when it is gone. */
+typedef int (*api_sink)(void *cookie, const void *bytes, size_t length);
+int api_export_run(struct api_export *export, api_sink sink, void *cookie);
+void api_export_destroy(struct api_export *export);
+
+#endif

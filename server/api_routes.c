@@ -1,0 +1,261 @@
+#include "base/clock.h"
+#include "base/memory.h"
+#include "server/api_internal.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct api_route api_routes[] = {
+    {"GET", "/v1/status", api_status},
+    {"GET", "/v1/hosts", api_host_list},
+    {"POST", "/v1/host-tokens", api_host_token},
+    {"GET", "/v1/hosts/{host}", api_host_show},
+    {"POST", "/v1/hosts/{host}/retire", api_host_retire},
+    {"POST", "/v1/hosts/{host}/discover", api_host_discover},
+    {"GET", "/v1/vms", api_vm_list},
+    {"GET", "/v1/vms/{vm}", api_vm_show},
+    {"GET", "/v1/policies", api_policy_list},
+    {"POST", "/v1/policies", api_policy_create},
+    {"GET", "/v1/policies/{policy}", api_policy_show},
+    {"PATCH", "/v1/policies/{policy}", api_policy_edit},
+    {"DELETE", "/v1/policies/{policy}", api_policy_delete},
+    {"GET", "/v1/groups", api_group_list},
+    {"POST", "/v1/groups", api_group_create},
+    {"GET", "/v1/groups/{group}", api_group_show},
+    {"DELETE", "/v1/groups/{group}", api_group_delete},
+    {"POST", "/v1/groups/{group}/members", api_group_add},
+    {"DELETE", "/v1/groups/{group}/members/{vm}", api_group_remove},
+    {"POST", "/v1/backups", api_backup_start},
+    {"POST", "/v1/checks", api_check_start},
+    {"GET", "/v1/recovery-points", api_point_list},
+    {"GET", "/v1/recovery-points/{point}", api_point_show},
+    {"DELETE", "/v1/recovery-points/{point}", api_point_delete},
+    {"POST", "/v1/recovery-points/{point}/verify", api_point_verify},
+    {"POST", "/v1/recovery-points/{point}/hold", api_point_hold},
+    {"GET", "/v1/recovery-points/{point}/disks/{disk}/data", api_point_data},
+    {"POST", "/v1/restores", api_restore_start},
+    {"GET", "/v1/jobs", api_job_list},
+    {"GET", "/v1/jobs/{job}", api_job_show},
+    {"POST", "/v1/jobs/{job}/cancel", api_job_cancel},
+    {"GET", "/v1/store", api_store_status},
+    {"POST", "/v1/store/verify", api_store_verify},
+    {"POST", "/v1/store/rebuild", api_store_rebuild},
+    {NULL, NULL, NULL},
+};
+
+/* Does the path fit the template? Parameters are decoded into the call. */
+static bool path_matches(struct api_call *call, const char *template, const char *path)
+{
+    size_t count = 0;
+    while (*template == '/' && *path == '/') {
+        size_t wanted = strcspn(++template, "/");
+        size_t given = strcspn(++path, "/");
+        if (*template == '{') {
+            char *raw = memory_format("%.*s", (int)given, path);
+            char *decoded = evhttp_uridecode(raw, 0, NULL);
+            free(raw);
+            if (given == 0 || decoded == NULL || count == API_PARAMETERS_MAX) {
+                free(decoded);
+                return false;
+            }
+            call->parameters[count++] = arena_text(call->arena, decoded);
+            free(decoded);
+        } else if (wanted != given || strncmp(template, path, wanted) != 0) {
+            return false;
+        }
+        template += wanted;
+        path += given;
+    }
+    return *template == '\0' && *path == '\0';
+}
+
+const struct api_route *api_route_find(struct api_call *call, const char *method, const char *path, struct error *err)
+{
+    for (const struct api_route *route = api_routes; route->method != NULL; route++) {
+        if (strcmp(route->method, method) == 0 && path_matches(call, route->path, path)) {
+            return route;
+        }
+    }
+    error_set(err, ERROR_ROUTE_NOT_FOUND, "There is no %s %s", method, path);
+    return NULL;
+}
+
+/* --- reading requests --------------------------------------------------------------------------------------- */
+
+const char *api_query(struct api_call *call, const char *name)
+{
+    struct evkeyvalq parameters = {0};
+    const char *found = NULL;
+    if (call->query != NULL && evhttp_parse_query_str(call->query, &parameters) == 0) {
+        const char *value = evhttp_find_header(&parameters, name);
+        found = value != NULL ? arena_text(call->arena, value) : NULL;
+        evhttp_clear_headers(&parameters);
+    }
+    return found;
+}
+
+static int query_number(struct api_call *call, const char *name, int64_t maximum, int64_t *value, struct error *err)
+{
+    const char *text = api_query(call, name);
+    char *end;
+    if (text == NULL) {
+        return 0;
+    }
+    long long number = strtoll(text, &end, 10);
+    if (end == text || *end != '\0' || number < 0 || number > maximum) {
+        return error_set(err, ERROR_REQUEST_INVALID, "%s must be a number from 0 to %lld", name, (long long)maximum);
+    }
+    *value = number;
+    return 0;
+}
+
+int api_page(struct api_call *call, struct catalog_page *page, struct error *err)
+{
+    int64_t limit = 100;
+    *page = (struct catalog_page){0};
+    if (query_number(call, "limit", CATALOG_PAGE_MAX, &limit, err) != 0 ||
+        query_number(call, "after", INT64_MAX, &page->after, err) != 0) {
+        return -1;
+    }
+    page->limit = limit > 0 ? (unsigned)limit : CATALOG_PAGE_MAX;
+    return 0;
+}
+
+int api_check_fields(const json_t *body, const char *const *allowed, struct error *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, key, value)
+    {
+        const char *const *name = allowed;
+        while (*name != NULL && strcmp(*name, key) != 0) {
+            name++;
+        }
+        if (*name == NULL) {
+            return error_set(err, ERROR_REQUEST_INVALID, "There is no field %.100s in this request", key);
+        }
+    }
+    return 0;
+}
+
+int api_text_field(const json_t *body, const char *name, const char **value, struct error *err)
+{
+    const json_t *field = json_object_get(body, name);
+    if (field == NULL || json_is_null(field)) {
+        return 0;
+    }
+    if (!json_is_string(field)) {
+        return error_set(err, ERROR_REQUEST_INVALID, "%s must be a text", name);
+    }
+    *value = json_string_value(field);
+    return 0;
+}
+
+int api_boolean_field(const json_t *body, const char *name, bool *value, struct error *err)
+{
+    const json_t *field = json_object_get(body, name);
+    if (field == NULL || json_is_null(field)) {
+        return 0;
+    }
+    if (!json_is_boolean(field)) {
+        return error_set(err, ERROR_REQUEST_INVALID, "%s must be true or false", name);
+    }
+    *value = json_is_true(field);
+    return 0;
+}
+
+int api_number_field(const json_t *body, const char *name, int64_t minimum, int64_t maximum, int64_t *value,
+                     struct error *err)
+{
+    const json_t *field = json_object_get(body, name);
+    if (field == NULL || json_is_null(field)) {
+        return 0;
+    }
+    if (!json_is_integer(field) || json_integer_value(field) < minimum || json_integer_value(field) > maximum) {
+        return error_set(err, ERROR_REQUEST_INVALID, "%s must be a whole number from %lld to %lld", name,
+                         (long long)minimum, (long long)maximum);
+    }
+    *value = json_integer_value(field);
+    return 0;
+}
+
+int api_time_field(const json_t *body, const char *name, int64_t *value_ms, struct error *err)
+{
+    const char *text = NULL;
+    if (api_text_field(body, name, &text, err) != 0) {
+        return -1;
+    }
+    if (text != NULL && clock_parse_wall(text, value_ms) != 0) {
+        return error_set(err, ERROR_REQUEST_INVALID, "%s must be a time such as 2026-01-31T10:00:00Z, or a date", name);
+    }
+    return 0;
+}
+
+/* --- writing answers ---------------------------------------------------------------------------------------- */
+
+json_t *api_time(int64_t ms)
+{
+    char text[CLOCK_TEXT_SIZE];
+    return ms != 0 ? json_string(clock_format_wall(ms, text)) : json_null();
+}
+
+json_t *api_text_or_null(const char *text)
+{
+    return text != NULL && *text != '\0' ? json_string(text) : json_null();
+}
+
+json_t *api_error_json(const struct error *err)
+{
+    return json_pack("{s:s, s:s, s:o, s:s}", "code", error_code_name(err->code), "message", err->message, "cause",
+                     api_text_or_null(err->cause), "action", error_code_action(err->code));
+}
+
+int api_error_status(const struct error *err)
+{
+    switch (err->code) {
+    case ERROR_REQUEST_INVALID:
+    case ERROR_POLICY_NAME_INVALID:
+    case ERROR_SCHEDULE_INVALID:
+    case ERROR_RETENTION_INVALID:
+        return 400;
+    case ERROR_AUTHENTICATION_FAILED:
+    case ERROR_SESSION_EXPIRED:
+        return 401;
+    case ERROR_PERMISSION_DENIED:
+    case ERROR_SECOND_FACTOR_REQUIRED:
+        return 403;
+    case ERROR_ROUTE_NOT_FOUND:
+    case ERROR_HOST_NOT_FOUND:
+    case ERROR_VM_NOT_FOUND:
+    case ERROR_DISK_NOT_FOUND:
+    case ERROR_POLICY_NOT_FOUND:
+    case ERROR_GROUP_NOT_FOUND:
+    case ERROR_RP_NOT_FOUND:
+    case ERROR_JOB_NOT_FOUND:
+        return 404;
+    case ERROR_LIMIT_EXCEEDED:
+        return 429;
+    case ERROR_INTERNAL:
+    case ERROR_CATALOG_FAILED:
+        return 500;
+    case ERROR_STORE_UNAVAILABLE:
+        return 503;
+    default:
+        return 409; /* refused in this state */
+    }
+}
+
+json_t *api_list(json_t *items, const struct catalog_page *page, int64_t last_number)
+{
+    bool full = json_array_size(items) >= page->limit && json_array_size(items) > 0;
+    json_t *next = json_null();
+    if (full) {
+        char *text = memory_format("%lld", (long long)last_number);
+        next = json_string(text);
+        free(text);
+    }
+    return json_pack("{s:o, s:o}", "items", items, "next", next);
+}
