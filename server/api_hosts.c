@@ -22,11 +22,12 @@ static json_t *split_words(const char *text)
 
 static json_t *host_json(const struct catalog_host *host)
 {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", host->id, "name", host->name,
-                     "state", host_state_name(host->state), "since", api_time(host->state_since_ms), "version",
-                     api_text_or_null(host->software), "system", api_text_or_null(host->system), "kinds",
-                     split_words(host->kinds), "address", api_text_or_null(host->address), "enrolled",
-                     api_time(host->enrolled_ms), "last_seen", api_time(host->last_seen_ms), "certificate_expires",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", host->id, "name",
+                     host->name, "state", host_state_name(host->state), "since",
+                     api_time(host->state_since_ms), "version", api_text_or_null(host->software), "system",
+                     api_text_or_null(host->system), "kinds", split_words(host->kinds), "address",
+                     api_text_or_null(host->address), "enrolled", api_time(host->enrolled_ms), "last_seen",
+                     api_time(host->last_seen_ms), "certificate_expires",
                      api_time(host->certificate_expires_ms));
 }
 
@@ -101,13 +102,14 @@ static json_t *vm_json(const struct catalog_vm *vm)
 {
     bool grouped = vm->group_id[0] != '\0';
     const char *protection = !grouped ? "unprotected" : vm->point_count > 0 ? "protected" : "waiting";
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:b, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:i}", "id",
-                     vm->id, "name", vm->name, "host", vm->host_name, "host_id", vm->host_id, "uuid",
-                     api_text_or_null(vm->uuid), "kind", vm->kind, "power", vm->power, "guest_agent", vm->guest_agent,
-                     "tracking", vm->tracking, "present", vm->present, "group", api_text_or_null(vm->group_name),
-                     "protection", protection, "size", (json_int_t)vm->size, "disk_count", (json_int_t)vm->disk_count,
-                     "points", (json_int_t)vm->point_count, "last_point", api_text_or_null(vm->last_point_id),
-                     "last_point_time", api_time(vm->last_point_ms), "memory_mib", (int)vm->memory_mib);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:b, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:i}", "id",
+        vm->id, "name", vm->name, "host", vm->host_name, "host_id", vm->host_id, "uuid",
+        api_text_or_null(vm->uuid), "kind", vm->kind, "power", vm->power, "guest_agent", vm->guest_agent,
+        "tracking", vm->tracking, "present", vm->present, "group", api_text_or_null(vm->group_name),
+        "protection", protection, "size", (json_int_t)vm->size, "disk_count", (json_int_t)vm->disk_count,
+        "points", (json_int_t)vm->point_count, "last_point", api_text_or_null(vm->last_point_id),
+        "last_point_time", api_time(vm->last_point_ms), "memory_mib", (int)vm->memory_mib);
 }
 
 int api_vm_list(struct api_call *call, struct error *err)
@@ -156,10 +158,11 @@ int api_vm_show(struct api_call *call, struct error *err)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < count; i++) {
-        json_array_append_new(items, json_pack("{s:s, s:o, s:s, s:I, s:b, s:o}", "name", disks[i].name, "path",
-                                               api_text_or_null(disks[i].path), "format", disks[i].format, "size",
-                                               (json_int_t)disks[i].size, "supported", disks[i].supported, "reason",
-                                               api_text_or_null(disks[i].reason)));
+        json_array_append_new(items,
+                              json_pack("{s:s, s:o, s:s, s:I, s:b, s:o}", "name", disks[i].name, "path",
+                                        api_text_or_null(disks[i].path), "format", disks[i].format, "size",
+                                        (json_int_t)disks[i].size, "supported", disks[i].supported, "reason",
+                                        api_text_or_null(disks[i].reason)));
     }
     call->reply = vm_json(vm);
     json_object_set_new(call->reply, "disks", items);
@@ -183,7 +186,8 @@ static int count_hosts(struct api_call *call, json_t **out, struct error *err)
         }
     } while (count == CATALOG_PAGE_MAX);
     *out = json_pack("{s:I, s:I, s:I, s:I}", "connected", states[HOST_CONNECTED], "unreachable",
-                     states[HOST_UNREACHABLE], "outdated", states[HOST_OUTDATED], "retired", states[HOST_RETIRED]);
+                     states[HOST_UNREACHABLE], "outdated", states[HOST_OUTDATED], "retired",
+                     states[HOST_RETIRED]);
     return 0;
 }
 
@@ -208,7 +212,8 @@ static int count_vms(struct api_call *call, json_t **out, struct error *err)
             page.after = vms[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);
-    *out = json_pack("{s:I, s:I, s:I}", "protected", protected, "waiting", waiting, "unprotected", unprotected);
+    *out =
+        json_pack("{s:I, s:I, s:I}", "protected", protected, "waiting", waiting, "unprotected", unprotected);
     return 0;
 }
 
@@ -220,7 +225,8 @@ static int count_jobs(struct api_call *call, json_t **out, struct error *err)
     size_t count;
     do {
         const struct catalog_job *jobs;
-        if (catalog_job_list(server_catalog(call->server), call->arena, &day, &page, &jobs, &count, err) != 0) {
+        if (catalog_job_list(server_catalog(call->server), call->arena, &day, &page, &jobs, &count, err) !=
+            0) {
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
@@ -241,17 +247,19 @@ int api_status(struct api_call *call, struct error *err)
     json_t *vms = NULL;
     json_t *jobs = NULL;
     struct store_status store;
-    if (count_hosts(call, &hosts, err) != 0 || count_vms(call, &vms, err) != 0 || count_jobs(call, &jobs, err) != 0 ||
+    if (count_hosts(call, &hosts, err) != 0 || count_vms(call, &vms, err) != 0 ||
+        count_jobs(call, &jobs, err) != 0 ||
         store_status_read(server_store(call->server), &store, err) != 0) {
         json_decref(hosts);
         json_decref(vms);
         json_decref(jobs);
         return -1;
     }
-    call->reply = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "server",
-                            server_id(call->server), "version", HOLDFAST_VERSION, "time", api_time(clock_wall_ms()),
-                            "hosts", hosts, "vms", vms, "jobs_last_day", jobs, "store", "stored_bytes",
-                            (json_int_t)store.container_bytes, "free_bytes", (json_int_t)store.free_bytes, "points",
-                            (json_int_t)store.points, "damaged_chunks", (json_int_t)store.damaged_chunks);
+    call->reply =
+        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "server", server_id(call->server),
+                  "version", HOLDFAST_VERSION, "time", api_time(clock_wall_ms()), "hosts", hosts, "vms", vms,
+                  "jobs_last_day", jobs, "store", "stored_bytes", (json_int_t)store.container_bytes,
+                  "free_bytes", (json_int_t)store.free_bytes, "points", (json_int_t)store.points,
+                  "damaged_chunks", (json_int_t)store.damaged_chunks);
     return 0;
 }

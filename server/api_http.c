@@ -125,7 +125,8 @@ static void finish(void *cookie)
     exchange_free(exchange);
 }
 
-/* --- streams ------------------------------------------------------------------------------------------------ */
+/* --- streams
+ * ------------------------------------------------------------------------------------------------ */
 
 struct piece {
     struct exchange *exchange;
@@ -194,7 +195,8 @@ static void end_stream(void *cookie)
     exchange_free(exchange);
 }
 
-/* --- on a worker -------------------------------------------------------------------------------------------- */
+/* --- on a worker
+ * -------------------------------------------------------------------------------------------- */
 
 static int parse_body(struct exchange *exchange, struct error *err)
 {
@@ -233,12 +235,14 @@ static void work(void *cookie)
     exchange->answer = json_dumps(exchange->call.reply, JSON_COMPACT);
     if (exchange->answer == NULL) {
         exchange->status = 500;
-        exchange->answer = memory_copy_text("{\"code\":\"INTERNAL\",\"message\":\"The answer could not be made\"}");
+        exchange->answer =
+            memory_copy_text("{\"code\":\"INTERNAL\",\"message\":\"The answer could not be made\"}");
     }
     loop_post(exchange->api->loop, finish, exchange);
 }
 
-/* --- on the loop -------------------------------------------------------------------------------------------- */
+/* --- on the loop
+ * -------------------------------------------------------------------------------------------- */
 
 static int authenticate(struct api *api, struct evhttp_request *request, struct error *err)
 {
@@ -322,13 +326,14 @@ static void on_request(struct evhttp_request *request, void *cookie)
 static struct bufferevent *on_connection(struct event_base *base, void *cookie)
 {
     struct api *api = cookie;
-    struct bufferevent *io = bufferevent_openssl_socket_new(base, -1, SSL_new(api->tls), BUFFEREVENT_SSL_ACCEPTING,
-                                                            BEV_OPT_CLOSE_ON_FREE);
+    struct bufferevent *io = bufferevent_openssl_socket_new(base, -1, SSL_new(api->tls),
+                                                            BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
     bufferevent_openssl_set_allow_dirty_shutdown(io, 1);
     return io;
 }
 
-/* --- beginning and end -------------------------------------------------------------------------------------- */
+/* --- beginning and end
+ * -------------------------------------------------------------------------------------- */
 
 static SSL_CTX *create_tls(const char *directory, struct error *err)
 {
@@ -376,7 +381,8 @@ static void listen_on_loop(void *cookie)
     evhttp_set_max_body_size(api->http, API_BODY_MAX);
     evhttp_set_max_headers_size(api->http, API_HEADERS_MAX);
     evhttp_set_timeout(api->http, API_TIMEOUT_S);
-    evhttp_set_allowed_methods(api->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH);
+    evhttp_set_allowed_methods(api->http,
+                               EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH);
     struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(api->http, address, (uint16_t)port);
     if (bound == NULL) {
         api->result = error_set_errno(api->err, ERROR_CONFIG_INVALID, EVUTIL_SOCKET_ERROR(),

@@ -47,7 +47,7 @@ int api_number_field(const json_t *body, const char *name, int64_t minimum, int6
 int api_time_field(const json_t *body, const char *name, int64_t *value_ms, struct error *err);
 
 /* --- writing answers */
-json_t *api_time(int64_t ms);            /* RFC 3339, null for 0 */
+json_t *api_time(int64_t ms);               /* RFC 3339, null for 0 */
 json_t *api_text_or_null(const char *text); /* null for "" */
 json_t *api_error_json(const struct error *err);
 int api_error_status(const struct error *err);
@@ -92,7 +92,8 @@ int api_store_status(struct api_call *call, struct error *err);
 int api_store_verify(struct api_call *call, struct error *err);
 int api_store_rebuild(struct api_call *call, struct error *err);
 
-/* --- streams. The sink is called on a worker and blocks while the client reads slowly; -1 when it is gone. */
+/* --- streams. The sink is called on a worker and blocks while the client reads slowly; -1 when it is gone.
+ */
 typedef int (*api_sink)(void *cookie, const void *bytes, size_t length);
 int api_export_run(struct api_export *export, api_sink sink, void *cookie);
 void api_export_destroy(struct api_export *export);

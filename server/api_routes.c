@@ -72,7 +72,8 @@ static bool path_matches(struct api_call *call, const char *template, const char
     return *template == '\0' && *path == '\0';
 }
 
-const struct api_route *api_route_find(struct api_call *call, const char *method, const char *path, struct error *err)
+const struct api_route *api_route_find(struct api_call *call, const char *method, const char *path,
+                                       struct error *err)
 {
     for (const struct api_route *route = api_routes; route->method != NULL; route++) {
         if (strcmp(route->method, method) == 0 && path_matches(call, route->path, path)) {
@@ -83,7 +84,8 @@ const struct api_route *api_route_find(struct api_call *call, const char *method
     return NULL;
 }
 
-/* --- reading requests --------------------------------------------------------------------------------------- */
+/* --- reading requests
+ * --------------------------------------------------------------------------------------- */
 
 const char *api_query(struct api_call *call, const char *name)
 {
@@ -97,7 +99,8 @@ const char *api_query(struct api_call *call, const char *name)
     return found;
 }
 
-static int query_number(struct api_call *call, const char *name, int64_t maximum, int64_t *value, struct error *err)
+static int query_number(struct api_call *call, const char *name, int64_t maximum, int64_t *value,
+                        struct error *err)
 {
     const char *text = api_query(call, name);
     char *end;
@@ -106,7 +109,8 @@ static int query_number(struct api_call *call, const char *name, int64_t maximum
     }
     long long number = strtoll(text, &end, 10);
     if (end == text || *end != '\0' || number < 0 || number > maximum) {
-        return error_set(err, ERROR_REQUEST_INVALID, "%s must be a number from 0 to %lld", name, (long long)maximum);
+        return error_set(err, ERROR_REQUEST_INVALID, "%s must be a number from 0 to %lld", name,
+                         (long long)maximum);
     }
     *value = number;
     return 0;
@@ -128,8 +132,7 @@ int api_check_fields(const json_t *body, const char *const *allowed, struct erro
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)body, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)body, key, value) {
         const char *const *name = allowed;
         while (*name != NULL && strcmp(*name, key) != 0) {
             name++;
@@ -174,7 +177,8 @@ int api_number_field(const json_t *body, const char *name, int64_t minimum, int6
     if (field == NULL || json_is_null(field)) {
         return 0;
     }
-    if (!json_is_integer(field) || json_integer_value(field) < minimum || json_integer_value(field) > maximum) {
+    if (!json_is_integer(field) || json_integer_value(field) < minimum ||
+        json_integer_value(field) > maximum) {
         return error_set(err, ERROR_REQUEST_INVALID, "%s must be a whole number from %lld to %lld", name,
                          (long long)minimum, (long long)maximum);
     }
@@ -189,12 +193,14 @@ int api_time_field(const json_t *body, const char *name, int64_t *value_ms, stru
         return -1;
     }
     if (text != NULL && clock_parse_wall(text, value_ms) != 0) {
-        return error_set(err, ERROR_REQUEST_INVALID, "%s must be a time such as 2026-01-31T10:00:00Z, or a date", name);
+        return error_set(err, ERROR_REQUEST_INVALID,
+                         "%s must be a time such as 2026-01-31T10:00:00Z, or a date", name);
     }
     return 0;
 }
 
-/* --- writing answers ---------------------------------------------------------------------------------------- */
+/* --- writing answers
+ * ---------------------------------------------------------------------------------------- */
 
 json_t *api_time(int64_t ms)
 {
@@ -209,8 +215,8 @@ json_t *api_text_or_null(const char *text)
 
 json_t *api_error_json(const struct error *err)
 {
-    return json_pack("{s:s, s:s, s:o, s:s}", "code", error_code_name(err->code), "message", err->message, "cause",
-                     api_text_or_null(err->cause), "action", error_code_action(err->code));
+    return json_pack("{s:s, s:s, s:o, s:s}", "code", error_code_name(err->code), "message", err->message,
+                     "cause", api_text_or_null(err->cause), "action", error_code_action(err->code));
 }
 
 int api_error_status(const struct error *err)

@@ -1,0 +1,158 @@
+/* Recovery points and the store. */
+#include "server/api_internal.h"
+#include "server/protection.h"
+#include "storage/point.h"
+
+#include <string.h>
+
+static json_t *point_json(const struct catalog_point *point)
+{
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:b}",
+        "id", point->id, "vm", point->vm_name, "vm_id", point->vm_id, "host", point->host_name, "time",
+        api_time(point->time_ms), "committed", api_time(point->committed_ms), "consistency",
+        point->consistency, "consistency_reason", api_text_or_null(point->consistency_reason), "mode",
+        point->mode, "reason", api_text_or_null(point->reason), "state", point->damaged ? "damaged" : "whole",
+        "verified", api_time(point->verified_ms), "size", (json_int_t)point->size, "read_bytes",
+        (json_int_t)point->read_bytes, "sent_bytes", (json_int_t)point->sent_bytes, "stored_bytes",
+        (json_int_t)point->stored_bytes, "parent", api_text_or_null(point->parent), "job",
+        api_text_or_null(point->job_id), "held", point->held);
+    json_object_set_new(object, "retain_until", api_time(point->retain_until_ms));
+    return object;
+}
+
+/* The disks are in the store's own record. */
+static int add_disks(struct api_call *call, json_t *object, const char *id, struct error *err)
+{
+    struct point *record = point_read(server_store(call->server), id, err);
+    if (record == NULL) {
+        return -1;
+    }
+    json_t *disks = json_array();
+    for (size_t i = 0; i < record->disk_count; i++) {
+        json_array_append_new(disks,
+                              json_pack("{s:s, s:s, s:I, s:I}", "name", record->disks[i].name, "format",
+                                        record->disks[i].format, "size", (json_int_t)record->disks[i].size,
+                                        "transferred_bytes", (json_int_t)record->disks[i].transferred_bytes));
+    }
+    json_object_set_new(object, "disks", disks);
+    point_destroy(record);
+    return 0;
+}
+
+int api_point_list(struct api_call *call, struct error *err)
+{
+    struct catalog *catalog = server_catalog(call->server);
+    struct catalog_point_filter filter = {0};
+    struct catalog_page page;
+    const struct catalog_point *points;
+    size_t count;
+    const char *vm_name = api_query(call, "vm");
+    if (vm_name != NULL) {
+        const struct catalog_vm *vm = catalog_vm_find(catalog, call->arena, vm_name, err);
+        if (vm == NULL) {
+            return -1;
+        }
+        filter.vm_id = vm->id;
+    }
+    if (api_page(call, &page, err) != 0 ||
+        catalog_point_list(catalog, call->arena, &filter, &page, &points, &count, err) != 0) {
+        return -1;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < count; i++) {
+        struct error ignored;
+        json_t *object = point_json(&points[i]);
+        if (add_disks(call, object, points[i].id, &ignored) != 0) {
+            json_object_set_new(object, "disks", json_array());
+        }
+        json_array_append_new(items, object);
+    }
+    call->reply = api_list(items, &page, count > 0 ? points[count - 1].number : 0);
+    return 0;
+}
+
+static const struct catalog_point *find_point(struct api_call *call, struct error *err)
+{
+    return catalog_point_find(server_catalog(call->server), call->arena, call->parameters[0], err);
+}
+
+int api_point_show(struct api_call *call, struct error *err)
+{
+    const struct catalog_point *point = find_point(call, err);
+    if (point == NULL) {
+        return -1;
+    }
+    call->reply = point_json(point);
+    return add_disks(call, call->reply, point->id, err);
+}
+
+int api_point_delete(struct api_call *call, struct error *err)
+{
+    const struct catalog_point *point = find_point(call, err);
+    if (point == NULL || protection_delete_point(call->server, point->id, err) != 0) {
+        return -1;
+    }
+    call->reply = json_object();
+    return 0;
+}
+
+int api_point_verify(struct api_call *call, struct error *err)
+{
+    char id[IDENTITY_SIZE];
+    const struct catalog_point *point = find_point(call, err);
+    if (point == NULL || jobs_start_verify(server_jobs(call->server), point->id, "admin", id, err) != 0) {
+        return -1;
+    }
+    return api_accept_job(call, id, err);
+}
+
+int api_point_hold(struct api_call *call, struct error *err)
+{
+    static const char *const fields[] = {"held", NULL};
+    bool held = true;
+    const struct catalog_point *point = find_point(call, err);
+    if (point == NULL || api_check_fields(call->body, fields, err) != 0 ||
+        api_boolean_field(call->body, "held", &held, err) != 0 ||
+        catalog_point_set_held(server_catalog(call->server), point->id, held, err) != 0) {
+        return -1;
+    }
+    return api_point_show(call, err);
+}
+
+/* --- the store
+ * ---------------------------------------------------------------------------------------------- */
+
+int api_store_status(struct api_call *call, struct error *err)
+{
+    struct store_status status;
+    struct store *store = server_store(call->server);
+    if (store_status_read(store, &status, err) != 0) {
+        return -1;
+    }
+    call->reply =
+        json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", store_id(store),
+                  "chunk_size", (int)store_chunk_size(store), "containers", (json_int_t)status.containers,
+                  "stored_bytes", (json_int_t)status.container_bytes, "chunks", (json_int_t)status.chunks,
+                  "chunk_bytes", (json_int_t)status.chunk_bytes, "map_nodes", (json_int_t)status.nodes,
+                  "points", (json_int_t)status.points, "damaged_chunks", (json_int_t)status.damaged_chunks,
+                  "index_bytes", (json_int_t)status.index_bytes, "free_bytes", (json_int_t)status.free_bytes,
+                  "total_bytes", (json_int_t)status.total_bytes);
+    return 0;
+}
+
+int api_store_verify(struct api_call *call, struct error *err)
+{
+    char id[IDENTITY_SIZE];
+    return jobs_start_verify(server_jobs(call->server), NULL, "admin", id, err) != 0
+               ? -1
+               : api_accept_job(call, id, err);
+}
+
+int api_store_rebuild(struct api_call *call, struct error *err)
+{
+    char id[IDENTITY_SIZE];
+    return jobs_start_rebuild(server_jobs(call->server), "admin", id, err) != 0
+               ? -1
+               : api_accept_job(call, id, err);
+}
