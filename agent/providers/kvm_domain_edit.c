@@ -79,30 +79,38 @@ static void edit_interface(xmlNode *device, const struct kvm_edit *edit)
     free(tap);
 }
 
-/* Serial ports and the like: their files and sockets go beside the new disks; what libvirt names itself it
- * names anew. */
-static void edit_character_device(xmlNode *device, const struct kvm_edit *edit, unsigned index)
+/* Where a serial port or the like writes to, beside the new disks; malloc'd. A "console" of the type "serial"
+ * is the serial port of its number once more. */
+static char *character_path(const xmlNode *device, const struct kvm_edit *edit, const char *suffix)
+{
+    const xmlNode *target = xml_tree_child(device, "target");
+    bool serial = xml_tree_is(device, "console") && xml_tree_attribute_is(target, "type", "serial");
+    char *port = xml_tree_attribute(target, "port");
+    char *path = memory_format("%s/%s-%s%s.%s", edit->directory, edit->name,
+                               serial ? "serial" : (const char *)device->name, port ? port : "0", suffix);
+    free(port);
+    return path;
+}
+
+/* Files and sockets of their own; what libvirt names itself it names anew. */
+static void edit_character_device(xmlNode *device, const struct kvm_edit *edit)
 {
     if (!edit->directory)
         return;
-    xmlNode *source = xml_tree_child(device, "source");
-    xmlNode *record = xml_tree_child(device, "log");
     bool file = xml_tree_attribute_is(device, "type", "file");
     bool socket = xml_tree_attribute_is(device, "type", "unix");
-    if (socket && xml_tree_is(device, "channel")) {
+    if ((socket && xml_tree_is(device, "channel")) || xml_tree_attribute_is(device, "type", "pty"))
         xml_tree_remove(device, "source");
-        source = NULL;
-    }
-    char *path = memory_format("%s/%s-%s%u.%s", edit->directory, edit->name, (const char *)device->name,
-                               index, socket ? "socket" : "log");
+    xmlUnsetProp(device, (const xmlChar *)"tty"); /* of a running domain only */
+    xmlNode *source = xml_tree_child(device, "source");
+    xmlNode *record = xml_tree_child(device, "log");
+    char *path = character_path(device, edit, socket ? "socket" : "log");
+    char *record_path = character_path(device, edit, file ? "copy.log" : "log");
     if (source && (file || socket))
         xml_tree_set_attribute(source, "path", path);
     if (record)
-        xml_tree_set_attribute(record, "file", path);
-    if (xml_tree_attribute_is(device, "type", "pty")) { /* of a running domain only */
-        xml_tree_remove(device, "source");
-        xmlUnsetProp(device, (const xmlChar *)"tty");
-    }
+        xml_tree_set_attribute(record, "file", record_path);
+    free(record_path);
     free(path);
 }
 
@@ -122,7 +130,6 @@ static void edit_new_identity(xmlNode *device)
 
 static void edit_devices(xmlNode *devices, const struct kvm_edit *edit)
 {
-    unsigned index = 0;
     for (xmlNode *device = devices ? devices->children : NULL, *next; device; device = next) {
         next = device->next;
         if (device->type != XML_ELEMENT_NODE)
@@ -135,12 +142,9 @@ static void edit_devices(xmlNode *devices, const struct kvm_edit *edit)
         }
         if (xml_tree_is(device, "interface"))
             edit_interface(device, edit);
-        /* "console" repeats the first serial port of the same name; an own path for it would be refused */
-        if (xml_tree_is(device, "console") && index > 0)
-            edit_character_device(device, edit, 0);
-        else if (xml_tree_is(device, "serial") || xml_tree_is(device, "parallel") ||
-                 xml_tree_is(device, "channel") || xml_tree_is(device, "console"))
-            edit_character_device(device, edit, index++);
+        if (xml_tree_is(device, "serial") || xml_tree_is(device, "parallel") ||
+            xml_tree_is(device, "channel") || xml_tree_is(device, "console"))
+            edit_character_device(device, edit);
         if (edit->uuid)
             edit_new_identity(device);
     }
