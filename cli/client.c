@@ -1,0 +1,230 @@
+#include "cli/client.h"
+
+#include "base/memory.h"
+#include "base/version.h"
+#include "cli/client_internal.h"
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CLIENT_REPLY_MAX = 64 * 1024 * 1024,
+    CLIENT_PAGE = 500,
+    CLIENT_CONNECT_TIMEOUT_S = 15,
+    CLIENT_CALL_TIMEOUT_S = 600, /* a discovery waits for its host */
+};
+
+static int check_server(const char *server, struct failure *failure)
+{
+    if (strncmp(server, "https://", 8) != 0 || server[8] == '\0' || strpbrk(server + 8, "/?#@ ") != NULL) {
+        return failure_set(failure, ERROR_REQUEST_INVALID,
+                           "“%s” is not the address of a server: https://HOST:PORT", server);
+    }
+    return 0;
+}
+
+struct client *client_create(const struct settings *settings, struct failure *failure)
+{
+    if (check_server(settings->server, failure) != 0) {
+        return NULL;
+    }
+    for (const char *c = settings->token; *c != '\0'; c++) {
+        if (!isgraph((unsigned char)*c)) {
+            failure_set(failure, ERROR_CONFIG_INVALID, "The token holds characters that no token has");
+            return NULL;
+        }
+    }
+    struct client *client = memory_zalloc(sizeof *client);
+    char *authorization = memory_format("Authorization: Bearer %s", settings->token);
+    client->server = memory_copy_text(settings->server);
+    client->ca = memory_copy_text(settings->ca);
+    client->curl = curl_easy_init();
+    client->headers = curl_slist_append(NULL, authorization);
+    free(authorization);
+    struct curl_slist *more =
+        client->headers != NULL ? curl_slist_append(client->headers, "Content-Type: application/json") : NULL;
+    if (client->curl == NULL || more == NULL) {
+        failure_set(failure, ERROR_INTERNAL, "The HTTP library could not be started");
+        client_destroy(client);
+        return NULL;
+    }
+    return client;
+}
+
+void client_destroy(struct client *client)
+{
+    if (client == NULL) {
+        return;
+    }
+    curl_easy_cleanup(client->curl);
+    curl_slist_free_all(client->headers);
+    free(client->server);
+    free(client->ca);
+    free(client);
+}
+
+static void append_encoded(struct buffer *out, const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
+        bool plain = *c < 0x80 && (isalnum(*c) || strchr("-._~", *c) != NULL);
+        (void)(plain ? buffer_append(out, c, 1) : buffer_append_format(out, "%%%02X", *c));
+    }
+}
+
+char *client_path(const char *template, ...)
+{
+    va_list texts;
+    struct buffer out;
+    buffer_init(&out, SIZE_MAX / 2);
+    va_start(texts, template);
+    for (const char *c = template; *c != '\0'; c++) {
+        if (c[0] == '%' && c[1] == 's') {
+            append_encoded(&out, va_arg(texts, const char *));
+            c++;
+        } else {
+            buffer_append(&out, c, 1);
+        }
+    }
+    va_end(texts);
+    char *path = memory_copy_text(buffer_text(&out));
+    buffer_free(&out);
+    return path;
+}
+
+void client_prepare(struct client *client, const char *method, const char *url)
+{
+    CURL *curl = client->curl;
+    curl_easy_reset(curl);
+    client->reason[0] = '\0';
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers);
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "holdfast/" HOLDFAST_VERSION);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->reason);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CLIENT_CONNECT_TIMEOUT_S);
+    if (client->ca != NULL) {
+        struct curl_blob blob = {.data = client->ca, .len = strlen(client->ca), .flags = CURL_BLOB_NOCOPY};
+        curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    }
+}
+
+int client_fail(const struct client *client, CURLcode code, struct failure *failure)
+{
+    bool tls = code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
+               code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CIPHER ||
+               code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_ISSUER_ERROR;
+    if (tls) {
+        failure_set(failure, ERROR_TLS_FAILED, "No secure connection with the server %s", client->server);
+        snprintf(failure->action, sizeof failure->action,
+                 "Check that --ca of `holdfast login` was this server's ca.pem, and that the address is one "
+                 "that its "
+                 "certificate names.");
+    } else {
+        failure_set(failure, ERROR_SERVER_UNREACHABLE, "The server %s can't be reached", client->server);
+    }
+    snprintf(failure->cause, sizeof failure->cause, "%s",
+             client->reason[0] != '\0' ? client->reason : curl_easy_strerror(code));
+    return -1;
+}
+
+int client_parse(struct buffer *body, json_t **reply, struct failure *failure)
+{
+    json_error_t json_error;
+    *reply = NULL;
+    if (body->length == 0) {
+        return 0;
+    }
+    *reply = json_loadb((const char *)body->data, body->length, JSON_REJECT_DUPLICATES, &json_error);
+    if (*reply == NULL) {
+        failure_set(failure, ERROR_PROTOCOL_INVALID, "The server's answer is not JSON");
+        snprintf(failure->cause, sizeof failure->cause, "%s", json_error.text);
+        return -1;
+    }
+    return 0;
+}
+
+static size_t on_reply(char *bytes, size_t size, size_t count, void *cookie)
+{
+    return buffer_append(cookie, bytes, size * count) == 0 ? size * count : 0;
+}
+
+/* The answer is there: an error of the server's, or what was asked for. */
+static int take_reply(struct client *client, struct buffer *body, json_t **reply, struct failure *failure)
+{
+    long status = 0;
+    json_t *value = NULL;
+    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    int result = client_parse(body, &value, failure);
+    if (status >= 300) {
+        result = failure_from_reply(failure, status, value);
+    }
+    if (result == 0 && reply != NULL) {
+        *reply = value;
+    } else {
+        json_decref(value);
+    }
+    return result;
+}
+
+int client_call(struct client *client, const char *method, const char *path, json_t *body, json_t **reply,
+                struct failure *failure)
+{
+    struct buffer answer;
+    char *url = memory_format("%s%s", client->server, path);
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    buffer_init(&answer, CLIENT_REPLY_MAX);
+    client_prepare(client, method, url);
+    curl_easy_setopt(client->curl, CURLOPT_TIMEOUT, (long)CLIENT_CALL_TIMEOUT_S);
+    curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_reply);
+    curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &answer);
+    if (text != NULL) {
+        curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, text);
+        curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(text));
+    }
+    CURLcode code = curl_easy_perform(client->curl);
+    int result =
+        code == CURLE_OK ? take_reply(client, &answer, reply, failure) : client_fail(client, code, failure);
+    buffer_free(&answer);
+    free(text);
+    free(url);
+    return result;
+}
+
+int client_list(struct client *client, const char *path, size_t limit, json_t **items,
+                struct failure *failure)
+{
+    char *after = NULL;
+    int result;
+    *items = json_array();
+    do {
+        size_t left = limit == 0 ? CLIENT_PAGE : limit - json_array_size(*items);
+        char *page = memory_format("%s%climit=%zu%s%s", path, strchr(path, '?') != NULL ? '&' : '?',
+                                   left < CLIENT_PAGE ? left : CLIENT_PAGE, after != NULL ? "&after=" : "",
+                                   after != NULL ? after : "");
+        json_t *reply = NULL;
+        result = client_call(client, "GET", page, NULL, &reply, failure);
+        free(page);
+        free(after);
+        after = NULL;
+        if (result == 0 && json_is_array(json_object_get(reply, "items"))) {
+            json_array_extend(*items, json_object_get(reply, "items"));
+            const char *next = json_string_value(json_object_get(reply, "next"));
+            after = next != NULL ? client_path("%s", next) : NULL;
+        } else if (result == 0) {
+            result = failure_set(failure, ERROR_PROTOCOL_INVALID, "The server's answer is not a list");
+        }
+        json_decref(reply);
+    } while (result == 0 && after != NULL && (limit == 0 || json_array_size(*items) < limit));
+    free(after);
+    if (result != 0) {
+        json_decref(*items);
+        *items = NULL;
+    }
+    return result;
+}

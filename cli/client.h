@@ -1,0 +1,36 @@
+/*
+ * The admin API's client (libcurl): HTTPS only, TLS 1.2 or newer, the certificate checked against the
+ * authority of `holdfast login`. All calls block. Not thread-safe.
+ */
+#ifndef HOLDFAST_CLI_CLIENT_H
+#define HOLDFAST_CLI_CLIENT_H
+
+#include "cli/failure.h"
+#include "cli/settings.h"
+#include <stddef.h>
+
+struct client;
+
+/* The settings are copied. */
+struct client *client_create(const struct settings *settings, struct failure *failure);
+void client_destroy(struct client *client); /* NULL is fine */
+
+/* A path (or query value) from a template in which every %s is a text that is percent-encoded. malloc'd. */
+char *client_path(const char *template, ...) __attribute__((format(printf, 1, 2)));
+
+/* method: "GET", "POST", ... body: NULL or an object, taken over. reply: NULL, or where the answer goes (NULL
+ * when it had no body). */
+int client_call(struct client *client, const char *method, const char *path, json_t *body, json_t **reply,
+                struct failure *failure);
+/* All items of a list, page by page, at most `limit` of them (0: all), as one array. path may have a query.
+ */
+int client_list(struct client *client, const char *path, size_t limit, json_t **items,
+                struct failure *failure);
+
+/* Bytes of a long answer as they come; non-zero stops the transfer, which then fails without touching
+ * failure: the sink's owner knows why. */
+typedef int (*client_sink)(void *cookie, const void *bytes, size_t length);
+int client_stream(struct client *client, const char *path, client_sink sink, void *cookie,
+                  struct failure *failure);
+
+#endif

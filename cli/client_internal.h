@@ -1,0 +1,22 @@
+/* What client.c and client_stream.c share. */
+#ifndef HOLDFAST_CLI_CLIENT_INTERNAL_H
+#define HOLDFAST_CLI_CLIENT_INTERNAL_H
+
+#include "base/buffer.h"
+#include "cli/client.h"
+#include <curl/curl.h>
+
+struct client {
+    CURL *curl;
+    struct curl_slist *headers;
+    char *server;
+    char *ca;
+    char reason[CURL_ERROR_SIZE];
+};
+
+/* Everything that one request is made of; the handle's connection is reused. */
+void client_prepare(struct client *client, const char *method, const char *url);
+int client_fail(const struct client *client, CURLcode code, struct failure *failure);
+int client_parse(struct buffer *body, json_t **reply, struct failure *failure);
+
+#endif

@@ -1,0 +1,152 @@
+#include "cli/failure.h"
+
+#include "cli/text.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum cli_exit failure_exit_of(enum error_code code)
+{
+    switch (code) {
+    case ERROR_NONE:
+        return CLI_DONE;
+    case ERROR_REQUEST_INVALID:
+    case ERROR_POLICY_NAME_INVALID:
+    case ERROR_SCHEDULE_INVALID:
+    case ERROR_RETENTION_INVALID:
+    case ERROR_VM_AMBIGUOUS:
+        return CLI_USAGE;
+    case ERROR_SERVER_UNREACHABLE:
+    case ERROR_CONNECTION_LOST:
+    case ERROR_TLS_FAILED:
+        return CLI_UNREACHABLE;
+    case ERROR_AUTHENTICATION_FAILED:
+    case ERROR_PERMISSION_DENIED:
+    case ERROR_SECOND_FACTOR_REQUIRED:
+    case ERROR_SESSION_EXPIRED:
+        return CLI_NOT_PERMITTED;
+    case ERROR_HOST_NOT_FOUND:
+    case ERROR_VM_NOT_FOUND:
+    case ERROR_DISK_NOT_FOUND:
+    case ERROR_JOB_NOT_FOUND:
+    case ERROR_RP_NOT_FOUND:
+    case ERROR_POLICY_NOT_FOUND:
+    case ERROR_GROUP_NOT_FOUND:
+    case ERROR_ROUTE_NOT_FOUND:
+        return CLI_NOT_FOUND;
+    case ERROR_RESTORE_PATH_EXISTS:
+        return CLI_REFUSED;
+    default:
+        return CLI_FAILED;
+    }
+}
+
+static enum cli_exit exit_of_http(long status)
+{
+    switch (status) {
+    case 400:
+    case 405:
+    case 413:
+    case 422:
+        return CLI_USAGE;
+    case 401:
+    case 403:
+        return CLI_NOT_PERMITTED;
+    case 404:
+        return CLI_NOT_FOUND;
+    case 409:
+    case 410:
+    case 429:
+    case 503:
+    case 507:
+        return CLI_REFUSED;
+    default:
+        return CLI_FAILED;
+    }
+}
+
+static void set_text(char *out, size_t size, const char *text)
+{
+    snprintf(out, size, "%s", text);
+}
+
+int failure_from_error(struct failure *failure, const struct error *err)
+{
+    failure->status = failure_exit_of(err->code);
+    set_text(failure->code, sizeof failure->code, error_code_name(err->code));
+    set_text(failure->message, sizeof failure->message, err->message);
+    set_text(failure->cause, sizeof failure->cause, err->cause);
+    set_text(failure->action, sizeof failure->action, error_code_action(err->code));
+    return -1;
+}
+
+int failure_set(struct failure *failure, enum error_code code, const char *format, ...)
+{
+    struct error err;
+    va_list arguments;
+    error_clear(&err);
+    err.code = code;
+    va_start(arguments, format);
+    vsnprintf(err.message, sizeof err.message, format, arguments);
+    va_end(arguments);
+    return failure_from_error(failure, &err);
+}
+
+int failure_from_reply(struct failure *failure, long http_status, const json_t *body)
+{
+    const char *code = json_string_value(json_object_get(body, "code"));
+    const char *message = json_string_value(json_object_get(body, "message"));
+    const char *action = json_string_value(json_object_get(body, "action"));
+    const char *cause = json_string_value(json_object_get(body, "cause"));
+    if (code == NULL || message == NULL) {
+        failure_set(failure, ERROR_INTERNAL, "The server answered with HTTP status %ld and no reason",
+                    http_status);
+        failure->status = exit_of_http(http_status);
+        return -1;
+    }
+    failure->status = exit_of_http(http_status);
+    set_text(failure->code, sizeof failure->code, code);
+    set_text(failure->message, sizeof failure->message, message);
+    set_text(failure->cause, sizeof failure->cause, cause != NULL ? cause : "");
+    enum error_code known = error_code_from_name(code);
+    set_text(failure->action, sizeof failure->action,
+             action != NULL        ? action
+             : known != ERROR_NONE ? error_code_action(known)
+                                   : "");
+    return -1;
+}
+
+static void print_json(const struct failure *failure, FILE *out)
+{
+    json_t *object = json_pack("{s:s, s:s, s:s}", "code", failure->code, "message", failure->message,
+                               "action", failure->action);
+    if (object != NULL && failure->cause[0] != '\0') {
+        json_object_set_new(object, "cause", json_string(failure->cause));
+    }
+    json_dumpf(object, out, JSON_INDENT(2));
+    fputc('\n', out);
+    json_decref(object);
+}
+
+static void print_line(FILE *out, const char *label, const char *text)
+{
+    char *printable = text_printable(text);
+    fprintf(out, "%s%s\n", label, printable);
+    free(printable);
+}
+
+void failure_print(const struct failure *failure, bool json, FILE *out)
+{
+    if (json) {
+        print_json(failure, out);
+        return;
+    }
+    print_line(out, "holdfast: ", failure->message);
+    if (failure->cause[0] != '\0') {
+        print_line(out, "  Why:  ", failure->cause);
+    }
+    if (failure->action[0] != '\0') {
+        print_line(out, "  Do:   ", failure->action);
+    }
+    print_line(out, "  Code: ", failure->code);
+}
