@@ -1,5 +1,6 @@
 #include "agent/providers/kvm_backup.h"
 #include "agent/providers/job_journal.h"
+#include "agent/providers/kvm_watchdog.h"
 #include "agent/providers/provider_reply.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -35,6 +36,7 @@ static struct provider_backup *backup_create(struct kvm_provider *provider,
 {
     struct provider_backup *backup = memory_zalloc(sizeof *backup);
     backup->provider = provider;
+    backup->watchdog = KVM_WATCHDOG_NONE;
     backup->job = memory_copy_text(request->job);
     backup->uuid = memory_copy_text(described->uuid);
     backup->name = memory_copy_text(described->name);
@@ -64,6 +66,7 @@ static int release_view(struct provider_backup *backup, virDomainPtr domain, str
     if (domain && kvm_backup_stop_job(domain, backup->scratch.socket) != 0)
         result =
             kvm_error(err, ERROR_SNAPSHOT_FAILED, "The backup job of %s could not be ended.", backup->name);
+    kvm_watchdog_release(&backup->watchdog, result == 0 && domain);
     kvm_scratch_remove(&backup->scratch);
     return result;
 }

@@ -36,6 +36,7 @@ struct provider_backup {
     struct kvm_source *sources;
     size_t count;
 
+    int watchdog; /* kvm_watchdog.h: ends libvirt's job when the agent dies */
     pthread_t watcher;
     bool watching;
     sem_t stop;           /* ends the watcher */

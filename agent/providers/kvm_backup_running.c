@@ -1,5 +1,6 @@
 #include "agent/providers/kvm_backup.h"
 #include "agent/providers/kvm_freeze.h"
+#include "agent/providers/kvm_watchdog.h"
 #include "agent/providers/provider_reply.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -12,6 +13,7 @@
 enum {
     STOP_TIMEOUT_MS = 30000,
     STOP_STEP_MS = 10,
+    JOB_WATCHDOG_TRIES = 10,
 };
 
 static bool job_serves_on(virDomainPtr domain, const char *socket)
@@ -117,6 +119,18 @@ static int begin_job(struct provider_backup *backup, virDomainPtr domain, bool w
     return result;
 }
 
+/* If the agent is killed, nobody watches over the scratch any more: then the job ends at once. */
+static void guard_job(struct provider_backup *backup)
+{
+    static const char script[] = "x=$(\"$0\" -q -c \"$1\" backup-dumpxml \"$2\") || exit 0\n"
+                                 "case $x in *\"'$3'\"*) exec \"$0\" -q -c \"$1\" domjobabort \"$2\" ;; esac";
+    const struct kvm_provider *provider = backup->provider;
+    const char *const argv[] = {
+        "/bin/sh", "-c", script, provider->virsh, provider->uri, backup->uuid, backup->scratch.socket, NULL};
+    if (provider->virsh)
+        backup->watchdog = kvm_watchdog_start(argv, JOB_WATCHDOG_TRIES, -1);
+}
+
 /* Is a failure about tracking, which the backup can do without? */
 static bool about_tracking(const struct error *failure)
 {
@@ -149,7 +163,7 @@ static int attempt_snapshot(struct provider_backup *backup, virDomainPtr domain,
                             bool freeze, const Holdfast__BackupBeginRequest *request,
                             Holdfast__BackupBeginReply *reply, struct error *err)
 {
-    struct kvm_freeze state = {.watchdog = -1};
+    struct kvm_freeze state = {.watchdog = KVM_WATCHDOG_NONE};
     struct error reason;
     const struct kvm_provider *provider = backup->provider;
     if (freeze && kvm_freeze(domain, provider->uri, provider->virsh, request->freeze_timeout_ms, &state,
@@ -187,6 +201,7 @@ int kvm_backup_snapshot(struct provider_backup *backup, virDomainPtr domain,
     if (wanted && paused)
         provider_set_text(&reply->consistency_reason,
                           "QUIESCE_NO_AGENT: The VM is paused; its guest can't be asked.");
+    guard_job(backup);
     for (enum attempt attempt = ATTEMPT_AS_PLANNED; attempt < ATTEMPTS; attempt++) {
         if (atomic_load(cancelled))
             return error_set(err, ERROR_JOB_CANCELLED, "The backup of %s was cancelled.", backup->name);

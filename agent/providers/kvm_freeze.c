@@ -1,108 +1,21 @@
 #include "agent/providers/kvm_freeze.h"
 #include "agent/providers/kvm_internal.h"
+#include "agent/providers/kvm_watchdog.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <libvirt/virterror.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum {
     WATCHDOG_TRIES = 120,
-    WATCHDOG_TRY_MS = 1000,
-    WATCHDOG_FD = 3,
     AGENT_TIMEOUT_LEAST_S = 2,
-    THAW_TRIES = 3,
+    THAW_TRIES = 2,
 };
 
-extern char **environ;
-
-/* In the watchdog, a fork of a process with threads: async-signal-safe calls only. */
-static void watchdog_thaw(char *const *argv)
-{
-    for (int i = 0; i < WATCHDOG_TRIES; i++) {
-        pid_t child = fork();
-        if (child == 0) {
-            execve(argv[0], argv, environ);
-            _exit(127);
-        }
-        int status = -1;
-        while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-            ;
-        if (child > 0 && status == 0)
-            return;
-        poll(NULL, 0, WATCHDOG_TRY_MS);
-    }
-}
-
-static void watchdog_run(int pipe_end, int timeout_ms, char *const *argv)
-{
-    signal(SIGTERM, SIG_IGN); /* a service that stops sends it to all: this one ends when its work is done */
-    signal(SIGINT, SIG_IGN);
-    setsid();
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    int null = open("/dev/null", O_RDWR);
-    if (pipe_end != WATCHDOG_FD)
-        dup2(pipe_end, WATCHDOG_FD);
-    for (int fd = 0; fd < WATCHDOG_FD && null >= 0; fd++)
-        dup2(null, fd);
-    syscall(SYS_close_range, WATCHDOG_FD + 1, ~0U, 0);
-    struct pollfd wait = {.fd = WATCHDOG_FD, .events = POLLIN};
-    char done = 0;
-    int ready = poll(&wait, 1, timeout_ms);
-    if (ready > 0 && read(WATCHDOG_FD, &done, 1) == 1)
-        _exit(0); /* thawed in time */
-    watchdog_thaw(argv);
-    _exit(0);
-}
-
-/* The write end of the watchdog's pipe, or -1. */
 static int watchdog_start(const char *uri, const char *virsh, const char *uuid, uint32_t timeout_ms)
 {
-    int ends[2];
-    if (!virsh || pipe2(ends, O_CLOEXEC) != 0)
-        return -1;
-    char *argv[] = {strdup(virsh),       strdup("-q"), strdup("-c"), strdup(uri),
-                    strdup("domfsthaw"), strdup(uuid), NULL};
-    pid_t child = fork();
-    if (child == 0) {
-        /* Once more, so that nobody here has to wait for it. */
-        if (fork() == 0) {
-            close(ends[1]);
-            watchdog_run(ends[0], (int)timeout_ms, argv);
-        }
-        _exit(0);
-    }
-    for (size_t i = 0; argv[i]; i++)
-        free(argv[i]);
-    close(ends[0]);
-    if (child < 0) {
-        close(ends[1]);
-        return -1;
-    }
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
-    return ends[1];
-}
-
-/* calm: all is well; otherwise it thaws at once. */
-static void watchdog_release(struct kvm_freeze *freeze, bool calm)
-{
-    if (freeze->watchdog < 0)
-        return;
-    if (calm && write(freeze->watchdog, "t", 1) != 1)
-        log_event(LOG_WARNING, "watchdog of a frozen guest could not be told", "reason=\"%s\"",
-                  strerror(errno));
-    close(freeze->watchdog);
-    freeze->watchdog = -1;
+    const char *const argv[] = {virsh, "-q", "-c", uri, "domfsthaw", uuid, NULL};
+    return virsh ? kvm_watchdog_start(argv, WATCHDOG_TRIES, (int)timeout_ms) : KVM_WATCHDOG_NONE;
 }
 
 static int explain(const char *name, struct error *err)
@@ -124,7 +37,7 @@ static int explain(const char *name, struct error *err)
 static void thaw_in_doubt(virDomainPtr domain, struct kvm_freeze *freeze, enum error_code why)
 {
     if (why == ERROR_QUIESCE_FROZEN_ALREADY) {
-        watchdog_release(freeze, true); /* somebody else's, who thaws */
+        kvm_watchdog_release(&freeze->watchdog, true); /* somebody else's, who thaws */
         return;
     }
     const virError *reason = virGetLastError();
@@ -134,7 +47,7 @@ static void thaw_in_doubt(virDomainPtr domain, struct kvm_freeze *freeze, enum e
     if (!calm)
         log_event(LOG_WARNING, "guest may be frozen; the watchdog goes on thawing", "vm=\"%s\"",
                   virDomainGetName(domain));
-    watchdog_release(freeze, calm);
+    kvm_watchdog_release(&freeze->watchdog, calm);
 }
 
 int kvm_freeze(virDomainPtr domain, const char *uri, const char *virsh, uint32_t timeout_ms,
@@ -142,7 +55,7 @@ int kvm_freeze(virDomainPtr domain, const char *uri, const char *virsh, uint32_t
 {
     const char *name = virDomainGetName(domain); /* now: asking for it later would clear libvirt's error */
     char uuid[VIR_UUID_STRING_BUFLEN];
-    *freeze = (struct kvm_freeze){.watchdog = -1};
+    *freeze = (struct kvm_freeze){.watchdog = KVM_WATCHDOG_NONE};
     if (virDomainGetUUIDString(domain, uuid) != 0)
         return kvm_error(err, ERROR_QUIESCE_NO_AGENT, "The VM has no UUID.");
     if (timeout_ms == 0)
@@ -182,7 +95,7 @@ int kvm_thaw(virDomainPtr domain, struct kvm_freeze *freeze, struct error *err)
     else if (count == 0 && freeze->file_systems > 0)
         result = error_set(err, ERROR_SNAPSHOT_TIMEOUT,
                            "The file systems of %s were thawed by somebody else during the snapshot.", name);
-    watchdog_release(freeze, count >= 0);
+    kvm_watchdog_release(&freeze->watchdog, count >= 0);
     (void)virDomainAgentSetResponseTimeout(domain, VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT, 0);
     return result;
 }

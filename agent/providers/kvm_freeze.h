@@ -15,7 +15,7 @@ struct kvm_freeze {
     bool frozen;
     int file_systems;   /* that were frozen */
     int64_t since_us;   /* monotonic */
-    int watchdog;       /* write end of its pipe, -1: none */
+    int watchdog;       /* kvm_watchdog.h */
     uint32_t frozen_ms; /* once thawed */
 };
 

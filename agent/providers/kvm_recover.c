@@ -23,6 +23,22 @@ int kvm_journal_write(const struct provider_backup *backup, const char *phase, s
     return result;
 }
 
+/* The guest is neither frozen nor stopped on our account. */
+static void free_guest(virDomainPtr domain, const json_t *entry)
+{
+    int state = 0;
+    int reason = 0;
+    if (strcmp(job_journal_text(entry, "phase"), "freezing") == 0 && virDomainIsActive(domain) == 1)
+        (void)virDomainFSThaw(domain, NULL, 0, 0); /* no agent, no frozen guest */
+    if (kvm_backup_stop_job(domain, job_journal_text(entry, "socket")) != 0)
+        log_event(LOG_WARNING, "unfinished backup job could not be ended", "job=%s",
+                  job_journal_text(entry, "job"));
+    if (virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
+        reason == VIR_DOMAIN_PAUSED_IOERROR && virDomainResume(domain) == 0)
+        log_event(LOG_WARNING, "guest stood still for want of scratch; it was resumed", "vm=%s",
+                  job_journal_text(entry, "vm_uuid"));
+}
+
 /* What the former life left of a backup: a frozen guest, a job of libvirt's, a directory. False: libvirt is
  * not there to ask. */
 static bool clean_backup(struct kvm_provider *provider, const json_t *entry)
@@ -34,16 +50,13 @@ static bool clean_backup(struct kvm_provider *provider, const json_t *entry)
         log_error("unfinished backup can't be cleaned up yet", &err);
         return false;
     }
-    if (domain && strcmp(job_journal_text(entry, "phase"), "freezing") == 0 && virDomainIsActive(domain) == 1)
-        (void)virDomainFSThaw(domain, NULL, 0, 0); /* no agent, no frozen guest */
-    if (domain && kvm_backup_stop_job(domain, job_journal_text(entry, "socket")) != 0)
-        log_event(LOG_WARNING, "unfinished backup job could not be ended", "job=%s",
-                  job_journal_text(entry, "job"));
+    if (domain) {
+        free_guest(domain, entry);
+        virDomainFree(domain);
+    }
     const char *directory = job_journal_text(entry, "directory");
     if (directory[0] == '/')
         kvm_scratch_remove_directory(directory);
-    if (domain)
-        virDomainFree(domain);
     log_event(LOG_INFO, "unfinished backup was cleaned up", "job=%s vm=%s", job_journal_text(entry, "job"),
               uuid);
     return true;
