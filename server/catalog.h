@@ -281,7 +281,6 @@ struct catalog_point_disk {
     const char *name;
     const char *format;
     uint64_t size;
-    uint64_t stored_chunks;
     uint64_t transferred_bytes;
 };
 
@@ -301,7 +300,7 @@ const struct catalog_point *catalog_point_find(struct catalog *catalog, struct a
 /* The point that this job made; *point NULL when there is none. */
 int catalog_point_of_job(struct catalog *catalog, struct arena *arena, const char *job_id,
                          const struct catalog_point **point, struct error *err);
-/* The VM's newest by time; *point NULL when there is none. */
+/* The VM's newest; *point NULL when there is none. */
 int catalog_point_newest(struct catalog *catalog, struct arena *arena, const char *vm_id,
                          const struct catalog_point **point, struct error *err);
 struct catalog_point_filter {
@@ -330,8 +329,6 @@ int catalog_tracking_list(struct catalog *catalog, struct arena *arena, const ch
 /* One more, the newest; one of that name is replaced. */
 int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struct catalog_tracking *tracking,
                          struct error *err);
-/* Forget one, whose recovery point did not come to be. */
-int catalog_tracking_remove(struct catalog *catalog, const char *vm_id, const char *name, struct error *err);
 /* Forget all but the newest two. */
 int catalog_tracking_trim(struct catalog *catalog, const char *vm_id, struct error *err);
 /* Forget all of them, as after a restore to the original place. */

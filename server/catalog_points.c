@@ -78,7 +78,6 @@ static int point_write_disk(struct catalog *catalog, const char *point_id, size_
     statement_bind_text(statement, disk->name);
     statement_bind_text(statement, disk->format);
     statement_bind_size(statement, disk->size);
-    statement_bind_size(statement, disk->stored_chunks);
     statement_bind_size(statement, disk->transferred_bytes);
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
 }
@@ -255,7 +254,6 @@ int catalog_point_disk_list(struct catalog *catalog, struct arena *arena, const 
         disk->name = statement_text(statement, arena);
         disk->format = statement_text(statement, arena);
         disk->size = statement_size(statement);
-        disk->stored_chunks = statement_size(statement);
         disk->transferred_bytes = statement_size(statement);
     }
     statement_close(statement);
@@ -304,7 +302,7 @@ static int tracking_run(struct catalog *catalog, enum sql_query query, const cha
 int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struct catalog_tracking *tracking,
                          struct error *err)
 {
-    if (catalog_tracking_remove(catalog, vm_id, tracking->name, err) != 0) {
+    if (tracking_run(catalog, SQL_TRACKING_REMOVE, vm_id, tracking->name, err) != 0) {
         return -1;
     }
     struct statement *statement = statement_open(catalog, SQL_TRACKING_INSERT, err);
@@ -316,11 +314,6 @@ int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struc
     statement_bind_text(statement, tracking->metadata);
     statement_bind_text(statement, tracking->point_id);
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
-}
-
-int catalog_tracking_remove(struct catalog *catalog, const char *vm_id, const char *name, struct error *err)
-{
-    return tracking_run(catalog, SQL_TRACKING_REMOVE, vm_id, name, err);
 }
 
 int catalog_tracking_trim(struct catalog *catalog, const char *vm_id, struct error *err)

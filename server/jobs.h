@@ -19,18 +19,21 @@ struct jobs;
 
 struct jobs_options {
     struct catalog *catalog;
-    const struct job_ports *ports;   /* the world that jobs act on; borrowed until jobs_destroy */
-    unsigned max_attempts;           /* 0: 3 */
-    unsigned retry_delay_seconds;    /* before the first retry, doubled each time; 0: 10 */
-    unsigned reconnect_wait_seconds; /* how long a retry waits for its host to come back; 0: 600 */
-    unsigned idle_timeout_seconds;   /* no data for so long fails a transfer; 0: 120 */
-    unsigned connections;            /* data connections of a job; 0: 2 */
-    unsigned max_running;            /* jobs that run at once; more wait; 0: 16 */
+    const struct job_ports *ports; /* the world that jobs act on; borrowed until jobs_destroy */
+    unsigned max_attempts;         /* 0: 3 */
+    unsigned retry_delay_ms;       /* before the first retry, doubled each time; 0: 10 s */
+    unsigned reconnect_wait_ms;    /* how long a job waits for its host to come back; 0: 10 min */
+    unsigned idle_timeout_ms;      /* no data for so long fails a transfer; 0: 2 min */
+    unsigned connections;          /* data connections of a job; 0: 2 */
+    unsigned max_running;          /* jobs that run at once; more wait; 0: 16 */
 };
 
 /* Takes up the jobs that a former life of the server left. */
 struct jobs *jobs_create(const struct jobs_options *options, struct error *err);
-/* Running jobs are stopped and taken up again by the next start. */
+/* The server ends: running jobs give up, as far as they do so in a few seconds, and are taken up by the next
+ * start. Nothing can be started any more. */
+void jobs_stop(struct jobs *jobs);
+/* After jobs_stop, and when every call to an agent has been answered. NULL is fine. */
 void jobs_destroy(struct jobs *jobs);
 
 struct jobs_backup_request {
@@ -81,8 +84,7 @@ unsigned jobs_of_host(struct jobs *jobs, const char *host_id);
 
 /* Events from the agents' module; any thread, never block. */
 void jobs_host_connected(struct jobs *jobs, const char *host_id);
-void jobs_host_lost(struct jobs *jobs, const char *host_id);
-void jobs_host_progress(struct jobs *jobs, const char *host_id, const char *job_id, const char *step,
-                        uint64_t done_bytes, uint64_t total_bytes);
+/* What the agent says that it does now. */
+void jobs_host_progress(struct jobs *jobs, const char *host_id, const char *job_id, const char *step);
 
 #endif

@@ -137,7 +137,7 @@ CREATE TABLE recovery_points (
     damaged            INTEGER NOT NULL,
     verified_ms        INTEGER NOT NULL
 );
-CREATE INDEX recovery_points_vm ON recovery_points (vm_id, time_ms);
+CREATE INDEX recovery_points_vm ON recovery_points (vm_id); -- and so by number
 CREATE INDEX recovery_points_job ON recovery_points (job_id);
 
 CREATE TABLE recovery_point_disks (
@@ -146,7 +146,6 @@ CREATE TABLE recovery_point_disks (
     name              TEXT NOT NULL,
     format            TEXT NOT NULL,
     size              INTEGER NOT NULL,
-    stored_chunks     INTEGER NOT NULL,
     transferred_bytes INTEGER NOT NULL,
     PRIMARY KEY (point_id, position)
 ) WITHOUT ROWID;

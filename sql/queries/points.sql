@@ -5,8 +5,8 @@ INSERT INTO recovery_points (id, vm_id, vm_name, host_id, host_name, kind, paren
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22);
 
 -- name: point_disk_insert
-INSERT INTO recovery_point_disks (point_id, position, name, format, size, stored_chunks, transferred_bytes)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+INSERT INTO recovery_point_disks (point_id, position, name, format, size, transferred_bytes)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: point_delete
 DELETE FROM recovery_points WHERE id = ?1;
@@ -39,7 +39,7 @@ FROM recovery_points WHERE job_id = ?1 LIMIT 1;
 -- name: point_newest
 SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
        consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms
-FROM recovery_points WHERE vm_id = ?1 ORDER BY time_ms DESC, number DESC LIMIT 1;
+FROM recovery_points WHERE vm_id = ?1 ORDER BY number DESC LIMIT 1;
 
 -- name: point_list
 SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
@@ -52,7 +52,7 @@ SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, tim
 FROM recovery_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3 AND vm_id = ?5 ORDER BY number DESC LIMIT ?4;
 
 -- name: point_disk_list
-SELECT name, format, size, stored_chunks, transferred_bytes FROM recovery_point_disks WHERE point_id = ?1
+SELECT name, format, size, transferred_bytes FROM recovery_point_disks WHERE point_id = ?1
 ORDER BY position;
 
 -- name: tracking_list

@@ -52,8 +52,8 @@ SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.gue
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
        (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.time_ms DESC, p.number DESC LIMIT 1),
-       (SELECT MAX(p.time_ms) FROM recovery_points p WHERE p.vm_id = v.id)
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1),
+       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1)
 FROM vms v JOIN hosts h ON h.id = v.host_id
 LEFT JOIN group_members m ON m.vm_id = v.id
 LEFT JOIN protection_groups g ON g.id = m.group_id
@@ -66,8 +66,8 @@ SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.gue
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
        (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.time_ms DESC, p.number DESC LIMIT 1),
-       (SELECT MAX(p.time_ms) FROM recovery_points p WHERE p.vm_id = v.id)
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1),
+       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1)
 FROM vms v JOIN hosts h ON h.id = v.host_id
 LEFT JOIN group_members m ON m.vm_id = v.id
 LEFT JOIN protection_groups g ON g.id = m.group_id
@@ -80,8 +80,8 @@ SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.gue
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
        (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.time_ms DESC, p.number DESC LIMIT 1),
-       (SELECT MAX(p.time_ms) FROM recovery_points p WHERE p.vm_id = v.id)
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1),
+       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1)
 FROM vms v JOIN hosts h ON h.id = v.host_id
 LEFT JOIN group_members m ON m.vm_id = v.id
 LEFT JOIN protection_groups g ON g.id = m.group_id
@@ -94,8 +94,8 @@ SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.gue
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
        (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.time_ms DESC, p.number DESC LIMIT 1),
-       (SELECT MAX(p.time_ms) FROM recovery_points p WHERE p.vm_id = v.id)
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1),
+       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1)
 FROM vms v JOIN hosts h ON h.id = v.host_id
 LEFT JOIN group_members m ON m.vm_id = v.id
 LEFT JOIN protection_groups g ON g.id = m.group_id
