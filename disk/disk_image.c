@@ -120,21 +120,43 @@ int disk_image_inspect(const char *path, const char *format, struct disk_image *
     return result;
 }
 
-/* The big-endian size in the header of qcow2; QEMU's docs/interop/qcow2.txt. */
-static int qcow2_size(const char *path, uint64_t *size, struct error *err)
+enum { QCOW2_HEAD = 32 };
+
+/* The first fields of a qcow2 image; QEMU's docs/interop/qcow2.txt. */
+static int qcow2_head(const char *path, unsigned char head[QCOW2_HEAD], struct error *err)
 {
-    unsigned char head[32] = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "The disk %s could not be opened.", path);
-    ssize_t got = pread(fd, head, sizeof head, 0);
+    ssize_t got = pread(fd, head, QCOW2_HEAD, 0);
     close(fd);
-    if (got != (ssize_t)sizeof head || memcmp(head, "QFI\xfb", 4) != 0)
+    if (got != QCOW2_HEAD || memcmp(head, "QFI\xfb", 4) != 0)
         return error_set(err, ERROR_DISK_CHANGED, "%s is no qcow2 image any more.", path);
-    *size = 0;
-    for (size_t i = 24; i < 32; i++)
-        *size = *size << 8 | head[i];
     return 0;
+}
+
+static uint64_t big_endian(const unsigned char *bytes, size_t length)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < length; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+static int qcow2_size(const char *path, uint64_t *size, struct error *err)
+{
+    unsigned char head[QCOW2_HEAD];
+    if (qcow2_head(path, head, err) != 0)
+        return -1;
+    *size = big_endian(head + 24, 8);
+    return 0;
+}
+
+bool disk_image_keeps_bitmaps(const char *path, const char *format)
+{
+    unsigned char head[QCOW2_HEAD];
+    struct error err;
+    return strcmp(format, "qcow2") == 0 && qcow2_head(path, head, &err) == 0 && big_endian(head + 4, 4) >= 3;
 }
 
 int disk_image_size(const char *path, const char *format, uint64_t *size, struct error *err)

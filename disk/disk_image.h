@@ -33,6 +33,8 @@ int disk_image_inspect(const char *path, const char *format, struct disk_image *
 /* Only the size that the guest sees, cheap enough to be asked every second; formats other than raw and qcow2
  * go the long way. */
 int disk_image_size(const char *path, const char *format, uint64_t *size, struct error *err);
+/* Can the image hold persistent dirty bitmaps? (qcow2 of version 3 and later.) */
+bool disk_image_keeps_bitmaps(const char *path, const char *format);
 /* Does some QEMU hold the image open for writing? (QEMU locks what it writes.) */
 bool disk_image_in_use(const char *path, const char *format);
 void disk_image_release(struct disk_image *image);

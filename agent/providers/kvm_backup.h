@@ -18,6 +18,7 @@ struct kvm_source {
     char *format;
     uint64_t size;
     uint64_t allocated;
+    bool trackable; /* the disk can keep a record of changes */
     bool incremental;
     uint64_t dirty;          /* bytes, when incremental */
     char *reason;            /* why not incremental; NULL when it is, or nobody asked */

@@ -2,6 +2,7 @@
 #include "agent/providers/provider_reply.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "disk/disk_image.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,8 @@ static int take_disk(struct provider_backup *backup, virDomainPtr domain, const 
         .path = memory_copy_text(disk->path),
         .format = memory_copy_text(disk->format),
         .size = size,
-        .allocated = allocated,
+        .allocated = disk->block ? size : allocated,
+        .trackable = disk_image_keeps_bitmaps(disk->path, disk->format),
     };
     return 0;
 }
@@ -43,7 +45,7 @@ void kvm_source_read_whole(struct kvm_source *source, const char *why)
 static const char *find_obstacle(const struct kvm_source *source, const Holdfast__BackupBeginRequest *request)
 {
     const Holdfast__BaseDisk *base = provider_base_disk(request, source->target);
-    if (strcmp(source->format, "qcow2") != 0)
+    if (!source->trackable)
         return "The format of the disk can't keep a record of changes.";
     if (!base)
         return "The disk was added since the last recovery point.";

@@ -95,7 +95,7 @@ static int begin_job(struct provider_backup *backup, virDomainPtr domain, bool w
         scratch[i] = kvm_scratch_file(&backup->scratch, source->target);
         disks[i] =
             (struct kvm_backup_disk){source->target, scratch[i], source->incremental ? backup->base : NULL};
-        if (strcmp(source->format, "qcow2") == 0)
+        if (source->trackable)
             tracked[tracked_count++] = source->target;
     }
     char name[KVM_CHECKPOINT_NAME_SIZE];
@@ -148,10 +148,7 @@ static void forget_base(struct provider_backup *backup, virDomainPtr domain,
             kvm_source_read_whole(&backup->sources[i], why);
     }
     free(why);
-    char name[KVM_CHECKPOINT_NAME_SIZE]; /* one of that name may be left from a try that failed half way */
-    kvm_checkpoint_name(backup->provider->server_id, backup->job, name);
-    kvm_checkpoint_delete(domain, described, name);
-    if (backup->base)
+    if (backup->base && strstr(failure->cause, backup->base))
         kvm_checkpoint_delete(domain, described, backup->base);
 }
 

@@ -85,7 +85,7 @@ static virDomainCheckpointPtr redefine(virDomainPtr domain, const struct kvm_dom
     size_t count = 0;
     for (size_t i = 0; i < described->disk_count; i++) {
         const struct kvm_disk *disk = &described->disks[i];
-        if (!disk->problem && strcmp(disk->format, "qcow2") == 0)
+        if (!disk->problem && disk_image_keeps_bitmaps(disk->path, disk->format))
             targets[count++] = disk->target;
     }
     virDomainCheckpointPtr checkpoint = NULL;
@@ -116,7 +116,7 @@ void kvm_checkpoint_prune_orphans(virDomainPtr domain, const struct kvm_domain *
         const struct kvm_disk *disk = &described->disks[i];
         struct disk_image image;
         struct error err;
-        if (disk->problem || strcmp(disk->format, "qcow2") != 0 ||
+        if (disk->problem || !disk_image_keeps_bitmaps(disk->path, disk->format) ||
             disk_image_inspect(disk->path, disk->format, &image, &err) != 0)
             continue;
         for (size_t b = 0; b < image.bitmap_count; b++) {

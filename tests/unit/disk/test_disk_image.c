@@ -45,6 +45,12 @@ static void bitmaps_are_listed(void **state)
     assert_null(disk_image_bitmap(&image, "third"));
     disk_image_release(&image);
     assert_false(disk_image_in_use(path, "qcow2"));
+    assert_true(disk_image_keeps_bitmaps(path, "qcow2"));
+    const char *const create_old[] = {"qemu-img", "create",      "-q", "-f", "qcow2",
+                                      "-o",       "compat=0.10", path, "1M", NULL};
+    run_tool(create_old);
+    assert_false(disk_image_keeps_bitmaps(path, "qcow2"));
+    assert_false(disk_image_keeps_bitmaps(path, "raw"));
 }
 
 static void what_is_no_image_is_refused(void **state)
