@@ -1,11 +1,9 @@
 #include "storage/chunk.h"
 
 #include "base/bytes.h"
-#include "base/compress.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "storage/record.h"
 #include "storage/store_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +25,9 @@ void chunk_name_of(const void *plain, size_t length, struct chunk_name *name)
     digest_sha256(plain, length, name->bytes);
 }
 
-/* --- looking up
- * --------------------------------------------------------------------------------------------- */
+/* --- looking up */
 
-int store_lookup(struct store *store, const struct chunk_name *name, struct chunk_location *location,
+int store_lookup(struct store *store, const struct stored_name *name, struct chunk_location *location,
                  struct error *err)
 {
     bool damaged = false;
@@ -59,13 +56,15 @@ int store_lookup(struct store *store, const struct chunk_name *name, struct chun
 
 bool chunk_exists(struct store *store, const struct chunk_name *name)
 {
+    struct stored_name stored;
     struct chunk_location location;
     struct error err;
     if (chunk_name_is_zero(name)) {
         return true;
     }
+    seal_name(store->seal, name, &stored);
     pthread_rwlock_rdlock(&store->gate);
-    int found = store_lookup(store, name, &location, &err);
+    int found = store_lookup(store, &stored, &location, &err);
     pthread_rwlock_unlock(&store->gate);
     if (found < 0) {
         log_error("a lookup failed", &err);
@@ -76,23 +75,27 @@ bool chunk_exists(struct store *store, const struct chunk_name *name)
 int chunk_locate(struct store *store, const struct chunk_name *names, size_t count,
                  struct chunk_location *locations, struct error *err)
 {
+    struct stored_name *stored = memory_array(count, sizeof *stored);
+    for (size_t i = 0; i < count; i++) {
+        seal_name(store->seal, &names[i], &stored[i]);
+    }
     pthread_rwlock_rdlock(&store->gate);
-    int result = index_find_many(store->index, names, count, locations, err);
+    int result = index_find_many(store->index, stored, count, locations, err);
     bool damaged = atomic_load(&store->damaged) > 0;
     for (size_t i = 0; i < count && result == 0; i++) {
         /* The index misses what is pending, and does not know by itself what is damaged. */
         if (locations[i].container == 0 || damaged) {
-            result = store_lookup(store, &names[i], &locations[i], err) < 0 ? -1 : 0;
+            result = store_lookup(store, &stored[i], &locations[i], err) < 0 ? -1 : 0;
         }
     }
     pthread_rwlock_unlock(&store->gate);
+    free(stored);
     return result;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------ */
+/* --- damage */
 
-void store_quarantine(struct store *store, const struct chunk_name *name)
+void store_quarantine(struct store *store, const struct stored_name *name)
 {
     struct error err;
     bool known = false;
@@ -100,7 +103,7 @@ void store_quarantine(struct store *store, const struct chunk_name *name)
         (!known && index_damage(store->index, name, &err) != 0)) {
         log_error("a damaged chunk could not be noted", &err);
     } else if (!known) {
-        char hex[65];
+        char hex[2 * sizeof name->bytes + 1];
         bytes_to_hex(name->bytes, sizeof name->bytes, hex);
         log_event(LOG_ERROR, "chunk damaged", "chunk=%s", hex);
         atomic_fetch_add(&store->damaged, 1);
@@ -109,53 +112,30 @@ void store_quarantine(struct store *store, const struct chunk_name *name)
 
 void chunk_report_damage(struct store *store, const struct chunk_name *name)
 {
+    struct stored_name stored;
+    seal_name(store->seal, name, &stored);
     pthread_rwlock_rdlock(&store->gate);
-    store_quarantine(store, name);
+    store_quarantine(store, &stored);
     pthread_rwlock_unlock(&store->gate);
 }
 
-static int damaged_error(const struct chunk_location *location, const char *why, struct error *err)
+int store_damaged_error(const struct chunk_location *location, const char *why, struct error *err)
 {
     error_set(err, ERROR_CHUNK_DAMAGED, "A stored chunk is damaged: container %llx, offset %u",
               (unsigned long long)location->container, location->offset);
     return error_set_cause(err, "%s", why);
 }
 
-/* A shared handle for reading a container: opened files are kept, the oldest is given up. The handle is
- * duplicated for the caller's read, so that it can't be closed meanwhile. */
-static int read_container(struct store *store, const struct chunk_location *location, uint8_t *bytes,
-                          struct error *err)
-{
-    enum { SLOTS = sizeof store->read_files / sizeof store->read_files[0] };
-    pthread_mutex_lock(&store->files_lock);
-    struct os_file *file = NULL;
-    for (unsigned i = 0; i < SLOTS && file == NULL; i++) {
-        if (store->read_files[i] != NULL && store->read_ids[i] == location->container) {
-            file = store->read_files[i];
-        }
-    }
-    if (file == NULL) {
-        char *path = store_container_path(store, location->container);
-        file = os_file_open(path, OS_FILE_READ, err);
-        free(path);
-        if (file != NULL) {
-            unsigned slot = store->read_next++ % SLOTS;
-            os_file_close(store->read_files[slot]);
-            store->read_files[slot] = file;
-            store->read_ids[slot] = location->container;
-        }
-    }
-    int result = file != NULL ? os_file_read_at(file, location->offset, bytes, location->length, err) : -1;
-    pthread_mutex_unlock(&store->files_lock);
-    return result;
-}
+/* --- reading records */
 
-int store_read_record(struct store *store, const struct chunk_location *location, uint8_t **bytes,
-                      struct error *err)
+static int read_location(struct store *store, const struct chunk_location *location, uint8_t *bytes,
+                         struct error *err)
 {
-    struct record record;
+    char name[STORE_CONTAINER_NAME_SIZE];
+    size_t got = 0;
+    /* What is still in the buffer must be where it is read from. */
     pthread_mutex_lock(&store->append_lock);
-    int flushed = store->appender.file != NULL && location->container == store->appender.container &&
+    int flushed = store->appender.object != NULL && location->container == store->appender.container &&
                           location->offset + location->length > store->appender.written
                       ? store_flush_locked(store, err)
                       : 0;
@@ -163,43 +143,56 @@ int store_read_record(struct store *store, const struct chunk_location *location
     if (flushed != 0) {
         return -1;
     }
-    *bytes = memory_alloc(location->length);
-    if (read_container(store, location, *bytes, err) != 0) {
-        char why[ERROR_TEXT_MAX];
-        error_format(err, why, sizeof why);
-        damaged_error(location, why, err);
-    } else if (record_parse(*bytes, location->length, &record) != 0 || record.count != location->run_count) {
-        damaged_error(location, "its checksum does not match", err);
-    } else {
+    int found = store->backend->operations->get(store->backend, store_container_name(location->container, name),
+                                                location->offset, bytes, location->length, &got, err);
+    if (found == 1 && got == location->length) {
         return 0;
     }
-    free(*bytes);
-    *bytes = NULL;
-    return -1;
+    if (found < 0) {
+        char why[ERROR_TEXT_MAX];
+        error_format(err, why, sizeof why);
+        return store_damaged_error(location, why, err);
+    }
+    return store_damaged_error(location, found == 0 ? "the container is missing" : "the container ends before it",
+                               err);
+}
+
+int store_read_record(struct store *store, const struct chunk_location *location, struct stored_record *out,
+                      struct error *err)
+{
+    out->bytes = memory_alloc(location->length);
+    int result = read_location(store, location, out->bytes, err);
+    if (result == 0 && (record_parse(out->bytes, location->length, &out->record) != 0 ||
+                        out->record.count != location->run_count)) {
+        result = store_damaged_error(location, "its checksum does not match", err);
+    }
+    if (result == 0 &&
+        record_payload(&out->record, out->bytes, store->seal, &out->payload, &out->length) != 0) {
+        result = store_damaged_error(location, "its seal is broken", err);
+    }
+    if (result != 0) {
+        free(out->bytes);
+        out->bytes = NULL;
+    }
+    return result;
 }
 
 struct chunk_record *chunk_record_read(struct store *store, const struct chunk_location *location,
                                        struct error *err)
 {
-    struct record record;
-    uint8_t *bytes;
+    struct stored_record stored;
     pthread_rwlock_rdlock(&store->gate);
-    int result = store_read_record(store, location, &bytes, err);
+    int result = store_read_record(store, location, &stored, err);
     pthread_rwlock_unlock(&store->gate);
     if (result != 0) {
         return NULL;
     }
-    if (record_parse(bytes, location->length, &record) != 0) {
-        free(bytes);
-        damaged_error(location, "it is no record", err);
-        return NULL;
-    }
     struct chunk_record *out = memory_zalloc(sizeof *out);
-    out->count = record.count;
-    out->compression = record.flags & RECORD_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_PLAIN;
-    out->payload = record.payload;
-    out->length = record.payload_length;
-    out->memory = bytes;
+    out->count = stored.record.count;
+    out->compression = stored.record.flags & RECORD_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_PLAIN;
+    out->payload = stored.payload;
+    out->length = stored.length;
+    out->memory = stored.bytes;
     return out;
 }
 
@@ -220,6 +213,70 @@ int chunk_record_unpack(struct store *store, const struct chunk_record *record, 
     return 0;
 }
 
+/* --- reading chunks, with the runs that were unpacked last at hand: neighbours are read one by one */
+
+enum { CACHED_RUN_MAX = 2 * 1024 * 1024 };
+
+void store_cache_clear(struct store *store)
+{
+    for (size_t i = 0; i < STORE_RUN_CACHE_SLOTS; i++) {
+        free(store->cache[i].plain);
+        store->cache[i] = (struct cached_run){0};
+    }
+}
+
+static bool cache_get(struct store *store, const struct chunk_location *location, void *out)
+{
+    bool found = false;
+    pthread_mutex_lock(&store->cache_lock);
+    for (size_t i = 0; i < STORE_RUN_CACHE_SLOTS && !found; i++) {
+        const struct cached_run *run = &store->cache[i];
+        size_t at = (size_t)location->position * store->chunk_size;
+        if (run->length > at && run->container == location->container && run->offset == location->offset) {
+            memcpy(out, run->plain + at, store->chunk_size);
+            found = true;
+        }
+    }
+    pthread_mutex_unlock(&store->cache_lock);
+    return found;
+}
+
+/* Takes plain over. */
+static void cache_put(struct store *store, const struct chunk_location *location, uint8_t *plain,
+                      size_t length)
+{
+    if (location->run_count == 1 || length > CACHED_RUN_MAX) {
+        free(plain);
+        return;
+    }
+    pthread_mutex_lock(&store->cache_lock);
+    struct cached_run *run = &store->cache[store->cache_next++ % STORE_RUN_CACHE_SLOTS];
+    free(run->plain);
+    *run = (struct cached_run){
+        .container = location->container, .offset = location->offset, .length = length, .plain = plain};
+    pthread_mutex_unlock(&store->cache_lock);
+}
+
+static int read_and_unpack(struct store *store, const struct chunk_location *location, void *out,
+                           struct error *err)
+{
+    struct chunk_record *record = chunk_record_read(store, location, err);
+    if (record == NULL) {
+        return -1;
+    }
+    size_t length = record->count * store->chunk_size;
+    uint8_t *plain = memory_alloc(length);
+    int result = chunk_record_unpack(store, record, plain, err);
+    chunk_record_destroy(record);
+    if (result != 0) {
+        free(plain);
+        return -1;
+    }
+    memcpy(out, plain + (size_t)location->position * store->chunk_size, store->chunk_size);
+    cache_put(store, location, plain, length);
+    return 0;
+}
+
 int chunk_read(struct store *store, const struct chunk_name *name, void *out, struct error *err)
 {
     struct chunk_location location;
@@ -234,26 +291,15 @@ int chunk_read(struct store *store, const struct chunk_name *name, void *out, st
     if (location.container == 0) {
         return error_set(err, ERROR_CHUNK_DAMAGED, "A chunk is missing or damaged");
     }
-    struct chunk_record *record = chunk_record_read(store, &location, err);
-    uint8_t *plain = NULL;
-    int result = -1;
-    if (record != NULL) {
-        plain = memory_alloc(record->count * store->chunk_size);
-        result = chunk_record_unpack(store, record, plain, err);
-    }
+    int result = cache_get(store, &location, out) ? 0 : read_and_unpack(store, &location, out, err);
     if (result == 0) {
-        const uint8_t *chunk = plain + (size_t)location.position * store->chunk_size;
-        chunk_name_of(chunk, store->chunk_size, &found);
-        if (chunk_name_equal(&found, name)) {
-            memcpy(out, chunk, store->chunk_size);
-        } else {
-            result = damaged_error(&location, "its name does not match", err);
+        chunk_name_of(out, store->chunk_size, &found);
+        if (!chunk_name_equal(&found, name)) {
+            result = store_damaged_error(&location, "its name does not match", err);
         }
     }
     if (result != 0 && err->code == ERROR_CHUNK_DAMAGED) {
         chunk_report_damage(store, name);
     }
-    free(plain);
-    chunk_record_destroy(record);
     return result;
 }

@@ -3,25 +3,19 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "base/os_file.h"
+#include "storage/index_internal.h"
 #include <errno.h>
-#include <lmdb.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDEX_READERS = 512, INDEX_VALUE_SIZE = 20, INDEX_NAME_SIZE = 32 };
-static const size_t index_map_size = (size_t)1
-                                     << 38; /* address space, not disk: the file grows as it is filled */
-static const char nodes_key[] = "nodes";
+enum { INDEX_READERS = 512, INDEX_FORMAT = 1, INDEX_IDENTITY_SIZE = 20, CONTAINER_VALUE_SIZE = 16 };
+/* Address space, not disk: the file grows as it is filled. */
+static const size_t index_map_size = (size_t)1 << 38;
+static const char key_identity[] = "store";
+static const char key_nodes[] = "nodes";
+static const char key_last[] = "last container";
 
-struct index {
-    MDB_env *environment;
-    MDB_dbi names;      /* name → location */
-    MDB_dbi containers; /* u64, big-endian → u64 watermark */
-    MDB_dbi damaged;    /* name → nothing */
-    MDB_dbi meta;       /* "nodes" → u64 */
-};
-
-static int index_error(struct error *err, int code)
+int index_error(struct error *err, int code)
 {
     if (code == ENOSPC || code == MDB_MAP_FULL) {
         error_set(err, ERROR_STORE_FULL, "The index of the store has no room");
@@ -31,13 +25,27 @@ static int index_error(struct error *err, int code)
     return error_set_cause(err, "%s", mdb_strerror(code));
 }
 
-static int open_databases(struct index *index)
+MDB_val index_name_key(const struct stored_name *name)
 {
-    MDB_txn *txn;
-    int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
-    if (code != 0) {
-        return code;
-    }
+    return (MDB_val){.mv_size = sizeof name->bytes, .mv_data = (void *)(uintptr_t)name->bytes};
+}
+
+/* Big-endian, so that the database is ordered by container. */
+MDB_val index_container_key(uint64_t container, uint8_t bytes[8])
+{
+    bytes_put_u64(bytes, __builtin_bswap64(container));
+    return (MDB_val){.mv_size = 8, .mv_data = bytes};
+}
+
+static MDB_val text_key(const char *text)
+{
+    return (MDB_val){.mv_size = strlen(text), .mv_data = (void *)(uintptr_t)text};
+}
+
+/* --- opening */
+
+static int open_databases(struct index *index, MDB_txn *txn)
+{
     struct {
         const char *name;
         MDB_dbi *handle;
@@ -45,25 +53,34 @@ static int open_databases(struct index *index)
                      {"containers", &index->containers},
                      {"damaged", &index->damaged},
                      {"meta", &index->meta}};
-    for (size_t i = 0; i < sizeof databases / sizeof databases[0]; i++) {
+    int code = 0;
+    for (size_t i = 0; i < sizeof databases / sizeof databases[0] && code == 0; i++) {
         code = mdb_dbi_open(txn, databases[i].name, MDB_CREATE, databases[i].handle);
-        if (code != 0) {
-            mdb_txn_abort(txn);
-            return code;
-        }
     }
-    return mdb_txn_commit(txn);
+    return code;
 }
 
-struct index *index_open(const char *path, bool *fresh, struct error *err)
+/* The index of another store, or of another format, is no index of this one. */
+static int check_identity(struct index *index, MDB_txn *txn, const uint8_t store_uuid[16])
 {
-    char *data = os_path_join(path, "data.mdb");
-    *fresh = !os_path_exists(data);
-    free(data);
-    if (os_path_make_directory(path, 0700, err) != 0) {
-        return NULL;
+    uint8_t identity[INDEX_IDENTITY_SIZE];
+    bytes_put_u32(identity, INDEX_FORMAT);
+    memcpy(identity + 4, store_uuid, 16);
+    MDB_val key = text_key(key_identity);
+    MDB_val wanted = {.mv_size = sizeof identity, .mv_data = identity};
+    MDB_val found;
+    int code = mdb_get(txn, index->meta, &key, &found);
+    if (code == MDB_NOTFOUND) {
+        return mdb_put(txn, index->meta, &key, &wanted, 0);
     }
-    struct index *index = memory_zalloc(sizeof *index);
+    bool same = code == 0 && found.mv_size == sizeof identity &&
+                memcmp(found.mv_data, identity, sizeof identity) == 0;
+    return code != 0 ? code : same ? 0 : MDB_INVALID;
+}
+
+static int open_environment(struct index *index, const char *path, const uint8_t store_uuid[16])
+{
+    MDB_txn *txn;
     int code = mdb_env_create(&index->environment);
     if (code == 0) {
         mdb_env_set_mapsize(index->environment, index_map_size);
@@ -72,9 +89,33 @@ struct index *index_open(const char *path, bool *fresh, struct error *err)
         code = mdb_env_open(index->environment, path, MDB_NOTLS | MDB_NORDAHEAD, 0600);
     }
     if (code == 0) {
-        code = open_databases(index);
+        code = mdb_txn_begin(index->environment, NULL, 0, &txn);
     }
     if (code != 0) {
+        return code;
+    }
+    code = open_databases(index, txn);
+    if (code == 0) {
+        code = check_identity(index, txn, store_uuid);
+    }
+    if (code != 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    return mdb_txn_commit(txn);
+}
+
+struct index *index_open(const char *path, const uint8_t store_uuid[16], bool *unusable, struct error *err)
+{
+    *unusable = false;
+    if (os_path_make_directory(path, 0700, err) != 0) {
+        return NULL;
+    }
+    struct index *index = memory_zalloc(sizeof *index);
+    int code = open_environment(index, path, store_uuid);
+    if (code != 0) {
+        *unusable = code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_VERSION_MISMATCH ||
+                    code == MDB_PAGE_NOTFOUND || code == MDB_INCOMPATIBLE || code == MDB_PANIC;
         index_error(err, code);
         index_close(index);
         return NULL;
@@ -90,38 +131,50 @@ void index_close(struct index *index)
     }
 }
 
-static void encode_value(uint8_t out[INDEX_VALUE_SIZE], const struct pending_entry *entry)
+/* --- values: 12 bytes, so that the leaf pages hold as many as they can. Containers are bounded far below
+ * 2^39, offsets and lengths below 2^27 and are multiples of the records' alignment. */
+
+enum { VALUE_NODE_BIT = 0x80, VALUE_UNIT = 8 };
+
+void index_encode_value(uint8_t out[INDEX_VALUE_SIZE], const struct chunk_location *location, bool node)
 {
-    bytes_put_u64(out, entry->location.container);
-    bytes_put_u32(out + 8, entry->location.offset);
-    bytes_put_u32(out + 12, entry->location.length);
-    out[16] = entry->location.position;
-    out[17] = entry->location.run_count;
-    out[18] = entry->node;
-    out[19] = 0;
+    uint8_t wide[8];
+    bytes_put_u64(wide, location->container);
+    memcpy(out, wide, 5);
+    if (node) {
+        out[4] |= VALUE_NODE_BIT;
+    }
+    bytes_put_u64(wide, location->offset / VALUE_UNIT);
+    memcpy(out + 5, wide, 3);
+    bytes_put_u64(wide, location->length / VALUE_UNIT);
+    memcpy(out + 8, wide, 3);
+    out[11] = (uint8_t)(location->position << 4 | (location->run_count - 1));
 }
 
-static bool decode_value(const MDB_val *value, struct chunk_location *location, bool *node)
+bool index_decode_value(const MDB_val *value, struct chunk_location *location, bool *node)
 {
     const uint8_t *in = value->mv_data;
+    uint8_t wide[8] = {0};
     if (value->mv_size != INDEX_VALUE_SIZE) {
         return false;
     }
-    *location = (struct chunk_location){.container = bytes_get_u64(in),
-                                        .offset = bytes_get_u32(in + 8),
-                                        .length = bytes_get_u32(in + 12),
-                                        .position = in[16],
-                                        .run_count = in[17]};
-    *node = in[18] != 0;
-    return true;
+    memcpy(wide, in, 5);
+    *node = (wide[4] & VALUE_NODE_BIT) != 0;
+    wide[4] &= (uint8_t)~VALUE_NODE_BIT;
+    location->container = bytes_get_u64(wide);
+    memset(wide, 0, sizeof wide);
+    memcpy(wide, in + 5, 3);
+    location->offset = bytes_get_u32(wide) * VALUE_UNIT;
+    memcpy(wide, in + 8, 3);
+    location->length = bytes_get_u32(wide) * VALUE_UNIT;
+    location->position = in[11] >> 4;
+    location->run_count = (uint8_t)((in[11] & 15) + 1);
+    return location->position < location->run_count;
 }
 
-static MDB_val name_key(const struct chunk_name *name)
-{
-    return (MDB_val){.mv_size = INDEX_NAME_SIZE, .mv_data = (void *)(uintptr_t)name->bytes};
-}
+/* --- looking up */
 
-int index_find_many(struct index *index, const struct chunk_name *names, size_t count,
+int index_find_many(struct index *index, const struct stored_name *names, size_t count,
                     struct chunk_location *locations, struct error *err)
 {
     MDB_txn *txn;
@@ -130,14 +183,14 @@ int index_find_many(struct index *index, const struct chunk_name *names, size_t 
         return index_error(err, code);
     }
     for (size_t i = 0; i < count && code == 0; i++) {
-        MDB_val key = name_key(&names[i]);
+        MDB_val key = index_name_key(&names[i]);
         MDB_val value;
         bool node;
         locations[i] = (struct chunk_location){0};
         code = mdb_get(txn, index->names, &key, &value);
         if (code == MDB_NOTFOUND) {
             code = 0;
-        } else if (code == 0 && !decode_value(&value, &locations[i], &node)) {
+        } else if (code == 0 && !index_decode_value(&value, &locations[i], &node)) {
             code = MDB_CORRUPTED;
         }
     }
@@ -145,7 +198,7 @@ int index_find_many(struct index *index, const struct chunk_name *names, size_t 
     return code == 0 ? 0 : index_error(err, code);
 }
 
-int index_find(struct index *index, const struct chunk_name *name, struct chunk_location *location,
+int index_find(struct index *index, const struct stored_name *name, struct chunk_location *location,
                struct error *err)
 {
     if (index_find_many(index, name, 1, location, err) != 0) {
@@ -154,72 +207,56 @@ int index_find(struct index *index, const struct chunk_name *name, struct chunk_
     return location->container != 0 ? 1 : 0;
 }
 
-static int read_counter(struct index *index, MDB_txn *txn, uint64_t *value)
+/* --- adding */
+
+int index_read_counter(struct index *index, MDB_txn *txn, const char *name, uint64_t *value)
 {
-    MDB_val key = {.mv_size = sizeof nodes_key - 1, .mv_data = (void *)(uintptr_t)nodes_key};
+    MDB_val key = text_key(name);
     MDB_val found;
     int code = mdb_get(txn, index->meta, &key, &found);
-    *value = 0;
-    if (code == 0 && found.mv_size == 8) {
-        *value = bytes_get_u64(found.mv_data);
-    }
+    *value = code == 0 && found.mv_size == 8 ? bytes_get_u64(found.mv_data) : 0;
     return code == MDB_NOTFOUND ? 0 : code;
+}
+
+int index_write_counter(struct index *index, MDB_txn *txn, const char *name, uint64_t value)
+{
+    uint8_t bytes[8];
+    MDB_val key = text_key(name);
+    MDB_val written = {.mv_size = sizeof bytes, .mv_data = bytes};
+    bytes_put_u64(bytes, value);
+    return mdb_put(txn, index->meta, &key, &written, 0);
 }
 
 static int add_entries(struct index *index, MDB_txn *txn, const struct pending_entry **sorted, size_t count)
 {
     uint64_t nodes;
-    int code = read_counter(index, txn, &nodes);
+    size_t damaged;
+    MDB_stat figures;
+    int code = index_read_counter(index, txn, key_nodes, &nodes);
+    if (code == 0) {
+        code = mdb_stat(txn, index->damaged, &figures);
+    }
+    damaged = code == 0 ? figures.ms_entries : 0;
     for (size_t i = 0; i < count && code == 0; i++) {
         uint8_t bytes[INDEX_VALUE_SIZE];
-        MDB_val key = name_key(&sorted[i]->name);
+        MDB_val key = index_name_key(&sorted[i]->name);
         MDB_val old;
         MDB_val value = {.mv_size = sizeof bytes, .mv_data = bytes};
         if (sorted[i]->node && mdb_get(txn, index->names, &key, &old) == MDB_NOTFOUND) {
             nodes++;
         }
-        encode_value(bytes, sorted[i]);
+        index_encode_value(bytes, &sorted[i]->location, sorted[i]->node);
         code = mdb_put(txn, index->names, &key, &value, 0);
-        if (code == 0) {
+        if (code == 0 && damaged > 0) {
             code = mdb_del(txn, index->damaged, &key, NULL);
             code = code == MDB_NOTFOUND ? 0 : code;
         }
     }
-    if (code == 0) {
-        uint8_t bytes[8];
-        MDB_val key = {.mv_size = sizeof nodes_key - 1, .mv_data = (void *)(uintptr_t)nodes_key};
-        MDB_val value = {.mv_size = sizeof bytes, .mv_data = bytes};
-        bytes_put_u64(bytes, nodes);
-        code = mdb_put(txn, index->meta, &key, &value, 0);
-    }
-    return code;
+    return code == 0 ? index_write_counter(index, txn, key_nodes, nodes) : code;
 }
 
-static MDB_val container_key(uint64_t container, uint8_t bytes[8])
+int index_finish(MDB_txn *txn, int code, struct error *err)
 {
-    bytes_put_u64(bytes, __builtin_bswap64(container));
-    return (MDB_val){.mv_size = 8, .mv_data = bytes};
-}
-
-int index_add(struct index *index, const struct pending *entries, const struct index_watermark *watermarks,
-              size_t watermark_count, struct error *err)
-{
-    MDB_txn *txn;
-    int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
-    if (code != 0) {
-        return index_error(err, code);
-    }
-    const struct pending_entry **sorted = pending_sorted(entries);
-    code = add_entries(index, txn, sorted, entries->count);
-    free(sorted);
-    for (size_t i = 0; i < watermark_count && code == 0; i++) {
-        uint8_t key_bytes[8];
-        uint8_t value_bytes[8];
-        MDB_val key = container_key(watermarks[i].container, key_bytes);
-        MDB_val value = {.mv_size = 8, .mv_data = value_bytes};
-        bytes_put_u64(value_bytes, watermarks[i].offset);
-        code = mdb_put(txn, index->containers, &key, &value, 0);
-    }
     if (code != 0) {
         mdb_txn_abort(txn);
     } else {
@@ -228,47 +265,24 @@ int index_add(struct index *index, const struct pending *entries, const struct i
     return code == 0 ? 0 : index_error(err, code);
 }
 
-int index_watermark(struct index *index, uint64_t container, uint64_t *offset, struct error *err)
-{
-    MDB_txn *txn;
-    uint8_t key_bytes[8];
-    MDB_val key = container_key(container, key_bytes);
-    MDB_val value;
-    *offset = 0;
-    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
-    if (code != 0) {
-        return index_error(err, code);
-    }
-    code = mdb_get(txn, index->containers, &key, &value);
-    if (code == 0 && value.mv_size == 8) {
-        *offset = bytes_get_u64(value.mv_data);
-    }
-    mdb_txn_abort(txn);
-    return code == 0 || code == MDB_NOTFOUND ? 0 : index_error(err, code);
-}
+/* --- damage */
 
-int index_damage(struct index *index, const struct chunk_name *name, struct error *err)
+int index_damage(struct index *index, const struct stored_name *name, struct error *err)
 {
     MDB_txn *txn;
-    MDB_val key = name_key(name);
+    MDB_val key = index_name_key(name);
     MDB_val value = {.mv_size = 0, .mv_data = (void *)(uintptr_t)name};
     int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
     if (code != 0) {
         return index_error(err, code);
     }
-    code = mdb_put(txn, index->damaged, &key, &value, 0);
-    if (code != 0) {
-        mdb_txn_abort(txn);
-    } else {
-        code = mdb_txn_commit(txn);
-    }
-    return code == 0 ? 0 : index_error(err, code);
+    return index_finish(txn, mdb_put(txn, index->damaged, &key, &value, 0), err);
 }
 
-int index_is_damaged(struct index *index, const struct chunk_name *name, bool *damaged, struct error *err)
+int index_is_damaged(struct index *index, const struct stored_name *name, bool *damaged, struct error *err)
 {
     MDB_txn *txn;
-    MDB_val key = name_key(name);
+    MDB_val key = index_name_key(name);
     MDB_val value;
     int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
     if (code != 0) {
@@ -290,7 +304,7 @@ static int count_entries(struct index *index, MDB_dbi database, uint64_t *count,
     }
     code = mdb_stat(txn, database, &figures);
     mdb_txn_abort(txn);
-    *count = figures.ms_entries;
+    *count = code == 0 ? figures.ms_entries : 0;
     return code == 0 ? 0 : index_error(err, code);
 }
 
@@ -299,33 +313,193 @@ int index_count_damaged(struct index *index, uint64_t *count, struct error *err)
     return count_entries(index, index->damaged, count, err);
 }
 
-int index_each(struct index *index, index_visit visit, void *cookie, struct error *err)
+/* --- walking through all of it */
+
+static int read_entries(struct index *index, MDB_txn *txn, const struct stored_name *after,
+                        struct index_entry *entries, size_t capacity, size_t *count)
+{
+    MDB_cursor *cursor;
+    MDB_val key = {0};
+    MDB_val value;
+    MDB_cursor_op step = MDB_FIRST;
+    int code = mdb_cursor_open(txn, index->names, &cursor);
+    if (code != 0) {
+        return code;
+    }
+    if (after != NULL) {
+        key = index_name_key(after);
+        step = MDB_SET_RANGE;
+    }
+    for (code = mdb_cursor_get(cursor, &key, &value, step); code == 0 && *count < capacity;
+         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+        struct index_entry *entry = &entries[*count];
+        if (key.mv_size != sizeof entry->name.bytes ||
+            (after != NULL && memcmp(key.mv_data, after->bytes, sizeof after->bytes) == 0)) {
+            continue;
+        }
+        memcpy(entry->name.bytes, key.mv_data, sizeof entry->name.bytes);
+        if (!index_decode_value(&value, &entry->location, &entry->node)) {
+            code = MDB_CORRUPTED;
+            break;
+        }
+        (*count)++;
+    }
+    mdb_cursor_close(cursor);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+int index_read_entries(struct index *index, const struct stored_name *after, struct index_entry *entries,
+                       size_t capacity, size_t *count, struct error *err)
+{
+    MDB_txn *txn;
+    *count = 0;
+    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
+    if (code == 0) {
+        code = read_entries(index, txn, after, entries, capacity, count);
+        mdb_txn_abort(txn);
+    }
+    return code == 0 ? 0 : index_error(err, code);
+}
+
+/* --- containers */
+
+static int put_container(struct index *index, MDB_txn *txn, const struct index_container *container)
+{
+    uint8_t key_bytes[8];
+    uint8_t value_bytes[CONTAINER_VALUE_SIZE];
+    MDB_val key = index_container_key(container->container, key_bytes);
+    MDB_val value = {.mv_size = sizeof value_bytes, .mv_data = value_bytes};
+    bytes_put_u64(value_bytes, container->watermark);
+    bytes_put_u64(value_bytes + 8, (uint64_t)container->verified_ms);
+    return mdb_put(txn, index->containers, &key, &value, 0);
+}
+
+static int get_container(struct index *index, MDB_txn *txn, uint64_t id, struct index_container *container)
+{
+    uint8_t key_bytes[8];
+    MDB_val key = index_container_key(id, key_bytes);
+    MDB_val value;
+    *container = (struct index_container){.container = id};
+    int code = mdb_get(txn, index->containers, &key, &value);
+    if (code == 0 && value.mv_size == CONTAINER_VALUE_SIZE) {
+        const uint8_t *bytes = value.mv_data;
+        container->watermark = bytes_get_u64(bytes);
+        container->verified_ms = (int64_t)bytes_get_u64(bytes + 8);
+    }
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+static int add_watermarks(struct index *index, MDB_txn *txn, const struct index_watermark *watermarks,
+                          size_t count)
+{
+    uint64_t last;
+    int code = index_read_counter(index, txn, key_last, &last);
+    for (size_t i = 0; i < count && code == 0; i++) {
+        struct index_container container = {.container = watermarks[i].container,
+                                            .watermark = watermarks[i].offset};
+        code = put_container(index, txn, &container);
+        last = watermarks[i].container > last ? watermarks[i].container : last;
+    }
+    return code == 0 ? index_write_counter(index, txn, key_last, last) : code;
+}
+
+int index_add(struct index *index, const struct pending *entries, const struct index_watermark *watermarks,
+              size_t watermark_count, struct error *err)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
+    if (code != 0) {
+        return index_error(err, code);
+    }
+    const struct pending_entry **sorted = pending_sorted(entries);
+    code = add_entries(index, txn, sorted, entries->count);
+    free(sorted);
+    if (code == 0) {
+        code = add_watermarks(index, txn, watermarks, watermark_count);
+    }
+    return index_finish(txn, code, err);
+}
+
+int index_watermark(struct index *index, uint64_t container, uint64_t *offset, struct error *err)
+{
+    MDB_txn *txn;
+    struct index_container found = {0};
+    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
+    if (code == 0) {
+        code = get_container(index, txn, container, &found);
+        mdb_txn_abort(txn);
+    }
+    *offset = found.watermark;
+    return code == 0 ? 0 : index_error(err, code);
+}
+
+int index_set_verified(struct index *index, uint64_t container, int64_t verified_ms, struct error *err)
+{
+    MDB_txn *txn;
+    struct index_container found;
+    int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
+    if (code != 0) {
+        return index_error(err, code);
+    }
+    code = get_container(index, txn, container, &found);
+    if (code == 0 && found.watermark > 0) {
+        found.verified_ms = verified_ms;
+        code = put_container(index, txn, &found);
+    }
+    return index_finish(txn, code, err);
+}
+
+int index_list_containers(struct index *index, struct index_container **containers, size_t *count,
+                          struct error *err)
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
     MDB_val key;
     MDB_val value;
-    int result = 0;
+    size_t capacity = 0;
+    *containers = NULL;
+    *count = 0;
     int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
     if (code != 0) {
         return index_error(err, code);
     }
-    code = mdb_cursor_open(txn, index->names, &cursor);
+    code = mdb_cursor_open(txn, index->containers, &cursor);
     if (code == 0) {
-        for (code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); code == 0 && result == 0;
-             code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-            struct chunk_location location;
-            struct chunk_name name;
-            bool node;
-            if (key.mv_size == INDEX_NAME_SIZE && decode_value(&value, &location, &node)) {
-                memcpy(name.bytes, key.mv_data, INDEX_NAME_SIZE);
-                result = visit(cookie, &name, &location, node);
+        while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+            const uint8_t *bytes = value.mv_data;
+            if (key.mv_size != 8 || value.mv_size != CONTAINER_VALUE_SIZE) {
+                continue;
             }
+            if (*count == capacity) {
+                capacity = capacity == 0 ? 64 : 2 * capacity;
+                *containers = memory_resize(*containers, capacity, sizeof **containers);
+            }
+            (*containers)[(*count)++] =
+                (struct index_container){.container = __builtin_bswap64(bytes_get_u64(key.mv_data)),
+                                         .watermark = bytes_get_u64(bytes),
+                                         .verified_ms = (int64_t)bytes_get_u64(bytes + 8)};
         }
         mdb_cursor_close(cursor);
     }
     mdb_txn_abort(txn);
-    return code == 0 || code == MDB_NOTFOUND ? result : index_error(err, code);
+    if (code != MDB_NOTFOUND) {
+        free(*containers);
+        *containers = NULL;
+        return index_error(err, code);
+    }
+    return 0;
+}
+
+int index_last_container(struct index *index, uint64_t *container, struct error *err)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
+    if (code != 0) {
+        return index_error(err, code);
+    }
+    code = index_read_counter(index, txn, key_last, container);
+    mdb_txn_abort(txn);
+    return code == 0 ? 0 : index_error(err, code);
 }
 
 int index_figures_read(struct index *index, struct index_figures *figures, struct error *err)
@@ -341,7 +515,7 @@ int index_figures_read(struct index *index, struct index_figures *figures, struc
     if (code != 0) {
         return index_error(err, code);
     }
-    code = read_counter(index, txn, &figures->nodes);
+    code = index_read_counter(index, txn, key_nodes, &figures->nodes);
     mdb_txn_abort(txn);
     mdb_env_info(index->environment, &info);
     mdb_env_stat(index->environment, &stat);

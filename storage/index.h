@@ -1,7 +1,7 @@
 /*
  * The index: where every name lies (LMDB), how far each container has been read into it, and which names are
  * damaged. Derivable from the containers. One writer at a time (the caller sees to that), any number of
- * readers.
+ * readers. Names are as stored.
  */
 #ifndef HOLDFAST_STORAGE_INDEX_H
 #define HOLDFAST_STORAGE_INDEX_H
@@ -10,18 +10,19 @@
 
 struct index;
 
-/* Opens, or makes an empty one. *fresh: it was made now. STORE_UNAVAILABLE. */
-struct index *index_open(const char *path, bool *fresh, struct error *err);
+/* Opens the index of that store, or makes an empty one. STORE_UNAVAILABLE; *unusable then tells whether what
+ * is there can't be an index of this store (so that throwing it away helps). */
+struct index *index_open(const char *path, const uint8_t store_uuid[16], bool *unusable, struct error *err);
 void index_close(struct index *index);
 
 /* 1 found, 0 not, -1 error. */
-int index_find(struct index *index, const struct chunk_name *name, struct chunk_location *location,
+int index_find(struct index *index, const struct stored_name *name, struct chunk_location *location,
                struct error *err);
 /* Many at once; a location's container is 0 where there is none. */
-int index_find_many(struct index *index, const struct chunk_name *names, size_t count,
+int index_find_many(struct index *index, const struct stored_name *names, size_t count,
                     struct chunk_location *locations, struct error *err);
 
-/* How far containers have been read: in one transaction with the entries, synced. */
+/* How far a container has been read: in one transaction with the entries, synced. */
 struct index_watermark {
     uint64_t container;
     uint64_t offset;
@@ -29,16 +30,35 @@ struct index_watermark {
 /* Adds the entries; what is added is damaged no more. */
 int index_add(struct index *index, const struct pending *entries, const struct index_watermark *watermarks,
               size_t watermark_count, struct error *err);
+/* 0 for a container that the index does not know. */
 int index_watermark(struct index *index, uint64_t container, uint64_t *offset, struct error *err);
+/* The highest container that the index ever knew, 0 for none: ids are never used again. */
+int index_last_container(struct index *index, uint64_t *container, struct error *err);
 
-int index_damage(struct index *index, const struct chunk_name *name, struct error *err);
-int index_is_damaged(struct index *index, const struct chunk_name *name, bool *damaged, struct error *err);
+int index_damage(struct index *index, const struct stored_name *name, struct error *err);
+int index_is_damaged(struct index *index, const struct stored_name *name, bool *damaged, struct error *err);
 int index_count_damaged(struct index *index, uint64_t *count, struct error *err);
 
-/* Every entry, ordered by name; visit returns non-zero to stop, and that is returned. */
-typedef int (*index_visit)(void *cookie, const struct chunk_name *name, const struct chunk_location *location,
-                           bool node);
-int index_each(struct index *index, index_visit visit, void *cookie, struct error *err);
+/* The entries behind *after (NULL: from the first), ordered by name; *count is less than capacity at the end.
+ * In portions, so that nothing waits for a walk through all of it. */
+struct index_entry {
+    struct stored_name name;
+    struct chunk_location location;
+    bool node;
+};
+int index_read_entries(struct index *index, const struct stored_name *after, struct index_entry *entries,
+                       size_t capacity, size_t *count, struct error *err);
+
+/* When a container was last verified, wall time; 0: never, or it grew since. */
+int index_set_verified(struct index *index, uint64_t container, int64_t verified_ms, struct error *err);
+struct index_container {
+    uint64_t container;
+    uint64_t watermark;
+    int64_t verified_ms;
+};
+/* Every container that the index knows, ascending; malloc'd. */
+int index_list_containers(struct index *index, struct index_container **containers, size_t *count,
+                          struct error *err);
 
 struct index_figures {
     uint64_t chunks;

@@ -1,5 +1,6 @@
 /*
- * Looking after a store: verify and rebuild. On the caller's thread.
+ * Looking after a store: verify and rebuild. On the caller's thread (and readers of its own), beside backups
+ * and restores.
  */
 #ifndef HOLDFAST_STORAGE_MAINTENANCE_H
 #define HOLDFAST_STORAGE_MAINTENANCE_H
@@ -7,12 +8,13 @@
 #include "storage/point.h"
 
 struct maintenance_progress {
-    const char *phase; /* "scan", "points" */
-    uint64_t done;     /* bytes, or items where the phase has no bytes */
+    const char *phase; /* "scan", "points", "mark", "sweep" */
+    uint64_t done;     /* containers, or points */
     uint64_t total;
 };
 
-/* Returns true to stop: the operation then fails with JOB_CANCELLED, the store stays valid. */
+/* Returns true to stop: the operation then fails with JOB_CANCELLED, the store stays valid. May be called from
+ * another thread than the operation's, never from two at once. */
 typedef bool (*maintenance_watch)(void *cookie, const struct maintenance_progress *progress);
 
 struct verify_report {
@@ -32,9 +34,18 @@ int store_verify(struct store *store, maintenance_watch watch, void *cookie, str
                  struct error *err);
 void verify_report_clear(struct verify_report *report);
 
+/* The same for a part of the store, for a schedule that covers all of it in some days. */
+struct verify_options {
+    int64_t verified_before_ms; /* wall time: only containers not verified since, the longest ago first */
+    uint64_t bytes;             /* about so much at most; 0: no limit */
+    uint64_t bytes_per_second;  /* of reading; 0: no limit */
+    unsigned readers;           /* 0: the default, 2 */
+};
+int store_verify_part(struct store *store, const struct verify_options *options, maintenance_watch watch,
+                      void *cookie, struct verify_report *report, struct error *err);
+
 /* 1 the point is whole as far as is known (every node and chunk of its maps is in the index, undamaged), 0
- * damaged
- * (*missing_chunks says how many), -1 error. Reads no chunk data. */
+ * damaged (*missing_chunks says how many), -1 error. Reads no chunk data. */
 int store_check_point(struct store *store, const char *point_id, uint64_t *missing_chunks, struct error *err);
 
 /* Throw the index away and make it anew from the containers. Backups and lookups wait meanwhile; it can't be

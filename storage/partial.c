@@ -1,27 +1,20 @@
-/* Partial maps: one file a disk, in a directory a datasource. */
+/* Partial maps: one object a disk, in a folder a datasource. */
 #include "base/bytes.h"
 #include "base/memory.h"
-#include "base/os_file.h"
 #include "storage/point_internal.h"
-#include "storage/store_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static char *partial_directory(const struct store *store, const char *datasource)
-{
-    return os_path_join(store->partials, datasource);
-}
-
-/* Disk names come from hypervisors: in a file name they are hexadecimal. */
-static char *partial_path(const struct store *store, const char *datasource, const char *disk)
+/* Disk names come from hypervisors: in an object's name they are hexadecimal. */
+static char *partial_object(const char *datasource, const char *disk)
 {
     size_t length = strlen(disk);
     char *hex = memory_alloc(2 * length + 1);
     bytes_to_hex((const uint8_t *)disk, length, hex);
-    char *path = memory_format("%s/%s/%.200s.hfm", store->partials, datasource, hex);
+    char *object = memory_format("partials/%s/%.200s.hfm", datasource, hex);
     free(hex);
-    return path;
+    return object;
 }
 
 int partial_save(struct store *store, const char *datasource, const char *disk, uint64_t disk_size,
@@ -34,48 +27,87 @@ int partial_save(struct store *store, const char *datasource, const char *disk, 
     if (store_sync(store, err) != 0) {
         return -1;
     }
-    char *directory = partial_directory(store, datasource);
-    char *path = partial_path(store, datasource, disk);
     bytes_to_hex(root->bytes, sizeof root->bytes, hex);
-    json_t *object = json_pack("{s:s, s:I, s:s}", "disk", disk, "size", (json_int_t)disk_size, "root", hex);
-    int result = os_path_make_directory(directory, 0700, err);
-    if (result == 0) {
-        result = object != NULL
-                     ? envelope_write(path, object, err)
-                     : error_set(err, ERROR_INTERNAL, "A partial map of %s can't be encoded", disk);
+    json_t *object = json_pack("{s:s, s:s, s:I, s:s}", "datasource", datasource, "disk", disk, "size",
+                               (json_int_t)disk_size, "root", hex);
+    if (object == NULL) {
+        return error_set(err, ERROR_INTERNAL, "A partial map of %s can't be encoded", disk);
     }
+    char *name = partial_object(datasource, disk);
+    int result = envelope_write(store, name, object, err);
     json_decref(object);
-    free(path);
-    free(directory);
+    free(name);
     return result;
+}
+
+static bool is_text(const json_t *object, const char *key, const char *wanted)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL && strcmp(text, wanted) == 0;
+}
+
+int partial_parse(const json_t *object, uint64_t *disk_size, struct chunk_name *root)
+{
+    const char *hex = json_string_value(json_object_get(object, "root"));
+    const json_t *size = json_object_get(object, "size");
+    if (hex == NULL || !json_is_integer(size) || json_integer_value(size) < 0 ||
+        bytes_from_hex(hex, root->bytes, sizeof root->bytes) != 0) {
+        return -1;
+    }
+    *disk_size = (uint64_t)json_integer_value(size);
+    return 0;
 }
 
 int partial_load(struct store *store, const char *datasource, const char *disk, uint64_t *disk_size,
                  struct chunk_name *root, struct error *err)
 {
-    char *path = partial_path(store, datasource, disk);
-    int result = 0;
-    if (identity_is_valid(datasource) && os_path_exists(path)) {
-        json_t *object = envelope_read(path, err);
-        const char *hex = json_string_value(json_object_get(object, "root"));
-        const json_t *size = json_object_get(object, "size");
-        /* One that can't be read is only a saving that is lost. */
-        if (hex != NULL && json_is_integer(size) &&
-            bytes_from_hex(hex, root->bytes, sizeof root->bytes) == 0) {
-            *disk_size = (uint64_t)json_integer_value(size);
-            result = 1;
-        }
-        json_decref(object);
+    json_t *object;
+    if (!identity_is_valid(datasource)) {
+        return 0;
     }
-    free(path);
-    return result;
+    char *name = partial_object(datasource, disk);
+    int found = envelope_read(store, name, &object, err);
+    free(name);
+    if (found != 1) {
+        /* One that is damaged is only a saving that is lost. */
+        return found < 0 && err->code != ERROR_RP_DAMAGED ? -1 : 0;
+    }
+    bool good = is_text(object, "datasource", datasource) && is_text(object, "disk", disk) &&
+                partial_parse(object, disk_size, root) == 0;
+    json_decref(object);
+    return good;
+}
+
+struct name_list {
+    char **names;
+    size_t count;
+};
+
+static int collect_name(void *cookie, const char *name)
+{
+    struct name_list *list = cookie;
+    list->names = memory_resize(list->names, list->count + 1, sizeof *list->names);
+    list->names[list->count++] = memory_copy_text(name);
+    return 0;
 }
 
 int partial_remove(struct store *store, const char *datasource, struct error *err)
 {
-    char *directory = partial_directory(store, datasource);
-    int result =
-        identity_is_valid(datasource) && os_path_exists(directory) ? os_path_remove_tree(directory, err) : 0;
-    free(directory);
+    struct name_list list = {0};
+    if (!identity_is_valid(datasource)) {
+        return 0;
+    }
+    char *folder = memory_format("partials/%s", datasource);
+    int result = store->backend->operations->list(store->backend, folder, collect_name, &list, err);
+    for (size_t i = 0; i < list.count; i++) {
+        char *object = memory_format("%s/%s", folder, list.names[i]);
+        if (result == 0) {
+            result = store->backend->operations->remove(store->backend, object, err);
+        }
+        free(object);
+        free(list.names[i]);
+    }
+    free(list.names);
+    free(folder);
     return result;
 }

@@ -24,10 +24,10 @@ void pending_destroy(struct pending *pending)
 }
 
 /* Names are digests, so any of their bytes are a hash. */
-static struct pending_entry *pending_slot(const struct pending *pending, const struct chunk_name *name)
+static struct pending_entry *pending_slot(const struct pending *pending, const struct stored_name *name)
 {
     size_t at = (size_t)bytes_get_u64(name->bytes) & (pending->capacity - 1);
-    while (pending->slots[at].used && !chunk_name_equal(&pending->slots[at].name, name)) {
+    while (pending->slots[at].used && memcmp(pending->slots[at].name.bytes, name->bytes, sizeof name->bytes) != 0) {
         at = (at + 1) & (pending->capacity - 1);
     }
     return &pending->slots[at];
@@ -46,7 +46,7 @@ static void pending_grow(struct pending *pending)
     free(old.slots);
 }
 
-void pending_put(struct pending *pending, const struct chunk_name *name,
+void pending_put(struct pending *pending, const struct stored_name *name,
                  const struct chunk_location *location, bool node)
 {
     if (2 * (pending->count + 1) > pending->capacity) {
@@ -59,7 +59,7 @@ void pending_put(struct pending *pending, const struct chunk_name *name,
     *slot = (struct pending_entry){.name = *name, .location = *location, .node = node, .used = true};
 }
 
-const struct pending_entry *pending_find(const struct pending *pending, const struct chunk_name *name)
+const struct pending_entry *pending_find(const struct pending *pending, const struct stored_name *name)
 {
     const struct pending_entry *slot = pending_slot(pending, name);
     return slot->used ? slot : NULL;

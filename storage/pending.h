@@ -4,10 +4,10 @@
 #ifndef HOLDFAST_STORAGE_PENDING_H
 #define HOLDFAST_STORAGE_PENDING_H
 
-#include "storage/chunk.h"
+#include "storage/seal.h"
 
 struct pending_entry {
-    struct chunk_name name;
+    struct stored_name name;
     struct chunk_location location;
     bool node; /* a map node, not a chunk */
     bool used;
@@ -22,10 +22,10 @@ struct pending {
 struct pending *pending_create(void);
 void pending_destroy(struct pending *pending);
 /* A name that is there gets the new location. */
-void pending_put(struct pending *pending, const struct chunk_name *name,
+void pending_put(struct pending *pending, const struct stored_name *name,
                  const struct chunk_location *location, bool node);
 /* NULL when it is not there. Valid until the next put. */
-const struct pending_entry *pending_find(const struct pending *pending, const struct chunk_name *name);
+const struct pending_entry *pending_find(const struct pending *pending, const struct stored_name *name);
 /* The entries sorted by name, malloc'd array of pointers into the table. */
 const struct pending_entry **pending_sorted(const struct pending *pending);
 void pending_clear(struct pending *pending);

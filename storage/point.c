@@ -2,9 +2,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "base/os_file.h"
 #include "storage/point_internal.h"
-#include "storage/store_internal.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,9 +53,19 @@ const struct point_disk *point_find_disk(const struct point *point, const char *
     return NULL;
 }
 
-static char *point_path(const struct store *store, const char *id)
+static char *point_object(const char *id)
 {
-    return memory_format("%s/%s.hfp", store->points, id);
+    return memory_format("points/%s.hfp", id);
+}
+
+/* 1 there, 0 not, -1 error. */
+static int point_is_there(struct store *store, const char *id, struct error *err)
+{
+    char *object = point_object(id);
+    uint64_t size;
+    int found = identity_is_valid(id) ? store->backend->operations->size(store->backend, object, &size, err) : 0;
+    free(object);
+    return found;
 }
 
 int point_commit(struct store *store, struct point *point, struct error *err)
@@ -66,48 +74,62 @@ int point_commit(struct store *store, struct point *point, struct error *err)
         return -1;
     }
     point->committed_ms = clock_wall_ms();
-    json_t *root = point_to_json(point);
-    char *path = point_path(store, point->id);
-    int result = root == NULL ? error_set(err, ERROR_INTERNAL, "Point %s can't be encoded", point->id)
-                 : os_path_exists(path) ? error_set(err, ERROR_INTERNAL, "Point %s exists already", point->id)
-                                        : envelope_write(path, root, err);
-    if (result != 0 && err->code == ERROR_FILE_FAILED) {
-        error_wrap(err, os_file_error_is_full(err) ? ERROR_STORE_FULL : ERROR_STORE_UNAVAILABLE,
-                   "Recovery point %s could not be written to store %s", point->id, store->directory);
+    int found = point_is_there(store, point->id, err);
+    if (found != 0) {
+        return found < 0 ? -1 : error_set(err, ERROR_INTERNAL, "Point %s exists already", point->id);
     }
+    json_t *root = point_to_json(point);
+    if (root == NULL) {
+        return error_set(err, ERROR_INTERNAL, "Point %s can't be encoded", point->id);
+    }
+    char *object = point_object(point->id);
+    int result = envelope_write(store, object, root, err);
     json_decref(root);
-    free(path);
+    free(object);
     return result;
+}
+
+static int not_found(const char *id, struct error *err)
+{
+    return error_set(err, ERROR_RP_NOT_FOUND, "There is no recovery point %s in the store", id);
 }
 
 struct point *point_read(struct store *store, const char *id, struct error *err)
 {
-    char *path = point_path(store, id);
-    struct point *point = NULL;
-    if (!identity_is_valid(id) || !os_path_exists(path)) {
-        error_set(err, ERROR_RP_NOT_FOUND, "There is no recovery point %s in the store", id);
-    } else {
-        json_t *root = envelope_read(path, err);
-        point = root != NULL ? point_from_json(root) : NULL;
-        if (point == NULL && root != NULL) {
-            error_set(err, ERROR_RP_DAMAGED, "The record of recovery point %s is damaged", id);
-        }
-        json_decref(root);
+    json_t *root;
+    if (!identity_is_valid(id)) {
+        not_found(id, err);
+        return NULL;
     }
-    free(path);
+    char *object = point_object(id);
+    int found = envelope_read(store, object, &root, err);
+    free(object);
+    if (found != 1) {
+        if (found == 0) {
+            not_found(id, err);
+        }
+        return NULL;
+    }
+    struct point *point = point_from_json(root);
+    json_decref(root);
+    /* A record under another's name is no record of it. */
+    if (point == NULL || strcmp(point->id, id) != 0) {
+        point_destroy(point);
+        error_set(err, ERROR_RP_DAMAGED, "The record of recovery point %s is damaged", id);
+        return NULL;
+    }
     return point;
 }
 
 int point_delete(struct store *store, const char *id, struct error *err)
 {
-    char *path = point_path(store, id);
-    int result = 0;
-    if (!identity_is_valid(id) || !os_path_exists(path)) {
-        result = error_set(err, ERROR_RP_NOT_FOUND, "There is no recovery point %s in the store", id);
-    } else if (os_path_remove(path, err) != 0 || os_path_sync_directory(store->points, err) != 0) {
-        result = -1;
+    int found = point_is_there(store, id, err);
+    if (found != 1) {
+        return found < 0 ? -1 : not_found(id, err);
     }
-    free(path);
+    char *object = point_object(id);
+    int result = store->backend->operations->remove(store->backend, object, err);
+    free(object);
     return result;
 }
 
@@ -132,5 +154,5 @@ int point_list(struct store *store, int (*visit)(void *cookie, const char *id), 
                struct error *err)
 {
     struct point_visit list = {.visit = visit, .cookie = cookie};
-    return os_path_list(store->points, list_visit, &list, err);
+    return store->backend->operations->list(store->backend, "points", list_visit, &list, err);
 }

@@ -1,8 +1,9 @@
-/* Inside the room: recovery points as JSON, and the envelope around JSON on disk. */
+/* Inside the room: recovery points as JSON, and the envelope around JSON at rest. */
 #ifndef HOLDFAST_STORAGE_POINT_INTERNAL_H
 #define HOLDFAST_STORAGE_POINT_INTERNAL_H
 
 #include "storage/point.h"
+#include "storage/store_internal.h"
 #include <jansson.h>
 
 enum { ENVELOPE_HEADER_SIZE = 40, ENVELOPE_PAYLOAD_MAX = 16 * 1024 * 1024 };
@@ -11,11 +12,15 @@ json_t *point_to_json(const struct point *point);
 /* NULL when it is not a point. */
 struct point *point_from_json(const json_t *root);
 
-/* Write a JSON object in its envelope, durable. */
-int envelope_write(const char *path, json_t *root, struct error *err);
-/* Read it back; FILE_FAILED when the file can't be read, RP_DAMAGED when its content is not right. */
-json_t *envelope_read(const char *path, struct error *err);
-/* The parser by itself. NULL when the bytes are not an envelope with JSON in it. */
-json_t *envelope_parse(const uint8_t *bytes, size_t length);
+/* What a partial map's object says. -1 when it is not one. */
+int partial_parse(const json_t *object, uint64_t *disk_size, struct chunk_name *root);
+
+/* Put a JSON object in its envelope, sealed in an encrypted store, durable. */
+int envelope_write(struct store *store, const char *object, const json_t *root, struct error *err);
+/* Read it back: 1 done, 0 no such object, -1 error: RP_DAMAGED when its content is not right. */
+int envelope_read(struct store *store, const char *object, json_t **root, struct error *err);
+/* The parser by itself; the bytes are changed. NULL when they are not an envelope with a JSON object in it,
+ * or its seal is broken, or it is open and there is a seal. */
+json_t *envelope_parse(uint8_t *bytes, size_t length, const struct seal *seal);
 
 #endif

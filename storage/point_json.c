@@ -1,14 +1,10 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/memory.h"
-#include "base/os_file.h"
 #include "storage/point_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const uint8_t envelope_magic[8] = "HFPOINT";
-enum { ENVELOPE_VERSION = 1 };
 
 static json_t *text_or_null(const char *text)
 {
@@ -113,55 +109,78 @@ struct point *point_from_json(const json_t *root)
     return point;
 }
 
-int envelope_write(const char *path, json_t *root, struct error *err)
+/* --- envelopes */
+
+static const uint8_t envelope_magic[8] = "HFPOINT";
+enum { ENVELOPE_VERSION = 1, ENVELOPE_SEALED = 1 };
+
+int envelope_write(struct store *store, const char *object, const json_t *root, struct error *err)
 {
     char *text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
     if (text == NULL) {
-        return error_set(err, ERROR_INTERNAL, "A record for %s could not be made", path);
+        return error_set(err, ERROR_INTERNAL, "A record for %s could not be made", object);
     }
     size_t length = strlen(text);
-    size_t total = ENVELOPE_HEADER_SIZE + length + 4;
+    size_t payload = length + (store->seal != NULL ? SEAL_OVERHEAD : 0);
+    size_t total = ENVELOPE_HEADER_SIZE + payload + 4;
     uint8_t *bytes = memory_zalloc(total);
     memcpy(bytes, envelope_magic, sizeof envelope_magic);
     bytes_put_u32(bytes + 8, ENVELOPE_VERSION);
-    bytes_put_u32(bytes + 32, (uint32_t)length);
-    memcpy(bytes + ENVELOPE_HEADER_SIZE, text, length);
-    bytes_put_u32(bytes + ENVELOPE_HEADER_SIZE + length,
-                  digest_crc32c(0, bytes, ENVELOPE_HEADER_SIZE + length));
-    int result = length <= ENVELOPE_PAYLOAD_MAX
-                     ? os_file_write_whole(path, bytes, total, 0600, err)
-                     : error_set(err, ERROR_LIMIT_EXCEEDED, "A record for %s is too long", path);
+    bytes_put_u32(bytes + 32, (uint32_t)payload);
+    if (store->seal != NULL) {
+        bytes_put_u32(bytes + 12, ENVELOPE_SEALED);
+        bytes_put_u32(bytes + 16, seal_key_id(store->seal));
+        seal_encrypt(seal_data_key(store->seal), bytes, ENVELOPE_HEADER_SIZE, text, length,
+                     bytes + ENVELOPE_HEADER_SIZE);
+    } else {
+        memcpy(bytes + ENVELOPE_HEADER_SIZE, text, length);
+    }
+    bytes_put_u32(bytes + total - 4, digest_crc32c(0, bytes, total - 4));
+    int result = payload <= ENVELOPE_PAYLOAD_MAX
+                     ? store->backend->operations->put(store->backend, object, bytes, total, err)
+                     : error_set(err, ERROR_LIMIT_EXCEEDED, "A record for %s is too long", object);
     free(bytes);
     free(text);
     return result;
 }
 
-json_t *envelope_parse(const uint8_t *bytes, size_t length)
+json_t *envelope_parse(uint8_t *bytes, size_t length, const struct seal *seal)
 {
     if (length < ENVELOPE_HEADER_SIZE + 4 || memcmp(bytes, envelope_magic, sizeof envelope_magic) != 0 ||
-        bytes_get_u32(bytes + 8) != ENVELOPE_VERSION || bytes_get_u32(bytes + 12) != 0) {
+        bytes_get_u32(bytes + 8) != ENVELOPE_VERSION) {
         return NULL;
     }
-    size_t payload = bytes_get_u32(bytes + 32);
-    if (payload != length - ENVELOPE_HEADER_SIZE - 4 ||
-        digest_crc32c(0, bytes, ENVELOPE_HEADER_SIZE + payload) != bytes_get_u32(bytes + length - 4)) {
+    uint8_t *payload = bytes + ENVELOPE_HEADER_SIZE;
+    size_t payload_length = bytes_get_u32(bytes + 32);
+    uint32_t flags = bytes_get_u32(bytes + 12);
+    if (payload_length != length - ENVELOPE_HEADER_SIZE - 4 ||
+        digest_crc32c(0, bytes, length - 4) != bytes_get_u32(bytes + length - 4) ||
+        flags != (seal != NULL ? ENVELOPE_SEALED : 0)) {
         return NULL;
     }
-    return json_loadb((const char *)bytes + ENVELOPE_HEADER_SIZE, payload, 0, NULL);
+    if (seal != NULL && (bytes_get_u32(bytes + 16) != seal_key_id(seal) ||
+                         seal_decrypt(seal_data_key(seal), bytes, ENVELOPE_HEADER_SIZE, payload, payload_length,
+                                      &payload, &payload_length) != 0)) {
+        return NULL;
+    }
+    json_t *root = json_loadb((const char *)payload, payload_length, 0, NULL);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return NULL;
+    }
+    return root;
 }
 
-json_t *envelope_read(const char *path, struct error *err)
+int envelope_read(struct store *store, const char *object, json_t **root, struct error *err)
 {
     uint8_t *bytes;
     size_t length;
-    if (os_file_read_whole(path, ENVELOPE_HEADER_SIZE + ENVELOPE_PAYLOAD_MAX + 4, &bytes, &length, err) !=
-        0) {
-        return NULL;
+    int found = backend_get_whole(store->backend, object, ENVELOPE_HEADER_SIZE + ENVELOPE_PAYLOAD_MAX + 4,
+                                  &bytes, &length, err);
+    if (found != 1) {
+        return found;
     }
-    json_t *root = envelope_parse(bytes, length);
+    *root = envelope_parse(bytes, length, store->seal);
     free(bytes);
-    if (root == NULL) {
-        error_set(err, ERROR_RP_DAMAGED, "The record %s is damaged", path);
-    }
-    return root;
+    return *root != NULL ? 1 : error_set(err, ERROR_RP_DAMAGED, "The record %s is damaged", object);
 }

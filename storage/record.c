@@ -8,7 +8,7 @@ static const uint8_t container_magic[8] = "HFCONT1";
 static const uint8_t footer_magic[8] = "HFSEAL1";
 static const uint8_t record_magic[4] = {'H', 'F', 'R', 'C'};
 
-enum { FORMAT_VERSION = 1, NAME_SIZE = 32 };
+enum { FORMAT_VERSION = 1, NAME_SIZE = RECORD_NAME_SIZE };
 
 uint32_t record_size(unsigned count, uint32_t payload_length)
 {
@@ -16,28 +16,73 @@ uint32_t record_size(unsigned count, uint32_t payload_length)
     return (length + RECORD_ALIGNMENT - 1) / RECORD_ALIGNMENT * RECORD_ALIGNMENT;
 }
 
-void record_encode(uint8_t *out, enum record_kind kind, uint8_t flags, const struct chunk_name *names,
-                   unsigned count, const void *payload, uint32_t payload_length, uint32_t plain_length)
+uint8_t *record_begin(uint8_t *out, const struct record_header *header, const struct stored_name *names)
 {
-    uint32_t total = record_size(count, payload_length);
     memset(out, 0, RECORD_HEADER_SIZE);
     memcpy(out, record_magic, sizeof record_magic);
-    out[4] = (uint8_t)kind;
-    out[5] = flags;
-    out[6] = (uint8_t)count;
-    bytes_put_u32(out + 8, payload_length);
-    bytes_put_u32(out + 12, plain_length);
+    out[4] = (uint8_t)header->kind;
+    out[5] = header->flags;
+    out[6] = header->count;
+    bytes_put_u32(out + 8, header->payload_length);
+    bytes_put_u32(out + 12, header->plain_length);
+    bytes_put_u32(out + 16, header->key_id);
     uint8_t *next = out + RECORD_HEADER_SIZE;
-    for (unsigned i = 0; i < count; i++, next += NAME_SIZE) {
+    for (unsigned i = 0; i < header->count; i++, next += NAME_SIZE) {
         memcpy(next, names[i].bytes, NAME_SIZE);
     }
-    if (payload_length > 0) {
-        memcpy(next, payload, payload_length);
+    return next;
+}
+
+void record_finish(uint8_t *out)
+{
+    uint32_t payload_length = bytes_get_u32(out + 8);
+    size_t covered = RECORD_HEADER_SIZE + (size_t)out[6] * NAME_SIZE + payload_length;
+    size_t total = record_size(out[6], payload_length);
+    bytes_put_u32(out + covered, digest_crc32c(0, out, covered));
+    memset(out + covered + RECORD_CRC_SIZE, 0, total - covered - RECORD_CRC_SIZE);
+}
+
+void record_encode(uint8_t *out, const struct seal *seal, enum record_kind kind, uint8_t flags,
+                   const struct stored_name *names, unsigned count, const void *payload,
+                   uint32_t payload_length, uint32_t plain_length)
+{
+    struct record_header header = {.kind = kind,
+                                   .flags = flags,
+                                   .count = (uint8_t)count,
+                                   .payload_length = payload_length,
+                                   .plain_length = plain_length};
+    if (seal != NULL) {
+        header.flags |= RECORD_SEALED;
+        header.payload_length += SEAL_OVERHEAD;
+        header.key_id = seal_key_id(seal);
     }
-    next += payload_length;
-    bytes_put_u32(next, digest_crc32c(0, out, (size_t)(next - out)));
-    next += RECORD_CRC_SIZE;
-    memset(next, 0, (size_t)(out + total - next));
+    uint8_t *place = record_begin(out, &header, names);
+    if (seal != NULL) {
+        seal_encrypt(seal_data_key(seal), out, (size_t)(place - out), payload, payload_length, place);
+    } else if (payload_length > 0) {
+        memcpy(place, payload, payload_length);
+    }
+    record_finish(out);
+}
+
+int record_payload(const struct record *record, uint8_t *bytes, const struct seal *seal, const uint8_t **payload,
+                   size_t *length)
+{
+    size_t before = RECORD_HEADER_SIZE + (size_t)record->count * NAME_SIZE;
+    uint8_t *plain;
+    if ((record->flags & RECORD_SEALED) == 0) {
+        *payload = record->payload;
+        *length = record->payload_length;
+        /* In an encrypted store nobody but an intruder leaves a record open. */
+        return seal == NULL || record->kind == RECORD_TABLE ? 0 : -1;
+    }
+    if (seal == NULL || record->key_id != seal_key_id(seal) ||
+        seal_decrypt(seal_data_key(seal), bytes, before, bytes + before, record->payload_length, &plain,
+                     length) != 0) {
+        return -1;
+    }
+    *payload = plain;
+    return 0;
 }
 
 int record_peek(const uint8_t *bytes, size_t length, uint32_t *total)
@@ -55,26 +100,32 @@ int record_peek(const uint8_t *bytes, size_t length, uint32_t *total)
     return 0;
 }
 
+void record_view(const uint8_t *bytes, struct record *record)
+{
+    record->kind = bytes[4];
+    record->flags = bytes[5];
+    record->count = bytes[6];
+    record->payload_length = bytes_get_u32(bytes + 8);
+    record->plain_length = bytes_get_u32(bytes + 12);
+    record->key_id = bytes_get_u32(bytes + 16);
+    record->names = bytes + RECORD_HEADER_SIZE;
+    record->payload = record->names + (size_t)record->count * NAME_SIZE;
+    record->total = record_size(record->count, record->payload_length);
+}
+
 int record_parse(const uint8_t *bytes, size_t length, struct record *record)
 {
     uint32_t total;
     if (record_peek(bytes, length, &total) != 0 || total > length) {
         return -1;
     }
-    record->kind = bytes[4];
-    record->flags = bytes[5];
-    record->count = bytes[6];
-    record->payload_length = bytes_get_u32(bytes + 8);
-    record->plain_length = bytes_get_u32(bytes + 12);
-    record->names = bytes + RECORD_HEADER_SIZE;
-    record->payload = record->names + (size_t)record->count * NAME_SIZE;
-    record->total = total;
+    record_view(bytes, record);
     size_t covered = RECORD_HEADER_SIZE + (size_t)record->count * NAME_SIZE + record->payload_length;
     if (digest_crc32c(0, bytes, covered) != bytes_get_u32(bytes + covered)) {
         return -1;
     }
-    bool known =
-        record->kind >= RECORD_RUN && record->kind <= RECORD_TABLE && (record->flags & ~RECORD_ZSTD) == 0;
+    bool known = record->kind >= RECORD_RUN && record->kind <= RECORD_TABLE &&
+                 (record->flags & ~(RECORD_ZSTD | RECORD_SEALED)) == 0;
     bool single = record->kind != RECORD_NODE || record->count == 1;
     return known && single ? 0 : -1;
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct store;
+struct store_secret; /* storage/keys.h */
 
 enum {
     STORE_CHUNK_SIZE_DEFAULT = 65536,
@@ -30,6 +31,8 @@ enum {
 
 struct store_settings {
     uint32_t chunk_size; /* a power of two in the limits above; 0: the default */
+    const struct store_secret *secret; /* opens an encrypted store; NULL: it is not encrypted. For good. */
+    unsigned scrypt_cost; /* of a passphrase, log2 of N: 10 to 20; 0: the default, 16 (64 MiB of memory) */
 };
 
 /* Make an empty store in a new or empty directory. FILE_FAILED when it holds anything. */
@@ -38,10 +41,14 @@ int store_create(const char *directory, const struct store_settings *settings, s
 struct store_open_options {
     uint64_t reserved_bytes; /* free space that backups leave alone; 0: the default (256 MiB or 1 %, the
                                 smaller) */
+    const struct store_secret *secret; /* for an encrypted store; NULL otherwise */
+    unsigned scrypt_cost;              /* of passphrases that are added; 0: the default */
+    uint32_t container_bytes;          /* where containers are sealed; 0: the default, 64 MiB, the most */
 };
 
 /* Open, replay what a crash left (containers not yet in the index are scanned, nothing valid is cut away),
- * rebuild the index when it is missing or unusable. STORE_LOCKED, STORE_INVALID, STORE_UNAVAILABLE. */
+ * rebuild the index when it is missing or unusable. STORE_LOCKED, STORE_INVALID, STORE_UNAVAILABLE,
+ * STORE_KEY_WRONG (also for a secret that a plain store does not need); nothing is changed then. */
 struct store *store_open(const char *directory, const struct store_open_options *options, struct error *err);
 /* Syncs, seals nothing, releases the lock. NULL is fine. */
 void store_close(struct store *store);
@@ -49,6 +56,7 @@ void store_close(struct store *store);
 const char *store_id(const struct store *store); /* UUID, as long as the store is open */
 const char *store_directory(const struct store *store);
 uint32_t store_chunk_size(const struct store *store);
+bool store_is_encrypted(const struct store *store);
 
 /* Make everything put before this call durable and visible to lookups after a crash. Calls from several
  * threads are merged. STORE_FULL, STORE_UNAVAILABLE. */
@@ -65,6 +73,7 @@ struct store_status {
     uint64_t index_bytes;
     uint64_t free_bytes; /* of the file system */
     uint64_t total_bytes;
+    bool encrypted;
 };
 
 int store_status_read(struct store *store, struct store_status *status, struct error *err);

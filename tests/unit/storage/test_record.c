@@ -14,13 +14,13 @@
 static void test_round_trip(void **state)
 {
     (void)state;
-    struct chunk_name names[3];
+    struct stored_name names[3];
     memset(names, 7, sizeof names);
     uint32_t total = record_size(3, 1001);
     uint8_t *bytes = memory_alloc(total);
     uint8_t payload[1001];
     memset(payload, 9, sizeof payload);
-    record_encode(bytes, RECORD_RUN, RECORD_ZSTD, names, 3, payload, sizeof payload, 3 * 65536);
+    record_encode(bytes, NULL, RECORD_RUN, RECORD_ZSTD, names, 3, payload, sizeof payload, 3 * 65536);
     struct record record;
     assert_int_equal(total % RECORD_ALIGNMENT, 0);
     assert_int_equal(record_parse(bytes, total, &record), 0);
