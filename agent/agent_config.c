@@ -6,10 +6,10 @@
 #include <string.h>
 
 const struct config_key agent_config_keys[] = {
-    {"log_level", "info", "debug, info, warning or error"},
+    {"log-level", "info", "debug, info, warning or error"},
     {"proxy", NULL, "HTTP proxy on the way to the server: http://HOST:PORT"},
-    {"proxy_user", NULL, "its user"},
-    {"proxy_password", NULL, "and password"},
+    {"proxy-user", NULL, "its user"},
+    {"proxy-password", NULL, "and password"},
     {"connections", "2", "data connections of one backup, 1 to 4"},
     PROVIDER_CONFIG_KEYS,
     {NULL, NULL, NULL},
@@ -32,8 +32,8 @@ int agent_proxy_read(const struct config *config, struct agent_proxy *proxy, str
     }
     proxy->used = true;
     proxy->proxy.host = proxy->host;
-    proxy->proxy.user = config_text(config, "proxy_user");
-    proxy->proxy.password = config_text(config, "proxy_password");
+    proxy->proxy.user = config_text(config, "proxy-user");
+    proxy->proxy.password = config_text(config, "proxy-password");
     return 0;
 }
 

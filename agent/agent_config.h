@@ -13,7 +13,7 @@ struct agent_proxy {
     struct channel_proxy proxy; /* borrows host and the configuration's texts */
 };
 
-/* From the keys proxy, proxy_user, proxy_password. CONFIG_INVALID. */
+/* From the keys proxy, proxy-user, proxy-password. CONFIG_INVALID. */
 int agent_proxy_read(const struct config *config, struct agent_proxy *proxy, struct error *err);
 void agent_proxy_release(struct agent_proxy *proxy);
 

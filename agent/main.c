@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_PERMISSION = 4, EXIT_STATE = 6 };
 static const char default_directory[] = "/var/lib/holdfast-agent";
 
 static const char help[] =
@@ -52,28 +51,13 @@ static int print_error(const struct error *err)
         fprintf(stderr, "  cause: %s\n", err->cause);
     }
     fprintf(stderr, "  do:    %s\n  code:  %s\n", error_code_action(err->code), error_code_name(err->code));
-    switch (err->code) {
-    case ERROR_SERVER_UNREACHABLE:
-    case ERROR_CONNECTION_LOST:
-    case ERROR_PROTOCOL_TIMEOUT:
-    case ERROR_PROXY_AUTH_REQUIRED:
-        return EXIT_UNREACHABLE;
-    case ERROR_ENROL_TOKEN_INVALID:
-    case ERROR_HOST_CERT_REFUSED:
-    case ERROR_PERMISSION_DENIED:
-        return EXIT_PERMISSION;
-    case ERROR_NOT_INITIALIZED:
-    case ERROR_NAME_TAKEN:
-        return EXIT_STATE;
-    default:
-        return EXIT_FAILURE;
-    }
+    return (int)error_code_exit_status(err->code);
 }
 
 static int usage(const char *problem)
 {
     fprintf(stderr, "holdfast-agent: %s\ntry: holdfast-agent --help\n", problem);
-    return EXIT_USAGE;
+    return EXIT_STATUS_USAGE;
 }
 
 static int parse(int argc, char **argv, struct arguments *arguments)
@@ -144,7 +128,7 @@ static struct config *load_config(const struct arguments *arguments, struct erro
     if (config != NULL &&
         ((arguments->proxy != NULL && config_set(config, "proxy", arguments->proxy, err) != 0) ||
          (arguments->libvirt_uri != NULL &&
-          config_set(config, "libvirt_uri", arguments->libvirt_uri, err) != 0))) {
+          config_set(config, "libvirt-uri", arguments->libvirt_uri, err) != 0))) {
         config_destroy(config);
         return NULL;
     }
@@ -237,8 +221,8 @@ static struct os_file *lock_directory(const char *directory, struct error *err)
 static int serve(const struct agent_state *state, const struct config *config, struct error *err)
 {
     enum log_level level;
-    if (log_level_parse(config_text(config, "log_level"), &level) != 0) {
-        return error_set(err, ERROR_CONFIG_INVALID, "log_level must be debug, info, warning or error");
+    if (log_level_parse(config_text(config, "log-level"), &level) != 0) {
+        return error_set(err, ERROR_CONFIG_INVALID, "log-level must be debug, info, warning or error");
     }
     log_init("agent", level);
     struct session *session = session_create(state, config, err);
@@ -284,7 +268,7 @@ int main(int argc, char **argv)
     struct arguments arguments;
     log_init("agent", LOG_WARNING);
     if (parse(argc, argv, &arguments) != 0) {
-        return EXIT_USAGE;
+        return EXIT_STATUS_USAGE;
     }
     if (arguments.word_count == 0) {
         return usage("a command is missing");

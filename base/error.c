@@ -110,3 +110,47 @@ enum error_code error_code_from_name(const char *name)
     }
     return ERROR_NONE;
 }
+
+enum exit_status error_code_exit_status(enum error_code code)
+{
+    switch (code) {
+    case ERROR_NONE:
+        return EXIT_STATUS_DONE;
+    case ERROR_REQUEST_INVALID:
+    case ERROR_POLICY_NAME_INVALID:
+    case ERROR_SCHEDULE_INVALID:
+    case ERROR_RETENTION_INVALID:
+    case ERROR_VM_AMBIGUOUS:
+        return EXIT_STATUS_USAGE;
+    case ERROR_SERVER_UNREACHABLE:
+    case ERROR_CONNECTION_LOST:
+    case ERROR_TLS_FAILED:
+    case ERROR_PROTOCOL_TIMEOUT:
+    case ERROR_PROXY_AUTH_REQUIRED:
+        return EXIT_STATUS_UNREACHABLE;
+    case ERROR_AUTHENTICATION_FAILED:
+    case ERROR_PERMISSION_DENIED:
+    case ERROR_SECOND_FACTOR_REQUIRED:
+    case ERROR_SESSION_EXPIRED:
+    case ERROR_ENROL_TOKEN_INVALID:
+    case ERROR_HOST_CERT_REFUSED:
+        return EXIT_STATUS_NOT_PERMITTED;
+    case ERROR_HOST_NOT_FOUND:
+    case ERROR_VM_NOT_FOUND:
+    case ERROR_DISK_NOT_FOUND:
+    case ERROR_JOB_NOT_FOUND:
+    case ERROR_RP_NOT_FOUND:
+    case ERROR_POLICY_NOT_FOUND:
+    case ERROR_GROUP_NOT_FOUND:
+    case ERROR_ROUTE_NOT_FOUND:
+        return EXIT_STATUS_NOT_FOUND;
+    case ERROR_RESTORE_PATH_EXISTS:
+    case ERROR_NOT_INITIALIZED:
+    case ERROR_NAME_TAKEN:
+    case ERROR_STORE_LOCKED:
+    case ERROR_CATALOG_NEWER:
+        return EXIT_STATUS_REFUSED;
+    default:
+        return EXIT_STATUS_FAILED;
+    }
+}

@@ -57,4 +57,16 @@ const char *error_code_action(enum error_code code); /* what to do next */
 /* ERROR_NONE when the name is unknown; a peer one version ahead may send such a name. */
 enum error_code error_code_from_name(const char *name);
 
+/* What every program of the project exits with. */
+enum exit_status {
+    EXIT_STATUS_DONE = 0,
+    EXIT_STATUS_FAILED = 1,
+    EXIT_STATUS_USAGE = 2,         /* also wrong values */
+    EXIT_STATUS_UNREACHABLE = 3,   /* the server */
+    EXIT_STATUS_NOT_PERMITTED = 4,
+    EXIT_STATUS_NOT_FOUND = 5,
+    EXIT_STATUS_REFUSED = 6,       /* in this state */
+};
+enum exit_status error_code_exit_status(enum error_code code);
+
 #endif

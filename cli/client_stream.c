@@ -27,6 +27,17 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *cookie)
     return stream->stopped ? 0 : length;
 }
 
+static int on_tick(void *cookie, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now)
+{
+    struct stream_sink *stream = cookie;
+    (void)total;
+    (void)now;
+    (void)up_total;
+    (void)up_now;
+    stream->stopped = stream->stopped || stream->sink(stream->cookie, NULL, 0) != 0;
+    return stream->stopped ? 1 : 0;
+}
+
 static int stream_result(struct stream_sink *stream, CURLcode code, struct failure *failure)
 {
     struct client *client = stream->client;
@@ -61,6 +72,9 @@ int client_stream(struct client *client, const char *path, client_sink sink, voi
     curl_easy_setopt(client->curl, CURLOPT_BUFFERSIZE, 512L * 1024);
     curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &stream);
+    curl_easy_setopt(client->curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(client->curl, CURLOPT_XFERINFOFUNCTION, on_tick);
+    curl_easy_setopt(client->curl, CURLOPT_XFERINFODATA, &stream);
     int result = stream_result(&stream, curl_easy_perform(client->curl), failure);
     buffer_free(&stream.error);
     free(url);

@@ -122,7 +122,7 @@ static int run_parsed(struct cli *cli, struct failure *failure)
     }
     if (command == NULL) {
         help_print_all(cli->err);
-        failure->status = CLI_USAGE;
+        failure->status = EXIT_STATUS_USAGE;
         return CLI_TOLD;
     }
     return command->run(cli, failure);
@@ -145,7 +145,7 @@ static bool wants_json(int argc, char *const *argv)
 int cli_main(int argc, char *const *argv, FILE *out, FILE *err)
 {
     struct cli cli = {.out = out, .err = err, .json = wants_json(argc, argv)};
-    struct failure failure = {.status = CLI_FAILED};
+    struct failure failure = {.status = EXIT_STATUS_FAILED};
     const struct cli_command *command;
     curl_global_init(CURL_GLOBAL_DEFAULT);
     struct arguments *arguments = arguments_parse(argc, argv, cli_commands, &command, &failure);
@@ -161,5 +161,5 @@ int cli_main(int argc, char *const *argv, FILE *out, FILE *err)
     client_destroy(cli.client);
     arguments_destroy(arguments);
     curl_global_cleanup();
-    return result == 0 ? CLI_DONE : (int)failure.status;
+    return result == 0 ? EXIT_STATUS_DONE : (int)failure.status;
 }

@@ -8,6 +8,7 @@
 #include "cli/failure.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct arguments;
 struct client;

@@ -75,7 +75,7 @@ void help_print_command(const struct cli_command *command, FILE *out)
 static json_t *code_to_json(enum error_code code)
 {
     return json_pack("{s:s, s:s, s:s, s:i}", "code", error_code_name(code), "message", error_code_says(code),
-                     "action", error_code_action(code), "exit_status", (int)failure_exit_of(code));
+                     "action", error_code_action(code), "exit_status", (int)error_code_exit_status(code));
 }
 
 static int print_codes(struct cli *cli)
@@ -133,7 +133,7 @@ static int fail_unknown_topic(const char *word, struct failure *failure)
     snprintf(failure->action, sizeof failure->action,
              nearest != NULL ? "Did you mean %s?" : "See `holdfast help` and `holdfast help codes`.%s",
              nearest != NULL ? nearest : "");
-    failure->status = CLI_NOT_FOUND;
+    failure->status = EXIT_STATUS_NOT_FOUND;
     return -1;
 }
 

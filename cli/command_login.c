@@ -93,17 +93,15 @@ static void print_counts(const struct cli *cli, const json_t *status)
                                  (unsigned long long)cli_number(status, "vms.protected"),
                                  (unsigned long long)cli_number(status, "vms.waiting"),
                                  (unsigned long long)cli_number(status, "vms.unprotected")));
-    cli_take_field(cli, "Jobs now",
-                   memory_format("%llu running, %llu queued",
-                                 (unsigned long long)cli_number(status, "jobs.running"),
-                                 (unsigned long long)cli_number(status, "jobs.queued")));
-    cli_take_field(
-        cli, "Jobs, last 24 h",
-        memory_format("%llu completed, %llu with warnings, %llu failed, %llu cancelled",
-                      (unsigned long long)cli_number(status, "jobs.last_day.completed"),
-                      (unsigned long long)cli_number(status, "jobs.last_day.completed_with_warnings"),
-                      (unsigned long long)cli_number(status, "jobs.last_day.failed"),
-                      (unsigned long long)cli_number(status, "jobs.last_day.cancelled")));
+    cli_take_field(cli, "Jobs, last 24 h",
+                   memory_format("%llu running, %llu queued, %llu completed, %llu with warnings, %llu failed, "
+                                 "%llu cancelled",
+                                 (unsigned long long)cli_number(status, "jobs_last_day.running"),
+                                 (unsigned long long)cli_number(status, "jobs_last_day.queued"),
+                                 (unsigned long long)cli_number(status, "jobs_last_day.completed"),
+                                 (unsigned long long)cli_number(status, "jobs_last_day.completed-with-warnings"),
+                                 (unsigned long long)cli_number(status, "jobs_last_day.failed"),
+                                 (unsigned long long)cli_number(status, "jobs_last_day.cancelled")));
 }
 
 int run_status(struct cli *cli, struct failure *failure)
@@ -116,7 +114,7 @@ int run_status(struct cli *cli, struct failure *failure)
     if (cli->json) {
         cli_print_json(cli, status);
     } else {
-        char *used = text_size(cli_number(status, "store.container_bytes"));
+        char *used = text_size(cli_number(status, "store.stored_bytes"));
         char *free_bytes = text_size(cli_number(status, "store.free_bytes"));
         cli_print_field(cli, "Version", cli_text(status, "version"));
         print_counts(cli, status);

@@ -5,63 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum cli_exit failure_exit_of(enum error_code code)
-{
-    switch (code) {
-    case ERROR_NONE:
-        return CLI_DONE;
-    case ERROR_REQUEST_INVALID:
-    case ERROR_POLICY_NAME_INVALID:
-    case ERROR_SCHEDULE_INVALID:
-    case ERROR_RETENTION_INVALID:
-    case ERROR_VM_AMBIGUOUS:
-        return CLI_USAGE;
-    case ERROR_SERVER_UNREACHABLE:
-    case ERROR_CONNECTION_LOST:
-    case ERROR_TLS_FAILED:
-        return CLI_UNREACHABLE;
-    case ERROR_AUTHENTICATION_FAILED:
-    case ERROR_PERMISSION_DENIED:
-    case ERROR_SECOND_FACTOR_REQUIRED:
-    case ERROR_SESSION_EXPIRED:
-        return CLI_NOT_PERMITTED;
-    case ERROR_HOST_NOT_FOUND:
-    case ERROR_VM_NOT_FOUND:
-    case ERROR_DISK_NOT_FOUND:
-    case ERROR_JOB_NOT_FOUND:
-    case ERROR_RP_NOT_FOUND:
-    case ERROR_POLICY_NOT_FOUND:
-    case ERROR_GROUP_NOT_FOUND:
-    case ERROR_ROUTE_NOT_FOUND:
-        return CLI_NOT_FOUND;
-    case ERROR_RESTORE_PATH_EXISTS:
-        return CLI_REFUSED;
-    default:
-        return CLI_FAILED;
-    }
-}
-
-static enum cli_exit exit_of_http(long status)
+static enum exit_status exit_of_http(long status)
 {
     switch (status) {
     case 400:
     case 405:
     case 413:
     case 422:
-        return CLI_USAGE;
+        return EXIT_STATUS_USAGE;
     case 401:
     case 403:
-        return CLI_NOT_PERMITTED;
+        return EXIT_STATUS_NOT_PERMITTED;
     case 404:
-        return CLI_NOT_FOUND;
+        return EXIT_STATUS_NOT_FOUND;
     case 409:
     case 410:
     case 429:
     case 503:
     case 507:
-        return CLI_REFUSED;
+        return EXIT_STATUS_REFUSED;
     default:
-        return CLI_FAILED;
+        return EXIT_STATUS_FAILED;
     }
 }
 
@@ -72,7 +36,7 @@ static void set_text(char *out, size_t size, const char *text)
 
 int failure_from_error(struct failure *failure, const struct error *err)
 {
-    failure->status = failure_exit_of(err->code);
+    failure->status = error_code_exit_status(err->code);
     set_text(failure->code, sizeof failure->code, error_code_name(err->code));
     set_text(failure->message, sizeof failure->message, err->message);
     set_text(failure->cause, sizeof failure->cause, err->cause);

@@ -11,18 +11,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum cli_exit {
-    CLI_DONE = 0,
-    CLI_FAILED = 1,
-    CLI_USAGE = 2,
-    CLI_UNREACHABLE = 3,
-    CLI_NOT_PERMITTED = 4,
-    CLI_NOT_FOUND = 5,
-    CLI_REFUSED = 6,
-};
-
 struct failure {
-    enum cli_exit status;
+    enum exit_status status;
     char code[64];
     char message[ERROR_TEXT_MAX];
     char cause[ERROR_TEXT_MAX];
@@ -35,9 +25,6 @@ int failure_set(struct failure *failure, enum error_code code, const char *forma
 int failure_from_error(struct failure *failure, const struct error *err);
 /* From the server's answer: an HTTP status of 400 or more, and a body that may be NULL or anything. */
 int failure_from_reply(struct failure *failure, long http_status, const json_t *body);
-
-/* The exit status that belongs to a code of the catalogue. */
-enum cli_exit failure_exit_of(enum error_code code);
 
 /* "holdfast: message", cause, action and code for people, or the JSON object for scripts. */
 void failure_print(const struct failure *failure, bool json, FILE *out);

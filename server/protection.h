@@ -29,11 +29,6 @@ int group_create(struct server *server, const char *name, const char *policy_id,
  * can be backed up), TOO_MANY_DISKS. Ids. */
 int group_add(struct server *server, const char *group_id, const char *const *vm_ids, size_t count,
               struct error *err);
-/* Back up every VM of the group now, on demand. started: how many; the first failure is in err when not all
- * did (-1). */
-int group_backup(struct server *server, const char *group_id, int64_t retain_until_ms,
-                 const char *requested_by, size_t *started, struct error *err);
-
 /* Delete a recovery point from store and catalog. RP_NOT_FOUND, RP_HELD, JOB_CONFLICT (a job uses it). */
 int protection_delete_point(struct server *server, const char *point_id, struct error *err);
 

@@ -19,6 +19,7 @@ struct server_init_options {
     const char *listen_address; /* NULL: "0.0.0.0" */
     uint16_t agent_port;        /* 0: 7460 */
     uint16_t api_port;          /* 0: 7461 */
+    const char *const *names;   /* more names and addresses for the certificate, ends with NULL; or NULL */
     uint32_t chunk_size;        /* of the store; 0: the default */
 };
 
@@ -42,12 +43,5 @@ const char *server_id(struct server *server);
 
 /* The keys of holdfastd.conf: listen, agent-port, api-port, log-level, ... */
 extern const struct config_key server_config_keys[];
-
-/*
- * server/api.h declares what main calls:
- *   struct api *api_start(struct server *server, struct error *err);   listens on `listen`:`api-port` with
- * server.pem/.key void api_stop(struct api *api); It checks bearer tokens against the SHA-256 (hexadecimal)
- * in the catalog's setting "admin_token_hash".
- */
 
 #endif

@@ -44,14 +44,14 @@ static void kvm_close(void *self)
 
 static int read_config(struct kvm_provider *provider, const struct config *config, struct error *err)
 {
-    const char *uri = config ? config_text(config, "libvirt_uri") : NULL;
-    const char *scratch = config ? config_text(config, "scratch_directory") : NULL;
+    const char *uri = config ? config_text(config, "libvirt-uri") : NULL;
+    const char *scratch = config ? config_text(config, "scratch-directory") : NULL;
     provider->uri = memory_copy_text(uri ? uri : "qemu:///system");
     provider->scratch_directory = memory_copy_text(scratch);
     if (scratch && scratch[0] != '/')
-        return error_set(err, ERROR_CONFIG_INVALID, "scratch_directory %.200s is not absolute.", scratch);
-    if (config && config_text(config, "scratch_max_bytes"))
-        return config_size(config, "scratch_max_bytes", &provider->scratch_max, err);
+        return error_set(err, ERROR_CONFIG_INVALID, "scratch-directory %.200s is not absolute.", scratch);
+    if (config && config_text(config, "scratch-max-bytes"))
+        return config_size(config, "scratch-max-bytes", &provider->scratch_max, err);
     return 0;
 }
 

@@ -9,11 +9,11 @@ extern const struct provider provider_kvm; /* only where HOLDFAST_KVM is on */
 
 /* What providers read from the agent's configuration file; rows of a struct config_key table. */
 #define PROVIDER_CONFIG_KEYS                                                                                 \
-    {"libvirt_uri", "qemu:///system", "where libvirt is reached"},                                           \
-        {"scratch_directory", NULL,                                                                          \
+    {"libvirt-uri", "qemu:///system", "where libvirt is reached"},                                           \
+        {"scratch-directory", NULL,                                                                          \
          "where backups of running VMs keep blocks that the guest overwrites; local"},                       \
     {                                                                                                        \
-        "scratch_max_bytes", NULL, "how much of it one backup may fill; default a tenth of the disks"        \
+        "scratch-max-bytes", NULL, "how much of it one backup may fill; default a tenth of the disks"        \
     }
 
 #endif

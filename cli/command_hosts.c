@@ -1,0 +1,291 @@
+/* Hosts and VMs. */
+#include "base/memory.h"
+#include "cli/arguments.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/table.h"
+#include "cli/text.h"
+#include <stdlib.h>
+#include <string.h>
+
+static char *join_words(const json_t *words)
+{
+    char *text = memory_copy_text("");
+    size_t index;
+    json_t *word;
+    json_array_foreach ((json_t *)(uintptr_t)words, index, word) {
+        char *longer = memory_format("%s%s%s", text, index > 0 ? " " : "", json_string_value(word));
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+int run_host_token(struct cli *cli, struct failure *failure)
+{
+    enum { MINUTES_MAX = 30 * 24 * 60 };
+    long minutes = 0;
+    json_t *reply = NULL;
+    struct client *client = cli_client(cli, failure);
+    int given = arguments_number(cli->arguments, "minutes", 1, MINUTES_MAX, &minutes, failure);
+    if (client == NULL || given < 0) {
+        return -1;
+    }
+    json_t *body = given > 0 ? json_pack("{s:I}", "ttl_seconds", (json_int_t)minutes * 60) : json_object();
+    if (client_call(client, "POST", "/v1/host-tokens", body, &reply, failure) != 0) {
+        return -1;
+    }
+    if (cli->json) {
+        cli_print_json(cli, reply);
+    } else {
+        cli_print_field(cli, "Token", cli_text(reply, "token"));
+        cli_take_field(cli, "Works once, until", text_time(cli_text(reply, "expires")));
+        fputs("\nOn the host:  holdfast-agent enrol SERVER:7460 --token TOKEN\n", cli->out);
+    }
+    json_decref(reply);
+    return 0;
+}
+
+static int fetch_hosts(struct cli *cli, json_t **hosts, struct failure *failure)
+{
+    struct client *client = cli_client(cli, failure);
+    return client != NULL ? client_list(client, "/v1/hosts", 0, hosts, failure) : -1;
+}
+
+int run_host_list(struct cli *cli, struct failure *failure)
+{
+    json_t *hosts = NULL;
+    size_t index;
+    json_t *host;
+    if (fetch_hosts(cli, &hosts, failure) != 0) {
+        return -1;
+    }
+    if (cli->json) {
+        cli_print_items(cli, hosts);
+        return 0;
+    }
+    struct table *table = table_create("HOST|STATE|SINCE|KINDS|VERSION|ADDRESS");
+    json_array_foreach (hosts, index, host) {
+        table_add(table, cli_text(host, "name"));
+        table_add(table, cli_text(host, "state"));
+        table_take(table, text_time(cli_text(host, "since")));
+        table_take(table, join_words(cli_member(host, "kinds")));
+        table_add(table, cli_text(host, "version"));
+        table_add(table, cli_text(host, "address"));
+    }
+    table_print(table, "No host is enrolled yet. Make a token: holdfast host token", cli->out);
+    table_destroy(table);
+    json_decref(hosts);
+    return 0;
+}
+
+static void print_host(const struct cli *cli, const json_t *host)
+{
+    if (cli->json) {
+        cli_print_json(cli, host);
+        return;
+    }
+    cli_print_field(cli, "Host", cli_text(host, "name"));
+    cli_print_field(cli, "Id", cli_text(host, "id"));
+    cli_print_field(cli, "State", cli_text(host, "state"));
+    cli_take_field(cli, "Since", text_time(cli_text(host, "since")));
+    cli_take_field(cli, "Last seen", text_time(cli_text(host, "last_seen")));
+    cli_print_field(cli, "Address", cli_text(host, "address"));
+    cli_print_field(cli, "System", cli_text(host, "system"));
+    cli_print_field(cli, "Agent", cli_text(host, "version"));
+    cli_take_field(cli, "Kinds", join_words(cli_member(host, "kinds")));
+    cli_take_field(cli, "Enrolled", text_time(cli_text(host, "enrolled")));
+    cli_take_field(cli, "Certificate until", text_time(cli_text(host, "certificate_expires")));
+}
+
+static int call_host(struct cli *cli, const char *method, const char *template, struct failure *failure)
+{
+    json_t *host = NULL;
+    struct client *client = cli_client(cli, failure);
+    const char *name = arguments_at(cli->arguments, 0);
+    char *path = strcmp(template, "retire") == 0 ? client_path("/v1/hosts/%s/retire", name)
+                                                 : client_path("/v1/hosts/%s", name);
+    int result = client != NULL ? client_call(client, method, path, NULL, &host, failure) : -1;
+    free(path);
+    if (result == 0) {
+        print_host(cli, host);
+    }
+    json_decref(host);
+    return result;
+}
+
+int run_host_show(struct cli *cli, struct failure *failure)
+{
+    return call_host(cli, "GET", "show", failure);
+}
+
+int run_host_retire(struct cli *cli, struct failure *failure)
+{
+    return call_host(cli, "POST", "retire", failure);
+}
+
+/* --- VMs */
+
+static char *vm_reference(const json_t *vm)
+{
+    const char *host = cli_text(vm, "host");
+    const char *name = cli_text(vm, "name");
+    return memory_format("%s/%s", host != NULL ? host : "-", name != NULL ? name : "-");
+}
+
+static char *list_path(const struct cli *cli)
+{
+    static const char *const filters[] = {"host", "group", "search"};
+    char *path = memory_copy_text("/v1/vms");
+    bool first = true;
+    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
+        const char *value = arguments_value(cli->arguments, filters[i]);
+        if (value != NULL) {
+            char *encoded = client_path("%s", value);
+            char *longer = memory_format("%s%c%s=%s", path, first ? '?' : '&', filters[i], encoded);
+            free(encoded);
+            free(path);
+            path = longer;
+            first = false;
+        }
+    }
+    return path;
+}
+
+static void print_vms(const struct cli *cli, json_t *vms)
+{
+    size_t index;
+    json_t *vm;
+    struct table *table = table_create("VM|KIND|POWER|>SIZE|>DISKS|GUEST AGENT|PROTECTION|GROUP|LAST POINT");
+    json_array_foreach (vms, index, vm) {
+        table_take(table, vm_reference(vm));
+        table_add(table, cli_text(vm, "kind"));
+        table_add(table, cli_truth(vm, "present") ? cli_text(vm, "power") : "gone");
+        table_take(table, text_size(cli_number(vm, "size")));
+        table_take(table, memory_format("%llu", (unsigned long long)cli_number(vm, "disk_count")));
+        table_add(table, cli_text(vm, "guest_agent"));
+        table_add(table, cli_text(vm, "protection"));
+        table_add(table, cli_text(vm, "group"));
+        table_take(table, text_time(cli_text(vm, "last_point_time")));
+    }
+    table_print(table, "No VM is known. Look for them: holdfast vm discover", cli->out);
+    table_destroy(table);
+}
+
+int run_vm_list(struct cli *cli, struct failure *failure)
+{
+    json_t *vms = NULL;
+    struct client *client = cli_client(cli, failure);
+    char *path = list_path(cli);
+    int result = client != NULL ? client_list(client, path, 0, &vms, failure) : -1;
+    free(path);
+    if (result == 0 && cli->json) {
+        cli_print_items(cli, vms);
+    } else if (result == 0) {
+        print_vms(cli, vms);
+        json_decref(vms);
+    }
+    return result;
+}
+
+static int discover_host(struct cli *cli, const char *name, struct failure *failure)
+{
+    char *path = client_path("/v1/hosts/%s/discover", name);
+    int result = client_call(cli->client, "POST", path, NULL, NULL, failure);
+    free(path);
+    return result;
+}
+
+/* Every connected host; the first failure is told when all have been asked. */
+static int discover_all(struct cli *cli, struct failure *failure)
+{
+    json_t *hosts = NULL;
+    size_t index;
+    json_t *host;
+    int result = 0;
+    if (fetch_hosts(cli, &hosts, failure) != 0) {
+        return -1;
+    }
+    json_array_foreach (hosts, index, host) {
+        struct failure one;
+        const char *state = cli_text(host, "state");
+        const char *id = cli_text(host, "id");
+        if (state != NULL && id != NULL && strcmp(state, "connected") == 0 && discover_host(cli, id, &one) != 0) {
+            *failure = result == 0 ? one : *failure;
+            result = -1;
+        }
+    }
+    json_decref(hosts);
+    return result;
+}
+
+int run_vm_discover(struct cli *cli, struct failure *failure)
+{
+    json_t *vms = NULL;
+    const char *host = arguments_at(cli->arguments, 0);
+    if (cli_client(cli, failure) == NULL) {
+        return -1;
+    }
+    if ((host != NULL ? discover_host(cli, host, failure) : discover_all(cli, failure)) != 0) {
+        return -1;
+    }
+    char *path = host != NULL ? client_path("/v1/vms?host=%s", host) : memory_copy_text("/v1/vms");
+    int result = client_list(cli->client, path, 0, &vms, failure);
+    free(path);
+    if (result == 0 && cli->json) {
+        cli_print_items(cli, vms);
+    } else if (result == 0) {
+        print_vms(cli, vms);
+        json_decref(vms);
+    }
+    return result;
+}
+
+static void print_disks(const struct cli *cli, const json_t *disks)
+{
+    size_t index;
+    json_t *disk;
+    struct table *table = table_create("DISK|>SIZE|FORMAT|PROTECTED|PATH");
+    json_array_foreach ((json_t *)(uintptr_t)disks, index, disk) {
+        const char *reason = cli_text(disk, "reason");
+        table_add(table, cli_text(disk, "name"));
+        table_take(table, text_size(cli_number(disk, "size")));
+        table_add(table, cli_text(disk, "format"));
+        table_take(table, cli_truth(disk, "supported") ? memory_copy_text("yes")
+                                                       : memory_format("no: %s", reason != NULL ? reason : "?"));
+        table_add(table, cli_text(disk, "path"));
+    }
+    fputc('\n', cli->out);
+    table_print(table, "It has no disks.", cli->out);
+    table_destroy(table);
+}
+
+int run_vm_show(struct cli *cli, struct failure *failure)
+{
+    json_t *vm = NULL;
+    struct client *client = cli_client(cli, failure);
+    char *path = client_path("/v1/vms/%s", arguments_at(cli->arguments, 0));
+    int result = client != NULL ? client_call(client, "GET", path, NULL, &vm, failure) : -1;
+    free(path);
+    if (result != 0) {
+        return -1;
+    }
+    if (cli->json) {
+        cli_print_json(cli, vm);
+    } else {
+        cli_take_field(cli, "VM", vm_reference(vm));
+        cli_print_field(cli, "Id", cli_text(vm, "id"));
+        cli_print_field(cli, "UUID", cli_text(vm, "uuid"));
+        cli_print_field(cli, "Kind", cli_text(vm, "kind"));
+        cli_print_field(cli, "Power", cli_truth(vm, "present") ? cli_text(vm, "power") : "gone from its host");
+        cli_print_field(cli, "Guest agent", cli_text(vm, "guest_agent"));
+        cli_print_field(cli, "Change tracking", cli_text(vm, "tracking"));
+        cli_print_field(cli, "Protection", cli_text(vm, "protection"));
+        cli_print_field(cli, "Group", cli_text(vm, "group"));
+        cli_take_field(cli, "Recovery points", memory_format("%llu", (unsigned long long)cli_number(vm, "points")));
+        cli_take_field(cli, "Last point", text_time(cli_text(vm, "last_point_time")));
+        print_disks(cli, cli_member(vm, "disks"));
+    }
+    json_decref(vm);
+    return 0;
+}

@@ -1,0 +1,176 @@
+/* Recovery points. */
+#include "base/memory.h"
+#include "cli/arguments.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/table.h"
+#include "cli/text.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHORT_ID = 8 };
+
+static uint64_t point_size(const json_t *point)
+{
+    uint64_t size = 0;
+    size_t index;
+    json_t *disk;
+    json_array_foreach ((json_t *)(uintptr_t)cli_member(point, "disks"), index, disk) {
+        size += cli_number(disk, "size");
+    }
+    return size;
+}
+
+static void print_points(const struct cli *cli, json_t *points)
+{
+    size_t index;
+    json_t *point;
+    struct table *table = table_create("POINT|VM|TIME|CONSISTENCY|MODE|STATE|>SIZE|>READ|>SENT|>STORED|HELD");
+    json_array_foreach (points, index, point) {
+        const char *id = cli_text(point, "id");
+        table_take(table, memory_format("%.*s", SHORT_ID, id != NULL ? id : "-"));
+        table_add(table, cli_text(point, "vm"));
+        table_take(table, text_time(cli_text(point, "time")));
+        table_add(table, cli_text(point, "consistency"));
+        table_add(table, cli_text(point, "mode"));
+        table_add(table, cli_text(point, "state"));
+        table_take(table, text_size(point_size(point)));
+        table_take(table, text_size(cli_number(point, "read_bytes")));
+        table_take(table, text_size(cli_number(point, "sent_bytes")));
+        table_take(table, text_size(cli_number(point, "stored_bytes")));
+        table_add(table, cli_truth(point, "held") ? "yes" : "no");
+    }
+    table_print(table, "There is no recovery point yet. Make one: holdfast backup VM", cli->out);
+    table_destroy(table);
+}
+
+int run_rp_list(struct cli *cli, struct failure *failure)
+{
+    json_t *points = NULL;
+    const char *vm = arguments_at(cli->arguments, 0);
+    struct client *client = cli_client(cli, failure);
+    char *path = vm != NULL ? client_path("/v1/recovery-points?vm=%s", vm) : memory_copy_text("/v1/recovery-points");
+    int result = client != NULL ? client_list(client, path, 0, &points, failure) : -1;
+    free(path);
+    if (result == 0 && cli->json) {
+        cli_print_items(cli, points);
+    } else if (result == 0) {
+        print_points(cli, points);
+        json_decref(points);
+    }
+    return result;
+}
+
+static int call_point(struct cli *cli, const char *method, const char *template_end, json_t *body, json_t **reply,
+                      struct failure *failure)
+{
+    struct client *client = cli_client(cli, failure);
+    if (client == NULL) {
+        json_decref(body);
+        return -1;
+    }
+    char *encoded = client_path("/v1/recovery-points/%s", arguments_at(cli->arguments, 0));
+    char *path = memory_format("%s%s", encoded, template_end);
+    int result = client_call(client, method, path, body, reply, failure);
+    free(encoded);
+    free(path);
+    return result;
+}
+
+static void print_point_disks(const struct cli *cli, const json_t *point)
+{
+    size_t index;
+    json_t *disk;
+    struct table *table = table_create("DISK|>SIZE|FORMAT|>TRANSFERRED");
+    json_array_foreach ((json_t *)(uintptr_t)cli_member(point, "disks"), index, disk) {
+        table_add(table, cli_text(disk, "name"));
+        table_take(table, text_size(cli_number(disk, "size")));
+        table_add(table, cli_text(disk, "format"));
+        table_take(table, text_size(cli_number(disk, "transferred_bytes")));
+    }
+    fputc('\n', cli->out);
+    table_print(table, "It has no disks.", cli->out);
+    table_destroy(table);
+}
+
+static void print_point(const struct cli *cli, const json_t *point)
+{
+    const char *reason = cli_text(point, "consistency_reason");
+    const char *consistency = cli_text(point, "consistency");
+    if (cli->json) {
+        cli_print_json(cli, point);
+        return;
+    }
+    cli_print_field(cli, "Recovery point", cli_text(point, "id"));
+    cli_print_field(cli, "VM", cli_text(point, "vm"));
+    cli_print_field(cli, "Host", cli_text(point, "host"));
+    cli_take_field(cli, "Time", text_time(cli_text(point, "time")));
+    cli_take_field(cli, "Consistency",
+                   memory_format("%s%s%s", consistency != NULL ? consistency : "-", reason != NULL ? ": " : "",
+                                 reason != NULL ? reason : ""));
+    cli_print_field(cli, "Mode", cli_text(point, "mode"));
+    cli_print_field(cli, "Why", cli_text(point, "reason"));
+    cli_print_field(cli, "State", cli_text(point, "state"));
+    cli_take_field(cli, "Verified", text_time(cli_text(point, "verified")));
+    cli_print_field(cli, "Held", cli_truth(point, "held") ? "yes" : "no");
+    cli_take_field(cli, "Kept until", text_time(cli_text(point, "retain_until")));
+    cli_take_field(cli, "Read", text_size(cli_number(point, "read_bytes")));
+    cli_take_field(cli, "Sent", text_size(cli_number(point, "sent_bytes")));
+    cli_take_field(cli, "Stored", text_size(cli_number(point, "stored_bytes")));
+    cli_print_field(cli, "Made from", cli_text(point, "parent"));
+    cli_print_field(cli, "By job", cli_text(point, "job"));
+    print_point_disks(cli, point);
+}
+
+int run_rp_show(struct cli *cli, struct failure *failure)
+{
+    json_t *point = NULL;
+    if (call_point(cli, "GET", "", NULL, &point, failure) != 0) {
+        return -1;
+    }
+    print_point(cli, point);
+    json_decref(point);
+    return 0;
+}
+
+int run_rp_verify(struct cli *cli, struct failure *failure)
+{
+    json_t *job = NULL;
+    if (call_point(cli, "POST", "/verify", NULL, &job, failure) != 0) {
+        return -1;
+    }
+    return cli_finish_job(cli, job, failure);
+}
+
+int run_rp_hold(struct cli *cli, struct failure *failure)
+{
+    json_t *point = NULL;
+    bool release = arguments_flag(cli->arguments, "release");
+    if (call_point(cli, "POST", "/hold", json_pack("{s:b}", "held", !release), &point, failure) != 0) {
+        return -1;
+    }
+    if (cli->json) {
+        cli_print_json(cli, point);
+    } else {
+        fprintf(cli->out, "Recovery point %s %s.\n", arguments_at(cli->arguments, 0),
+                release ? "is no longer on hold" : "is on hold: it stays until that is released");
+    }
+    json_decref(point);
+    return 0;
+}
+
+int run_rp_delete(struct cli *cli, struct failure *failure)
+{
+    const char *id = arguments_at(cli->arguments, 0);
+    if (call_point(cli, "DELETE", "", NULL, NULL, failure) != 0) {
+        return -1;
+    }
+    if (cli->json) {
+        json_t *answer = json_pack("{s:s}", "deleted", id);
+        cli_print_json(cli, answer);
+        json_decref(answer);
+    } else {
+        fprintf(cli->out, "Recovery point %s is deleted.\n", id);
+    }
+    return 0;
+}

@@ -1,0 +1,53 @@
+#include "base/memory.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/text.h"
+
+int run_store_status(struct cli *cli, struct failure *failure)
+{
+    json_t *store = NULL;
+    struct client *client = cli_client(cli, failure);
+    if (client == NULL || client_call(client, "GET", "/v1/store", NULL, &store, failure) != 0) {
+        return -1;
+    }
+    if (cli->json) {
+        cli_print_json(cli, store);
+    } else {
+        cli_print_field(cli, "Store", cli_text(store, "id"));
+        cli_take_field(cli, "Stored", text_size(cli_number(store, "stored_bytes")));
+        cli_take_field(cli, "Holds", text_size(cli_number(store, "chunk_bytes")));
+        cli_take_field(cli, "Free", text_size(cli_number(store, "free_bytes")));
+        cli_take_field(cli, "Of", text_size(cli_number(store, "total_bytes")));
+        cli_take_field(cli, "Index", text_size(cli_number(store, "index_bytes")));
+        cli_take_field(cli, "Containers",
+                       memory_format("%llu", (unsigned long long)cli_number(store, "containers")));
+        cli_take_field(cli, "Chunks",
+                       memory_format("%llu", (unsigned long long)cli_number(store, "chunks")));
+        cli_take_field(cli, "Recovery points",
+                       memory_format("%llu", (unsigned long long)cli_number(store, "points")));
+        cli_take_field(cli, "Damaged chunks",
+                       memory_format("%llu", (unsigned long long)cli_number(store, "damaged_chunks")));
+    }
+    json_decref(store);
+    return 0;
+}
+
+static int start(struct cli *cli, const char *path, struct failure *failure)
+{
+    json_t *job = NULL;
+    struct client *client = cli_client(cli, failure);
+    if (client == NULL || client_call(client, "POST", path, NULL, &job, failure) != 0) {
+        return -1;
+    }
+    return cli_finish_job(cli, job, failure);
+}
+
+int run_store_verify(struct cli *cli, struct failure *failure)
+{
+    return start(cli, "/v1/store/verify", failure);
+}
+
+int run_store_rebuild(struct cli *cli, struct failure *failure)
+{
+    return start(cli, "/v1/store/rebuild", failure);
+}

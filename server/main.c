@@ -1,0 +1,222 @@
+/* holdfastd: the command line of the server. */
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/os_service.h"
+#include "base/version.h"
+#include "server/api.h"
+#include "server/server.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAMES_MAX = 32 };
+static const char default_directory[] = "/var/lib/holdfast";
+
+static const char help[] =
+    "usage: holdfastd init [--data DIR] [--listen ADDRESS] [--agent-port PORT] [--api-port PORT]\n"
+    "                      [--host-name NAME ...] [--chunk-size BYTES]\n"
+    "       holdfastd run [--data DIR] [--config FILE]\n"
+    "       holdfastd --help | --version\n"
+    "\n"
+    "init  make a server: its certificate authority, catalog, store, admin token and configuration\n"
+    "run   serve agents and the API until SIGTERM\n"
+    "\n"
+    "  --data DIR          what the server keeps (default /var/lib/holdfast)\n"
+    "  --listen ADDRESS    address to serve on (default 0.0.0.0, all of them)\n"
+    "  --agent-port PORT   for agents (default 7460)\n"
+    "  --api-port PORT     for the API and `holdfast` (default 7461)\n"
+    "  --host-name NAME    one more name or address that the server is reached by\n"
+    "  --chunk-size BYTES  of the store, a power of two from 64K to 4M (default 64K)\n"
+    "  --config FILE       settings (default DIR/holdfastd.conf)\n"
+    "\n"
+    "exit status: 0 done, 1 failed, 2 usage, 6 refused in this state\n";
+
+struct arguments {
+    const char *data_directory;
+    const char *config;
+    struct server_init_options init;
+    const char *names[NAMES_MAX + 1];
+    size_t name_count;
+    bool init_only; /* an option that only init has was given */
+};
+
+static int print_error(const struct error *err)
+{
+    fprintf(stderr, "holdfastd: %s\n", err->message);
+    if (err->cause[0] != '\0') {
+        fprintf(stderr, "  cause: %s\n", err->cause);
+    }
+    fprintf(stderr, "  do:    %s\n  code:  %s\n", error_code_action(err->code), error_code_name(err->code));
+    return (int)error_code_exit_status(err->code);
+}
+
+static int usage(const char *problem)
+{
+    fprintf(stderr, "holdfastd: %s\ntry: holdfastd --help\n", problem);
+    return EXIT_STATUS_USAGE;
+}
+
+static int parse_port(const char *text, uint16_t *port)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    *port = (uint16_t)value;
+    return end != text && *end == '\0' && value >= 1 && value <= UINT16_MAX ? 0 : -1;
+}
+
+static int parse_chunk_size(const char *text, uint32_t *chunk_size)
+{
+    uint64_t bytes;
+    bool valid = config_parse_size(text, &bytes) == 0 && bytes >= STORE_CHUNK_SIZE_MIN &&
+                 bytes <= STORE_CHUNK_SIZE_MAX && (bytes & (bytes - 1)) == 0;
+    *chunk_size = valid ? (uint32_t)bytes : 0;
+    return valid ? 0 : -1;
+}
+
+enum { OPTION_DATA = 256, OPTION_CONFIG, OPTION_LISTEN, OPTION_AGENT, OPTION_API, OPTION_NAME, OPTION_CHUNK };
+
+static const char *parse_init_option(int option, struct arguments *arguments)
+{
+    arguments->init_only = true;
+    switch (option) {
+    case OPTION_LISTEN:
+        arguments->init.listen_address = optarg;
+        return NULL;
+    case OPTION_AGENT:
+        return parse_port(optarg, &arguments->init.agent_port) == 0 ? NULL : "--agent-port is 1 to 65535";
+    case OPTION_API:
+        return parse_port(optarg, &arguments->init.api_port) == 0 ? NULL : "--api-port is 1 to 65535";
+    case OPTION_NAME:
+        if (arguments->name_count == NAMES_MAX) {
+            return "too many names";
+        }
+        arguments->names[arguments->name_count++] = optarg;
+        return NULL;
+    case OPTION_CHUNK:
+        return parse_chunk_size(optarg, &arguments->init.chunk_size) == 0
+                   ? NULL
+                   : "--chunk-size is a power of two from 64K to 4M";
+    default:
+        return "there is no such option";
+    }
+}
+
+/* NULL, or what is wrong. */
+static const char *parse(int argc, char **argv, struct arguments *arguments)
+{
+    static const struct option options[] = {
+        {"data", required_argument, NULL, OPTION_DATA},
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        {"listen", required_argument, NULL, OPTION_LISTEN},
+        {"agent-port", required_argument, NULL, OPTION_AGENT},
+        {"api-port", required_argument, NULL, OPTION_API},
+        {"host-name", required_argument, NULL, OPTION_NAME},
+        {"chunk-size", required_argument, NULL, OPTION_CHUNK},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *problem = NULL;
+    int option;
+    opterr = 0;
+    while (problem == NULL && (option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case OPTION_DATA:
+            arguments->data_directory = optarg;
+            break;
+        case OPTION_CONFIG:
+            arguments->config = optarg;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            exit(EXIT_STATUS_DONE);
+        case 'v':
+            printf("holdfastd %s\n", HOLDFAST_VERSION);
+            exit(EXIT_STATUS_DONE);
+        default:
+            problem = parse_init_option(option, arguments);
+        }
+    }
+    return problem;
+}
+
+static int run_init(struct arguments *arguments)
+{
+    struct error err;
+    bool made;
+    if (arguments->config != NULL) {
+        return usage("init takes no --config");
+    }
+    if (arguments->init.listen_address != NULL && arguments->name_count < NAMES_MAX) {
+        arguments->names[arguments->name_count++] = arguments->init.listen_address;
+    }
+    arguments->init.data_directory = arguments->data_directory;
+    arguments->init.names = arguments->names;
+    if (server_init(&arguments->init, &made, &err) != 0) {
+        return print_error(&err);
+    }
+    if (made) {
+        printf("A server is made in %s. Start it: holdfastd run --data %s\n"
+               "Then log in: holdfast login https://HOST:%u --ca %s/ca.pem --token-file %s/admin.token\n",
+               arguments->data_directory, arguments->data_directory,
+               arguments->init.api_port != 0 ? arguments->init.api_port : 7461, arguments->data_directory,
+               arguments->data_directory);
+    } else {
+        printf("%s is initialized already; nothing was changed.\n", arguments->data_directory);
+    }
+    return EXIT_STATUS_DONE;
+}
+
+static int set_log_level(const struct config *config, struct error *err)
+{
+    enum log_level level;
+    if (log_level_parse(config_text(config, "log-level"), &level) != 0) {
+        return error_set(err, ERROR_CONFIG_INVALID, "log-level must be debug, info, warning or error");
+    }
+    log_init("server", level);
+    return 0;
+}
+
+static int run_server(const struct arguments *arguments)
+{
+    struct error err;
+    if (arguments->init_only) {
+        return usage("run takes only --data and --config; the rest is in DIR/holdfastd.conf");
+    }
+    log_init("server", LOG_INFO);
+    os_service_start();
+    struct server *server = server_create(arguments->data_directory, arguments->config, &err);
+    struct api *api = server != NULL && set_log_level(server_config(server), &err) == 0
+                          ? api_start(server, &err)
+                          : NULL;
+    if (api == NULL) {
+        server_destroy(server);
+        return print_error(&err);
+    }
+    log_event(LOG_INFO, "serving", "id=%s agents=%u api=%u", server_id(server),
+              agents_port(server_agents(server)), api_port(api));
+    os_service_ready();
+    os_service_wait();
+    log_event(LOG_INFO, "stopping", NULL);
+    api_stop(api);
+    server_destroy(server);
+    return EXIT_STATUS_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.data_directory = default_directory};
+    const char *problem = parse(argc, argv, &arguments);
+    if (problem != NULL) {
+        return usage(problem);
+    }
+    if (argc - optind != 1) {
+        return usage(argc == optind ? "name a command: init or run" : "one command, please");
+    }
+    if (strcmp(argv[optind], "init") == 0) {
+        return run_init(&arguments);
+    }
+    return strcmp(argv[optind], "run") == 0 ? run_server(&arguments) : usage("there is no such command");
+}

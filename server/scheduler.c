@@ -1,0 +1,203 @@
+#include "server/scheduler.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "server/retention.h"
+#include "server/schedule.h"
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { LOOK_MS = 1000, RETENTION_MS = 600000 };
+
+struct scheduler {
+    struct server *server;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stopping;
+    int64_t retention_due_ms; /* monotonic */
+};
+
+struct look {
+    struct catalog *catalog;
+    struct arena *arena;
+    int64_t now_ms;
+    scheduler_start_backup start;
+    void *cookie;
+};
+
+/* Whether an instant of the schedule, shifted, lies in (since, now]. */
+static bool is_due(const struct catalog_policy *policy, const struct time_zone *zone, int64_t since_ms,
+                   int64_t shift_ms, int64_t now_ms)
+{
+    int64_t next_ms = schedule_next(policy, zone, since_ms - shift_ms);
+    return next_ms != SCHEDULE_NEVER && next_ms + shift_ms <= now_ms;
+}
+
+/* Starts what is due among the VMs of the group; *acted tells whether anything was. */
+static int look_at_vms(const struct look *look, const struct catalog_group *group,
+                       const struct catalog_policy *policy, const struct time_zone *zone, int64_t since_ms,
+                       bool start, bool *acted, struct error *err)
+{
+    struct catalog_vm_filter filter = {.group_id = group->id};
+    struct catalog_page page = {0};
+    const struct catalog_vm *vms;
+    size_t count;
+    do {
+        if (catalog_vm_list(look->catalog, look->arena, &filter, &page, &vms, &count, err) != 0) {
+            return -1;
+        }
+        for (size_t i = 0; i < count; i++) {
+            page.after = vms[i].number;
+            if (!is_due(policy, zone, since_ms, schedule_spread_ms(policy, vms[i].id), look->now_ms)) {
+                continue;
+            }
+            *acted = true;
+            if (start && look->start(look->cookie, group, &vms[i], err) != 0) {
+                log_error("scheduled backup not started", err);
+            }
+        }
+    } while (count == CATALOG_PAGE_MAX);
+    return 0;
+}
+
+static int look_at_group(const struct look *look, const struct catalog_group *group, struct error *err)
+{
+    const struct catalog_policy *policy = catalog_policy_find(look->catalog, look->arena, group->policy_id, err);
+    if (policy == NULL) {
+        return -1;
+    }
+    if (group->stopped || !policy->enabled || policy->schedule == SCHEDULE_MANUAL) {
+        return 0;
+    }
+    int64_t since_ms = group->scheduled_ms > 0 ? group->scheduled_ms : group->created_ms;
+    if (since_ms > look->now_ms) { /* the clock was set back */
+        return catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err);
+    }
+    if (policy->changed_ms > since_ms && policy->changed_ms <= look->now_ms) {
+        since_ms = policy->changed_ms; /* a new schedule has missed nothing yet */
+    }
+    struct time_zone *zone = time_zone_open(policy->time_zone, err);
+    if (zone == NULL) {
+        return -1;
+    }
+    int result = 0;
+    int64_t spread_ms = (int64_t)policy->spread_minutes * 60000;
+    if (is_due(policy, zone, since_ms - spread_ms, 0, look->now_ms)) {
+        bool acted = false;
+        result = look_at_vms(look, group, policy, zone, since_ms, false, &acted, err);
+        if (result == 0 && acted) {
+            result = catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err);
+        }
+        if (result == 0 && acted) {
+            result = look_at_vms(look, group, policy, zone, since_ms, true, &acted, err);
+        }
+    }
+    time_zone_close(zone);
+    return result;
+}
+
+int scheduler_look(struct catalog *catalog, int64_t now_ms, scheduler_start_backup start, void *cookie,
+                   struct error *err)
+{
+    struct look look = {catalog, arena_create(), now_ms, start, cookie};
+    struct catalog_page page = {0};
+    const struct catalog_group *groups;
+    size_t count = CATALOG_PAGE_MAX;
+    int result = 0;
+    while (result == 0 && count == CATALOG_PAGE_MAX) {
+        result = catalog_group_list(catalog, look.arena, &page, &groups, &count, err);
+        for (size_t i = 0; result == 0 && i < count; i++) {
+            page.after = groups[i].number;
+            if (look_at_group(&look, &groups[i], err) != 0) {
+                log_error("group not scheduled", err); /* the others are */
+            }
+        }
+    }
+    arena_destroy(look.arena);
+    return result;
+}
+
+/* --- the thread */
+
+static int start_backup(void *cookie, const struct catalog_group *group, const struct catalog_vm *vm,
+                        struct error *err)
+{
+    struct scheduler *scheduler = cookie;
+    char job_id[IDENTITY_SIZE];
+    struct jobs_backup_request request = {
+        .vm_id = vm->id, .type = JOB_BACKUP, .group_id = group->id, .requested_by = "schedule"};
+    return jobs_start_backup(server_jobs(scheduler->server), &request, job_id, err);
+}
+
+static void look_once(struct scheduler *scheduler)
+{
+    struct error err;
+    uint64_t deleted;
+    if (scheduler_look(server_catalog(scheduler->server), clock_wall_ms(), start_backup, scheduler, &err) != 0) {
+        log_error("schedules not looked at", &err);
+    }
+    if (clock_monotonic_ms() >= scheduler->retention_due_ms) {
+        if (retention_apply(scheduler->server, &deleted, &err) != 0) {
+            log_error("retention not applied", &err);
+        }
+        scheduler->retention_due_ms = clock_monotonic_ms() + RETENTION_MS;
+    }
+}
+
+static bool wait_for_next(struct scheduler *scheduler)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += LOOK_MS / 1000;
+    pthread_mutex_lock(&scheduler->lock);
+    while (!scheduler->stopping &&
+           pthread_cond_timedwait(&scheduler->changed, &scheduler->lock, &until) == 0) {
+    }
+    bool go_on = !scheduler->stopping;
+    pthread_mutex_unlock(&scheduler->lock);
+    return go_on;
+}
+
+static void *scheduler_thread(void *cookie)
+{
+    do {
+        look_once(cookie);
+    } while (wait_for_next(cookie));
+    return NULL;
+}
+
+struct scheduler *scheduler_start(struct server *server, struct error *err)
+{
+    struct scheduler *scheduler = memory_zalloc(sizeof *scheduler);
+    pthread_condattr_t attributes;
+    scheduler->server = server;
+    pthread_mutex_init(&scheduler->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&scheduler->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    int failure = pthread_create(&scheduler->thread, NULL, scheduler_thread, scheduler);
+    if (failure != 0) {
+        error_set_errno(err, ERROR_INTERNAL, failure, "The scheduler's thread can't be made");
+        free(scheduler);
+        return NULL;
+    }
+    return scheduler;
+}
+
+void scheduler_stop(struct scheduler *scheduler)
+{
+    if (scheduler == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->stopping = true;
+    pthread_cond_signal(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
+    pthread_join(scheduler->thread, NULL);
+    pthread_cond_destroy(&scheduler->changed);
+    pthread_mutex_destroy(&scheduler->lock);
+    free(scheduler);
+}

@@ -1,0 +1,236 @@
+#include "server/server.h"
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/os_file.h"
+#include "proto/pki.h"
+#include "server/point_import.h"
+#include "server/scheduler.h"
+#include "server/server_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+const struct config_key server_config_keys[] = {
+    {"listen", "0.0.0.0", "address that agents and the API are served on"},
+    {"agent-port", "7460", "port for agents"},
+    {"api-port", "7461", "port for the API and the command line"},
+    {"log-level", "info", "debug, info, warning or error"},
+    {"store", NULL, "directory of the store; default: `store` in the data directory"},
+    {"max-jobs", "16", "jobs that run at once"},
+    {"connections", "2", "data connections of a job"},
+    {"max-attempts", "3", "tries of a job that fails for a reason that may pass"},
+    {"retry-delay-seconds", "10", "before the second try, doubled for each after it"},
+    {"reconnect-wait-seconds", "600", "how long a job waits for its host to come back"},
+    {"idle-timeout-seconds", "120", "a transfer without any data for so long is given up"},
+    {NULL, NULL, NULL},
+};
+
+enum { SERVER_ID_BYTES = 16, SERVER_ID_SIZE = 2 * SERVER_ID_BYTES + 1 };
+
+struct server {
+    char *data_directory;
+    char id[SERVER_ID_SIZE];
+    struct config *config;
+    struct store *store;
+    struct catalog *catalog;
+    struct agents *agents;
+    struct server_world world;
+    struct job_ports ports;
+    struct jobs *jobs;
+    struct scheduler *scheduler;
+};
+
+struct catalog *server_catalog(struct server *server)
+{
+    return server->catalog;
+}
+
+struct jobs *server_jobs(struct server *server)
+{
+    return server->jobs;
+}
+
+struct agents *server_agents(struct server *server)
+{
+    return server->agents;
+}
+
+struct store *server_store(struct server *server)
+{
+    return server->store;
+}
+
+const struct config *server_config(struct server *server)
+{
+    return server->config;
+}
+
+const char *server_data_directory(struct server *server)
+{
+    return server->data_directory;
+}
+
+const char *server_id(struct server *server)
+{
+    return server->id;
+}
+
+char *server_path(const char *data_directory, enum server_file file)
+{
+    static const char *const names[] = {
+        [SERVER_FILE_CONFIG] = "holdfastd.conf", [SERVER_FILE_CATALOG] = "catalog.db",
+        [SERVER_FILE_STORE] = "store",           [SERVER_FILE_CA] = "ca.pem",
+        [SERVER_FILE_CERTIFICATE] = "server.pem", [SERVER_FILE_TOKEN] = "admin.token",
+    };
+    return os_path_join(data_directory, names[file]);
+}
+
+static bool has_file(const char *data_directory, enum server_file file)
+{
+    char *path = server_path(data_directory, file);
+    bool has = os_path_exists(path);
+    free(path);
+    return has;
+}
+
+static int open_config(struct server *server, const char *config_path, struct error *err)
+{
+    if (!has_file(server->data_directory, SERVER_FILE_CATALOG) ||
+        !has_file(server->data_directory, SERVER_FILE_CERTIFICATE)) {
+        return error_set(err, ERROR_NOT_INITIALIZED, "%s holds no server", server->data_directory);
+    }
+    char *path = server_path(server->data_directory, SERVER_FILE_CONFIG);
+    server->config = config_load(config_path != NULL ? config_path : path, server_config_keys, err);
+    free(path);
+    return server->config != NULL ? 0 : -1;
+}
+
+/* The id that agents know the server by: the beginning of the CA certificate's fingerprint. */
+static int read_id(struct server *server, struct error *err)
+{
+    uint8_t fingerprint[DIGEST_SIZE];
+    char *path = server_path(server->data_directory, SERVER_FILE_CA);
+    int result = pki_fingerprint(path, fingerprint, err);
+    free(path);
+    if (result == 0) {
+        bytes_to_hex(fingerprint, SERVER_ID_BYTES, server->id);
+    }
+    return result;
+}
+
+static int open_store(struct server *server, struct error *err)
+{
+    const char *configured = config_text(server->config, "store");
+    char *path = configured != NULL ? memory_copy_text(configured)
+                                    : server_path(server->data_directory, SERVER_FILE_STORE);
+    struct store_open_options options = {0};
+    server->store = store_open(path, &options, err);
+    free(path);
+    return server->store != NULL ? 0 : -1;
+}
+
+/* What store and catalog may disagree on after a crash. */
+static int open_catalog(struct server *server, struct error *err)
+{
+    uint64_t imported;
+    char *path = server_path(server->data_directory, SERVER_FILE_CATALOG);
+    server->catalog = catalog_open(path, err);
+    free(path);
+    return server->catalog != NULL && catalog_host_disconnect_all(server->catalog, err) == 0 &&
+                   point_import_all(server->catalog, server->store, &imported, err) == 0 &&
+                   point_mark_missing(server->catalog, server->store, err) == 0
+               ? 0
+               : -1;
+}
+
+static int create_agents(struct server *server, struct error *err)
+{
+    int64_t port;
+    if (config_integer(server->config, "agent-port", 0, UINT16_MAX, &port, err) != 0) {
+        return -1;
+    }
+    struct agents_options options = {.catalog = server->catalog,
+                                     .data_directory = server->data_directory,
+                                     .server_id = server->id,
+                                     .address = config_text(server->config, "listen"),
+                                     .port = (uint16_t)port};
+    server->agents = agents_create(&options, err);
+    return server->agents != NULL ? 0 : -1;
+}
+
+static int create_jobs(struct server *server, struct error *err)
+{
+    enum { HOUR_S = 3600, SECOND_MS = 1000 };
+    const struct config *config = server->config;
+    int64_t running, connections, attempts, retry, wait, idle;
+    if (config_integer(config, "max-jobs", 1, 1000, &running, err) != 0 ||
+        config_integer(config, "connections", 1, 8, &connections, err) != 0 ||
+        config_integer(config, "max-attempts", 1, 100, &attempts, err) != 0 ||
+        config_integer(config, "retry-delay-seconds", 1, HOUR_S, &retry, err) != 0 ||
+        config_integer(config, "reconnect-wait-seconds", 1, 24 * HOUR_S, &wait, err) != 0 ||
+        config_integer(config, "idle-timeout-seconds", 1, HOUR_S, &idle, err) != 0) {
+        return -1;
+    }
+    server->world = (struct server_world){server->agents, server->store, server->catalog};
+    server_ports_fill(&server->ports, &server->world);
+    struct jobs_options options = {.catalog = server->catalog,
+                                   .ports = &server->ports,
+                                   .max_attempts = (unsigned)attempts,
+                                   .retry_delay_ms = (unsigned)(retry * SECOND_MS),
+                                   .reconnect_wait_ms = (unsigned)(wait * SECOND_MS),
+                                   .idle_timeout_ms = (unsigned)(idle * SECOND_MS),
+                                   .connections = (unsigned)connections,
+                                   .max_running = (unsigned)running};
+    server->jobs = jobs_create(&options, err);
+    return server->jobs != NULL ? 0 : -1;
+}
+
+static void on_connected(void *cookie, const char *host_id)
+{
+    jobs_host_connected(((struct server *)cookie)->jobs, host_id);
+}
+
+static void on_progress(void *cookie, const char *host_id, const char *job_id, const char *step,
+                        uint64_t done_bytes, uint64_t total_bytes)
+{
+    (void)done_bytes; /* the receiver counts what arrived */
+    (void)total_bytes;
+    jobs_host_progress(((struct server *)cookie)->jobs, host_id, job_id, step);
+}
+
+struct server *server_create(const char *data_directory, const char *config_path, struct error *err)
+{
+    struct server *server = memory_zalloc(sizeof *server);
+    server->data_directory = memory_copy_text(data_directory);
+    struct agents_events events = {.cookie = server, .connected = on_connected, .progress = on_progress};
+    if (open_config(server, config_path, err) != 0 || read_id(server, err) != 0 ||
+        open_store(server, err) != 0 || open_catalog(server, err) != 0 || create_agents(server, err) != 0 ||
+        create_jobs(server, err) != 0 || agents_listen(server->agents, &events, err) != 0 ||
+        (server->scheduler = scheduler_start(server, err)) == NULL) {
+        server_destroy(server);
+        return NULL;
+    }
+    return server;
+}
+
+void server_destroy(struct server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    scheduler_stop(server->scheduler);
+    if (server->jobs != NULL) {
+        jobs_stop(server->jobs);
+    }
+    if (server->agents != NULL) {
+        agents_close(server->agents);
+    }
+    jobs_destroy(server->jobs);
+    agents_destroy(server->agents);
+    catalog_close(server->catalog);
+    store_close(server->store);
+    config_destroy(server->config);
+    free(server->data_directory);
+    free(server);
+}
