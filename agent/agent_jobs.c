@@ -165,15 +165,32 @@ static void hand_over(struct agent_jobs *jobs, struct rpc_request *request, cons
     }
 }
 
-Holdfast__DiscoverReply *agent_jobs_discover(struct agent_jobs *jobs, struct error *err)
+/* What a provider had listed before it failed does not count. */
+static void add_silent(Holdfast__DiscoverReply *reply, size_t vms_before, const char *kind,
+                       const struct error *why)
+{
+    while (reply->n_vms > vms_before) {
+        holdfast__vm__free_unpacked(reply->vms[--reply->n_vms], NULL);
+    }
+    Holdfast__SilentKind *silent = memory_alloc(sizeof *silent);
+    holdfast__silent_kind__init(silent);
+    silent->kind = memory_copy_text(kind);
+    silent->reason = why->cause[0] != '\0' ? memory_format("%s (%s)", why->message, why->cause)
+                                           : memory_copy_text(why->message);
+    reply->silent = memory_resize(reply->silent, reply->n_silent + 1, sizeof *reply->silent);
+    reply->silent[reply->n_silent++] = silent;
+}
+
+Holdfast__DiscoverReply *agent_jobs_discover(struct agent_jobs *jobs)
 {
     Holdfast__DiscoverReply *reply = memory_alloc(sizeof *reply);
     holdfast__discover_reply__init(reply);
     for (size_t i = 0; i < jobs->provider_count; i++) {
         struct open_provider *open = &jobs->providers[i];
-        if (open->provider->discover(open->self, reply, err) != 0) {
-            holdfast__discover_reply__free_unpacked(reply, NULL);
-            return NULL;
+        struct error err;
+        size_t vms_before = reply->n_vms;
+        if (open->provider->discover(open->self, reply, &err) != 0) {
+            add_silent(reply, vms_before, open->provider->kind, &err);
         }
     }
     return reply;
@@ -183,17 +200,12 @@ static void discover_work(void *cookie)
 {
     struct call *call = cookie;
     struct agent_jobs *jobs = call->jobs;
-    struct error err;
-    Holdfast__DiscoverReply *reply = agent_jobs_discover(jobs, &err);
+    Holdfast__DiscoverReply *reply = agent_jobs_discover(jobs);
     pthread_mutex_lock(&jobs->lock);
     jobs->discovering = false;
     pthread_mutex_unlock(&jobs->lock);
-    if (reply != NULL) {
-        rpc_reply(call->request, &reply->base);
-        holdfast__discover_reply__free_unpacked(reply, NULL);
-    } else {
-        rpc_fail(call->request, &err);
-    }
+    rpc_reply(call->request, &reply->base);
+    holdfast__discover_reply__free_unpacked(reply, NULL);
     free(call);
 }
 

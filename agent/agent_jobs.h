@@ -33,8 +33,8 @@ void agent_jobs_set_tls(struct agent_jobs *jobs, struct tls *tls);
 
 /* The kinds of the providers that work here; borrowed; *count of them. */
 const char *const *agent_jobs_kinds(struct agent_jobs *jobs, size_t *count);
-/* Every VM of the host. Blocks. Free with protobuf_c_message_free_unpacked. NULL on error. */
-Holdfast__DiscoverReply *agent_jobs_discover(struct agent_jobs *jobs, struct error *err);
+/* Every VM of the host, and which providers could not be asked. Blocks. Free with free_unpacked. */
+Holdfast__DiscoverReply *agent_jobs_discover(struct agent_jobs *jobs);
 
 /* The connection with the server is lost: transfers stop, begun backups end, their tracking points stay until
  * the server has said which it knows (at the next BackupBegin). Never blocks. */

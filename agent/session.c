@@ -25,6 +25,7 @@ enum {
     SESSION_DELAY_MAX_MS = 60000,
     SESSION_SETTLE_MS = 300,        /* a burst of changes is one report */
     SESSION_RENEW_MS = 3600 * 1000, /* how often the certificate's end is looked at */
+    SESSION_SILENT_MS = 10000,      /* when a provider could not be asked, it is asked again */
     SESSION_RENEW_BEFORE_DAYS = 30,
 };
 
@@ -41,7 +42,8 @@ struct session {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t woken;
     bool stopping;
-    bool changed; /* VMs */
+    bool changed;  /* VMs */
+    size_t silent; /* providers that could not be asked last time; the session's thread's own */
     bool closed;  /* the connection */
     struct error why;
 };
@@ -129,14 +131,17 @@ static int register_host(struct session *session, struct rpc *rpc, struct error 
 static int report_vms(struct session *session, struct rpc *rpc, struct error *err)
 {
     ProtobufCMessage *message = NULL;
-    Holdfast__DiscoverReply *found = agent_jobs_discover(session->jobs, err);
-    if (found == NULL) {
-        log_error("the VMs of this host could not be listed", err);
-        return 0; /* the connection is well; the next change tries again */
+    Holdfast__DiscoverReply *found = agent_jobs_discover(session->jobs);
+    for (size_t i = 0; i < found->n_silent && found->n_silent > session->silent; i++) {
+        log_event(LOG_WARNING, "VMs could not be listed", "kind=%s reason=\"%s\"", found->silent[i]->kind,
+                  found->silent[i]->reason);
     }
+    session->silent = found->n_silent;
     Holdfast__VmReport report = HOLDFAST__VM_REPORT__INIT;
     report.vms = found->vms;
     report.n_vms = found->n_vms;
+    report.silent = found->silent;
+    report.n_silent = found->n_silent;
     int result = rpc_call_wait(rpc, RPC_SERVICE_SERVER, SERVER_REPORT_VMS, &report.base, 0, &message, err);
     if (result == 0) {
         protobuf_c_message_free_unpacked(message, NULL);
@@ -170,7 +175,8 @@ static void attend(struct session *session, struct rpc *rpc)
     for (;;) {
         pthread_mutex_lock(&session->lock);
         if (!session->stopping && !session->closed && !session->changed) {
-            wait_locked(session, SESSION_RENEW_MS);
+            wait_locked(session, session->silent > 0 ? SESSION_SILENT_MS : SESSION_RENEW_MS);
+            session->changed = session->changed || session->silent > 0;
         }
         bool over = session->stopping || session->closed;
         if (!over && session->changed) {

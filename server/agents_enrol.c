@@ -334,7 +334,7 @@ int agents_retire(struct agents *agents, const char *host_id, struct error *err)
         result = catalog_host_set_state(catalog, host->id, HOST_RETIRED, clock_wall_ms(), err);
     }
     if (result == 0) {
-        result = catalog_vm_report(catalog, host->id, NULL, 0, err);
+        result = catalog_vm_report(catalog, host->id, NULL, 0, "", err);
     }
     struct agent_session *session = result == 0 ? agents_find(agents, host->id) : NULL;
     if (session != NULL) {

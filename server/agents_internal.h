@@ -13,6 +13,7 @@ enum {
     AGENTS_SEEN_MS = 60000,
     AGENTS_VMS_MAX = 20000, /* of one host */
     AGENTS_DISKS_MAX = 1024,
+    AGENTS_KINDS_MAX = 16,
     AGENTS_NAME_MAX = 255,
 };
 
@@ -87,6 +88,6 @@ void agents_report_vms(void *task);
 
 /* Replace the host's VMs. */
 int agents_store_vms(struct agents *agents, const char *host_id, Holdfast__Vm **vms, size_t count,
-                     struct error *err);
+                     Holdfast__SilentKind **silent, size_t silent_count, struct error *err);
 
 #endif

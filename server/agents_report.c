@@ -56,7 +56,7 @@ static void fill_report(const Holdfast__Vm *vm, struct arena *arena, struct cata
 }
 
 int agents_store_vms(struct agents *agents, const char *host_id, Holdfast__Vm **vms, size_t count,
-                     struct error *err)
+                     Holdfast__SilentKind **silent, size_t silent_count, struct error *err)
 {
     if (count > AGENTS_VMS_MAX) {
         return error_set(err, ERROR_LIMIT_EXCEEDED, "The host reports %zu VMs; %d are supported", count,
@@ -64,7 +64,11 @@ int agents_store_vms(struct agents *agents, const char *host_id, Holdfast__Vm **
     }
     struct arena *arena = arena_create();
     struct catalog_vm_report *reports = arena_alloc(arena, (count + 1) * sizeof *reports);
+    const char *silent_kinds = " ";
     int result = 0;
+    for (size_t i = 0; i < silent_count && i < AGENTS_KINDS_MAX; i++) {
+        silent_kinds = arena_format(arena, "%s%.32s ", silent_kinds, silent[i]->kind);
+    }
     for (size_t i = 0; i < count && result == 0; i++) {
         result = check_vm(vms[i], err);
         if (result == 0) {
@@ -72,7 +76,7 @@ int agents_store_vms(struct agents *agents, const char *host_id, Holdfast__Vm **
         }
     }
     if (result == 0) {
-        result = catalog_vm_report(agents->options.catalog, host_id, reports, count, err);
+        result = catalog_vm_report(agents->options.catalog, host_id, reports, count, silent_kinds, err);
     }
     arena_destroy(arena);
     return result;
@@ -89,7 +93,8 @@ void agents_report_vms(void *cookie)
     pthread_mutex_unlock(&session->agents->lock);
     int result = 0;
     if (current) { /* else the host speaks through another connection by now, or is retired */
-        result = agents_store_vms(session->agents, session->host_id, report->vms, report->n_vms, &err);
+        result = agents_store_vms(session->agents, session->host_id, report->vms, report->n_vms,
+                                  report->silent, report->n_silent, &err);
     }
     if (result == 0) {
         Holdfast__Empty empty = HOLDFAST__EMPTY__INIT;
@@ -116,7 +121,12 @@ static int discover_at(struct agent_session *session, const struct catalog_host 
         return -1;
     }
     Holdfast__DiscoverReply *reply = (void *)answer;
-    int result = agents_store_vms(session->agents, host->id, reply->vms, reply->n_vms, err);
+    int result = agents_store_vms(session->agents, host->id, reply->vms, reply->n_vms, reply->silent,
+                                  reply->n_silent, err);
+    if (result == 0 && reply->n_vms == 0 && reply->n_silent > 0) {
+        error_set(err, ERROR_DISCOVERY_FAILED, "%s could not list its VMs", host->name);
+        result = error_set_cause(err, "%.300s", reply->silent[0]->reason);
+    }
     protobuf_c_message_free_unpacked(answer, NULL);
     return result;
 }

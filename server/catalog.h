@@ -146,10 +146,11 @@ struct catalog_vm_report {
     size_t disk_count;
 };
 
-/* What a host has now: replaces its former report. A VM that is gone from the report is kept, not present.
+/* What a host has now: replaces its former report, but for the kinds that could not be asked (silent_kinds:
+ * " kvm image ", each between spaces). A VM that is gone from the report is kept, not present.
  * One that was known at another host and is gone from there moves here with its history. */
 int catalog_vm_report(struct catalog *catalog, const char *host_id, const struct catalog_vm_report *vms,
-                      size_t count, struct error *err);
+                      size_t count, const char *silent_kinds, struct error *err);
 /* A VM that only a recovery point tells of: not present. */
 int catalog_vm_insert(struct catalog *catalog, const struct catalog_vm *vm, struct error *err);
 /* By id, "host/name", or a name that only one VM has (one that is present comes before those that are not).

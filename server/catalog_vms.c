@@ -194,6 +194,18 @@ static int vm_merge_moved(struct catalog *catalog, const char *host_id, struct a
     return more;
 }
 
+static int vm_report_begin(struct catalog *catalog, const char *host_id, const char *silent_kinds,
+                           struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_VM_REPORT_BEGIN, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, host_id);
+    statement_bind_text(statement, silent_kinds);
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+}
+
 static int vm_report_end(struct catalog *catalog, const char *host_id, struct error *err)
 {
     struct statement *statement = statement_open(catalog, SQL_VM_REPORT_END, err);
@@ -206,13 +218,13 @@ static int vm_report_end(struct catalog *catalog, const char *host_id, struct er
 }
 
 int catalog_vm_report(struct catalog *catalog, const char *host_id, const struct catalog_vm_report *vms,
-                      size_t count, struct error *err)
+                      size_t count, const char *silent_kinds, struct error *err)
 {
     if (catalog_begin(catalog, err) != 0) {
         return -1;
     }
     struct arena *arena = arena_create();
-    int result = vm_run_for(catalog, SQL_VM_REPORT_BEGIN, host_id, err);
+    int result = vm_report_begin(catalog, host_id, silent_kinds, err);
     for (size_t i = 0; i < count && result == 0; i++) {
         result = vm_report_one(catalog, host_id, &vms[i], arena, err);
     }

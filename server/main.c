@@ -152,6 +152,7 @@ static int run_init(struct arguments *arguments)
     if (arguments->init.listen_address != NULL && arguments->name_count < NAMES_MAX) {
         arguments->names[arguments->name_count++] = arguments->init.listen_address;
     }
+    log_init("server", LOG_WARNING);
     arguments->init.data_directory = arguments->data_directory;
     arguments->init.names = arguments->names;
     if (server_init(&arguments->init, &made, &err) != 0) {

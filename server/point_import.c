@@ -138,7 +138,9 @@ int point_import_all(struct catalog *catalog, struct store *store, uint64_t *imp
     struct import import = {.catalog = catalog, .store = store, .arena = arena_create()};
     *imported = 0;
     int result = point_list(store, import_visit, &import, err);
-    qsort(import.points, import.count, sizeof(struct point *), compare_times);
+    if (import.count > 1) {
+        qsort(import.points, import.count, sizeof(struct point *), compare_times);
+    }
     for (size_t i = 0; i < import.count; i++) {
         *imported += result == 0 && import_one(&import, import.points[i]);
         point_destroy(import.points[i]);

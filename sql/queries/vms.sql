@@ -15,8 +15,9 @@ SELECT id FROM vms WHERE host_id = ?1 AND kind = ?2 AND uuid = ?3;
 SELECT id FROM vms v WHERE uuid = ?3 AND kind = ?2 AND host_id <> ?1 AND present = 0
 ORDER BY (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id) DESC, number LIMIT 1;
 
+-- ?2: kinds that could not be asked, each between spaces.
 -- name: vm_report_begin
-UPDATE vms SET present = 0 WHERE host_id = ?1;
+UPDATE vms SET present = 0 WHERE host_id = ?1 AND instr(?2, ' ' || kind || ' ') = 0;
 
 -- name: vm_report_end
 UPDATE vms SET vanished_ms = ?2 WHERE host_id = ?1 AND present = 0 AND vanished_ms = 0;
