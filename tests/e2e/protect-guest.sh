@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
 # The main job: a running guest is backed up, changed, backed up by its dirty blocks only, restored as a new VM beside the
 # original and in place, and the restored VMs boot with the right data.
-. "$(dirname "$0")/../lib/world.sh"
+. "$(dirname "$0")/../lib/test.sh"
 . "$top/tests/lib/guest.sh"
-world_with_guest web1
+guest_begin web1
 guest_run web1 'echo one >/data/vdb/story; sync'
 
-cli backup web1 --wait
+holdfast backup web1 --wait
 job=$(last_job)
-[ "$(job_field "$job" .mode)" = full ] || fail "the first backup is not full"
+[ "$(job_field .mode)" = full ] || fail "the first backup is not full"
 first=$(newest_point web1)
-[ "$(ask rp show "$first" | jq -r .consistency)" = filesystem ] ||
-    fail "not consistent: $(ask rp show "$first" | jq -r .consistency_reason)"
+[ "$(holdfast --json rp show "$first" | jq -r .consistency)" = filesystem ] ||
+    fail "not consistent: $(holdfast --json rp show "$first" | jq -r .consistency_reason)"
 expect_clean_host web1
 
 guest_run web1 'echo two >>/data/vdb/story; head -c 8M /dev/urandom >/data/vdb/new; sync'
-cli backup web1 --wait
+holdfast backup web1 --wait
 job=$(last_job)
-[ "$(job_field "$job" .mode)" = incremental ] || fail "not incremental: $(job_field "$job" .reason)"
+[ "$(job_field .mode)" = incremental ] || fail "not incremental: $(job_field .reason)"
 second=$(newest_point web1)
-read_bytes=$(ask rp show "$second" | jq -r .read_bytes)
-sent=$(job_field "$job" .sent_bytes)
+read_bytes=$(holdfast --json rp show "$second" | jq -r .read_bytes)
+sent=$(job_field .sent_bytes)
 # what the guest wrote, its file systems' own blocks included, and little else
 [ "$read_bytes" -lt $((24 * 1048576)) ] || fail "an incremental read $read_bytes bytes"
 [ "$sent" -lt $((read_bytes * 11 / 10)) ] || fail "$sent bytes travelled for $read_bytes dirty ones"
@@ -30,38 +30,39 @@ expect_clean_host web1
 guest_virsh shutdown web1 --mode agent >/dev/null
 off() { [ "$(guest_state web1)" = 'shut off' ]; }
 wait_for 60 off || fail "the guest does not shut down"
-cli backup web1 --wait
+holdfast backup web1 --wait
 off_point=$(newest_point web1)
-[ "$(ask rp show "$off_point" | jq -r .consistency)" = crash ] || fail "an off VM is crash-consistent"
+[ "$(holdfast --json rp show "$off_point" | jq -r .consistency)" = crash ] || fail "an off VM is crash-consistent"
 for disk in vda vdb; do
-    cli restore disk "$off_point" $disk --to "$world/$disk.raw" --format raw
+    holdfast restore disk "$off_point" $disk --to "$work/$disk.raw" --format raw
 done
-qemu-img compare -q -f raw -F qcow2 "$world/vda.raw" "$world/disks/web1-root.qcow2" || fail "vda differs"
-qemu-img compare -q -f raw -F qcow2 "$world/vdb.raw" "$world/disks/web1-data.qcow2" || fail "vdb differs"
+qemu-img compare -q -f raw -F qcow2 "$work/vda.raw" "$work/disks/web1-root.qcow2" || fail "vda differs"
+qemu-img compare -q -f raw -F qcow2 "$work/vdb.raw" "$work/disks/web1-data.qcow2" || fail "vdb differs"
 guest_virsh start web1 >/dev/null
 guest_wait web1
-cli backup web1 --wait
+holdfast backup web1 --wait
 
 # as a new VM beside the original, which goes on running
-mkdir "$world/restored"
-cli restore vm "$second" --to-host "$(host_name)" --name web2 --dir "$world/restored" --start --wait
+mkdir "$work/restored"
+holdfast restore vm "$second" --to-host alpha --name web2 --dir "$work/restored" --start --wait
 guest_wait web2
 [ "$(guest_run web2 'cat /data/vdb/story' | tr '\n' ' ')" = 'one two ' ] || fail "the new VM has other data"
 [ "$(guest_state web1)" = running ] || fail "the original does not run"
 [ "$(guest_virsh domuuid web1)" != "$(guest_virsh domuuid web2)" ] || fail "two VMs share an identity"
-expect_code RESTORE_NAME_TAKEN cli restore vm "$second" --to-host "$(host_name)" --name web2 \
-    --dir "$world/restored" --wait
+expect_code RESTORE_NAME_TAKEN holdfast restore vm "$second" --to-host alpha --name web2 \
+    --dir "$work/restored" --wait
 guest_virsh destroy web2 >/dev/null
 
 # in place
-expect_code RESTORE_VM_RUNNING cli restore vm "$first" --to-original --wait
-cli restore vm "$first" --to-original --stop --start --wait
+expect_code RESTORE_VM_RUNNING holdfast restore vm "$first" --to-original --wait
+holdfast restore vm "$first" --to-original --stop --start --wait
 guest_wait web1
 [ "$(guest_run web1 'cat /data/vdb/story')" = one ] || fail "the restored VM has other data"
 # and it is protected again without anybody
 guest_run web1 'echo three >>/data/vdb/story; sync'
-cli backup web1 --wait
-cli backup web1 --wait
-[ "$(job_field "$(last_job)" .mode)" = incremental ] || fail "the chain did not start again"
+holdfast backup web1 --wait
+holdfast backup web1 --wait
+job=$(last_job)
+[ "$(job_field .mode)" = incremental ] || fail "the chain did not start again"
 expect_clean_host web1
-cli store verify --wait
+holdfast store verify --wait

@@ -24,7 +24,7 @@ export HOLDFAST_CONFIG=$work/login.json
 export ASAN_OPTIONS=log_path=$work/sanitizer/report:exitcode=99:${ASAN_OPTIONS:-}
 export UBSAN_OPTIONS=log_path=$work/sanitizer/report:print_stacktrace=1:${UBSAN_OPTIONS:-}
 export TSAN_OPTIONS=log_path=$work/sanitizer/report:exitcode=99:${TSAN_OPTIONS:-}
-export LSAN_OPTIONS=suppressions=$tests/lib/leaks.txt:print_suppressions=0
+export LSAN_OPTIONS=suppressions=$tests/lib/lsan.supp:print_suppressions=0
 
 processes=()    # names of what runs; its pid is in $work/NAME.pid, what it said in $work/NAME.log
 end_commands=() # run at the end, the last first
@@ -54,7 +54,7 @@ finish() {
     trap - EXIT INT TERM
     set +e
     for name in "${processes[@]}"; do
-        (stop "$name") || status=1
+        end_well "$name" || status=1
     done
     local i
     for ((i = ${#end_commands[@]} - 1; i >= 0; i--)); do
@@ -109,6 +109,17 @@ said() { grep -qF -- "$1" "$work/out" "$work/err" || { cat "$work/out" "$work/er
 # equal WANTED GOT WHAT
 equal() { [ "$1" = "$2" ] || fail "$3 is '$2' instead of '$1'"; }
 
+# expect_code CODE COMMAND...: fails with this code of the catalogue.
+expect_code() {
+    local code=$1 status=0
+    shift
+    "$@" >"$work/out" 2>"$work/err" || status=$?
+    [ "$status" -ne 0 ] || fail "this should have failed with $code: $*"
+    said "$code" || fail "not $code: $*"
+}
+
+same_file() { cmp "$1" "$2" || fail "$1 and $2 differ"; }
+
 # less A B WHAT: numbers
 less() { [ "$1" -lt "$2" ] || fail "$3: $1 is not less than $2"; }
 
@@ -128,8 +139,6 @@ start() {
 
 pid_of() { cat "$work/$1.pid"; }
 
-runs() { [ -s "$work/$1.pid" ] && kill -0 "$(pid_of "$1")" 2>/dev/null; }
-
 forget() {
     local name left=()
     for name in "${processes[@]}"; do
@@ -142,22 +151,28 @@ forget() {
 # ended PID: gone, or a zombie that waits for us.
 ended() { [ ! -e "/proc/$1" ] || [ "$(awk '{print $3}' "/proc/$1/stat" 2>/dev/null)" = Z ]; }
 
-# stop NAME: SIGTERM; it must end by itself, with status 0.
-stop() {
+# end_well NAME: SIGTERM; it must end by itself, with status 0.
+end_well() {
     local pid status=0
-    runs "$1" || fail "$1 has ended before it was told to"
     pid=$(pid_of "$1")
+    forget "$1"
+    if ended "$pid"; then
+        printf '%s ended before it was told to\n' "$1" >&2
+        return 1
+    fi
     kill -CONT "$pid"
     kill "$pid"
     if ! wait_for 30 ended "$pid"; then
         kill -9 "$pid"
-        fail "$1 did not end within 30 seconds of SIGTERM"
+        printf '%s did not end within 30 seconds of SIGTERM\n' "$1" >&2
+        return 1
     fi
     wait "$pid" 2>/dev/null || status=$?
-    # in a subshell (at the end) it is nobody's child: its log and the sanitizer's tell then
-    [ "$status" -eq 0 ] || [ "$status" -eq 127 ] || fail "$1 ended with status $status"
-    forget "$1"
+    [ "$status" -eq 0 ] || printf '%s ended with status %s\n' "$1" "$status" >&2
+    return "$status"
 }
+
+stop() { end_well "$1" || fail "see above"; }
 
 # kill_hard NAME: SIGKILL.
 kill_hard() {
@@ -180,11 +195,13 @@ value() {
     holdfast "$@" --json | jq -r "$filter"
 }
 
+# The retry delay is short: tests wait for nothing that they can have sooner.
 server_init() {
     agent_port=$(pick_port)
     api_port=$(pick_port)
     "$HOLDFAST_BIN/holdfastd" init --data "$work/server" --listen 127.0.0.1 --agent-port "$agent_port" \
         --api-port "$api_port" >>"$work/init.log"
+    printf 'retry-delay-seconds = 1\n' >>"$work/server/holdfastd.conf"
 }
 
 server_start() {
@@ -270,6 +287,8 @@ backup() {
 
 # points VM: ids, newest first.
 points() { value '.items[].id' rp list "$1"; }
+newest_point() { points "$1" | head -n 1; }
+last_job() { value '.items[0].id' job list --limit 1; }
 
 # restore_disk POINT DISK FILE FORMAT
 restore_disk() { holdfast restore disk "$1" "$2" --to "$3" --format "$4" >>"$work/restore.log" 2>&1; }

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Peers that speak nonsense cost the server nothing: not its life, and not the service of others.
+. "$(dirname "$0")/../lib/test.sh"
+requires openssl curl timeout
+server_begin
+agent_begin alpha
+
+raw() { (exec 3<>"/dev/tcp/127.0.0.1/$1" && cat >&3 && timeout 2 cat <&3 >/dev/null) 2>/dev/null || true; }
+api() {
+    curl -s -o "$work/out" -w '%{http_code}' --max-time 10 --cacert "$work/server/ca.pem" \
+        -H "Authorization: Bearer $(cat "$work/server/admin.token")" "$@" || true
+}
+url=https://127.0.0.1:$api_port
+
+step "bytes that are no TLS"
+for port in "$agent_port" "$api_port"; do
+    head -c 100000 /dev/urandom | raw "$port"
+    printf 'GET / HTTP/1.0\r\n\r\n' | raw "$port"
+    printf '' | raw "$port"
+done
+
+step "TLS without the right protocol, and frames of nonsense by one who has a certificate"
+head -c 100000 /dev/urandom | timeout 5 openssl s_client -quiet -connect "127.0.0.1:$agent_port" >/dev/null 2>&1 || true
+for alpn in holdfast/1 http/1.1; do
+    for content in 'head -c 65536 /dev/urandom' 'head -c 65536 /dev/zero' 'yes' 'printf \377\377\377\377\377\377\377\377'; do
+        timeout 2 sh -c "$content" | timeout 5 openssl s_client -quiet -tls1_3 -alpn "$alpn" \
+            -cert "$work/alpha/agent.pem" -key "$work/alpha/agent.key" -CAfile "$work/alpha/ca.pem" \
+            -connect "127.0.0.1:$agent_port" >/dev/null 2>&1 || true
+    done
+done
+
+step "requests that are no requests"
+head -c 20000000 /dev/zero >"$work/large"
+case $(api --data-binary "@$work/large" "$url/v1/backups") in
+2*) fail "a request of 20 MB is taken" ;;
+esac
+equal 400 "$(api -d '{"vm": ' "$url/v1/backups")" "HTTP status of JSON that ends early"
+equal 400 "$(api -d '[1,2,3]' "$url/v1/backups")" "HTTP status of a list instead of an object"
+equal 400 "$(api -d '{"vm": 7}' "$url/v1/backups")" "HTTP status of a number for a name"
+equal 400 "$(api -d '{"wm": "x"}' "$url/v1/backups")" "HTTP status of an unknown field"
+equal 404 "$(api "$url/v1/../../etc/passwd" --path-as-is)" "HTTP status of a path outside"
+equal 404 "$(api "$url/v2/status")" "HTTP status of an unknown path"
+case $(api -H "X-Long: $(head -c 200000 /dev/zero | tr '\0' x)" "$url/v1/status") in
+2*) fail "a header of 200 kB is taken" ;;
+esac
+
+step "two hundred connections that say nothing"
+idle=()
+for _ in $(seq 200); do
+    exec {fd}<>"/dev/tcp/127.0.0.1/$agent_port"
+    idle+=("$fd")
+done
+expect 0 holdfast status
+for fd in "${idle[@]}"; do exec {fd}>&-; done
+
+step "the server serves on"
+host_is alpha connected || fail "the agent has lost its server"
+make_image "$work/a.raw" 16 4
+add_image alpha a "$work/a.raw"
+backup a
+same_disk "$point" disk0 "$work/a.raw"

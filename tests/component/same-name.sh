@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Two hosts have a VM of the same name: the name alone is refused, host/name and the id are not.
+. "$(dirname "$0")/../lib/test.sh"
+server_begin
+for host in alpha beta; do
+    agent_begin "$host"
+    make_image "$work/$host.raw" 16 4
+    add_image "$host" twin "$work/$host.raw"
+done
+expect_error 2 VM_AMBIGUOUS twin holdfast backup twin --wait || true
+backup beta/twin
+same_disk "$point" disk0 "$work/beta.raw"
+backup "$(value .id vm show alpha/twin)"
+same_disk "$point" disk0 "$work/alpha.raw"
+
+step "a host can't be enrolled under a name that is taken"
+expect 6 enrol alpha "$(value .token host token)"
