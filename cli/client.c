@@ -31,7 +31,7 @@ struct client *client_create(const struct settings *settings, struct failure *fa
     }
     for (const char *c = settings->token; *c != '\0'; c++) {
         if (!isgraph((unsigned char)*c)) {
-            failure_set(failure, ERROR_CONFIG_INVALID, "The token holds characters that no token has");
+            failure_set(failure, ERROR_AUTHENTICATION_FAILED, "The token holds characters that no token has");
             return NULL;
         }
     }

@@ -23,15 +23,15 @@ static char *join_words(const json_t *words)
 
 int run_host_token(struct cli *cli, struct failure *failure)
 {
-    enum { MINUTES_MAX = 30 * 24 * 60 };
-    long minutes = 0;
+    enum { TTL_MAX_S = 30 * 24 * 60 * 60 };
+    long ttl = 0;
     json_t *reply = NULL;
     struct client *client = cli_client(cli, failure);
-    int given = arguments_number(cli->arguments, "minutes", 1, MINUTES_MAX, &minutes, failure);
+    int given = arguments_number(cli->arguments, "ttl", 1, TTL_MAX_S, &ttl, failure);
     if (client == NULL || given < 0) {
         return -1;
     }
-    json_t *body = given > 0 ? json_pack("{s:I}", "ttl_seconds", (json_int_t)minutes * 60) : json_object();
+    json_t *body = given > 0 ? json_pack("{s:I}", "ttl_seconds", (json_int_t)ttl) : json_object();
     if (client_call(client, "POST", "/v1/host-tokens", body, &reply, failure) != 0) {
         return -1;
     }

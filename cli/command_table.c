@@ -13,7 +13,7 @@ static const struct cli_option login_options[] = {
 };
 
 static const struct cli_option token_options[] = {
-    {"minutes", "N", "how long the token can be used (default: a day)", false},
+    {"ttl", "SECONDS", "how long the token can be used (default: a day)", false},
     END,
 };
 
@@ -104,7 +104,7 @@ const struct cli_command cli_commands[] = {
     {"status", "", 0, 0, "Hosts, VMs, jobs and store at a glance", NULL, NULL, "holdfast status\n", run_status},
 
     {"host token", "", 0, 0, "Make a one-time token with which an agent enrols", token_options, NULL,
-     "holdfast host token\nholdfast host token --minutes 30\n", run_host_token},
+     "holdfast host token\nholdfast host token --ttl 3600\n", run_host_token},
     {"host list", "", 0, 0, "List hosts and their states", NULL, NULL, "holdfast host list\n", run_host_list},
     {"host show", "HOST", 1, 1, "Show a host", NULL, NULL, "holdfast host show kvm1\n", run_host_show},
     {"host retire", "HOST", 1, 1, "Refuse a host from now on; its recovery points stay", NULL, NULL,

@@ -68,11 +68,14 @@ int failure_from_reply(struct failure *failure, long http_status, const json_t *
         failure->status = exit_of_http(http_status);
         return -1;
     }
-    failure->status = exit_of_http(http_status);
+    enum error_code known = error_code_from_name(code);
+    failure->status = error_code_exit_status(known);
+    if (known == ERROR_NONE || failure->status == EXIT_STATUS_FAILED) {
+        failure->status = exit_of_http(http_status);
+    }
     set_text(failure->code, sizeof failure->code, code);
     set_text(failure->message, sizeof failure->message, message);
     set_text(failure->cause, sizeof failure->cause, cause != NULL ? cause : "");
-    enum error_code known = error_code_from_name(code);
     set_text(failure->action, sizeof failure->action,
              action != NULL        ? action
              : known != ERROR_NONE ? error_code_action(known)

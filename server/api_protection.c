@@ -157,8 +157,13 @@ int api_policy_edit(struct api_call *call, struct error *err)
 int api_policy_delete(struct api_call *call, struct error *err)
 {
     const struct catalog_policy *policy = find_policy(call, call->parameters[0], err);
-    if (policy == NULL || catalog_policy_delete(server_catalog(call->server), policy->id, err) != 0) {
+    if (policy == NULL) {
         return -1;
+    }
+    if (catalog_policy_delete(server_catalog(call->server), policy->id, err) != 0) {
+        return err->code != ERROR_POLICY_IN_USE
+                   ? -1
+                   : error_set(err, ERROR_POLICY_IN_USE, "Policy %s is used by a protection group", policy->name);
     }
     call->reply = json_object();
     return 0;

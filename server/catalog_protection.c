@@ -191,9 +191,11 @@ static int group_result(enum statement_outcome outcome, const struct catalog_gro
     case STATEMENT_NOTHING:
         return error_set(err, ERROR_GROUP_NOT_FOUND, "There is no protection group %s", group->id);
     case STATEMENT_TAKEN:
-        return error_set(err, ERROR_NAME_TAKEN, "There is a protection group called %s already", group->name);
+        return error_set(err, ERROR_NAME_TAKEN, "There is a protection group called %s already",
+                         group->name != NULL ? group->name : group->id);
     case STATEMENT_DANGLING:
-        return error_set(err, ERROR_POLICY_NOT_FOUND, "There is no policy %s", group->policy_id);
+        return error_set(err, ERROR_POLICY_NOT_FOUND, "There is no policy %s",
+                         group->policy_id != NULL ? group->policy_id : "");
     default:
         return -1;
     }

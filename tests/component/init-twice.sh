@@ -14,5 +14,5 @@ equal "$before" "$(sums)" "the directory after a second init"
 
 equal 600 "$(stat -c %a "$work/server/admin.token")" "mode of admin.token"
 server_start
-expect 1 "$HOLDFAST_BIN/holdfastd" run --data "$work/server"
+expect 6 "$HOLDFAST_BIN/holdfastd" run --data "$work/server"
 said STORE_LOCKED || fail "a second server on the same directory does not say why it ends"
