@@ -55,6 +55,8 @@ struct exchange {
     int status;
     char *answer;
     /* a stream */
+    bool written;         /* all that was given to the connection; on the loop */
+    bool ended;           /* nothing more comes; on the loop */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     size_t waiting; /* bytes given to the loop and not yet written */
@@ -85,6 +87,9 @@ static void on_client_gone(struct evhttp_connection *connection, void *cookie)
     exchange->gone = true;
     pthread_cond_broadcast(&exchange->changed);
     pthread_mutex_unlock(&exchange->lock);
+    if (exchange->ended) {
+        exchange_free(exchange);
+    }
 }
 
 static void release_request(struct exchange *exchange)
@@ -134,20 +139,40 @@ struct piece {
     size_t length;
 };
 
+static void end_stream(struct exchange *exchange)
+{
+    release_request(exchange);
+    if (exchange->request != NULL) {
+        evhttp_send_reply_end(exchange->request);
+    }
+    exchange_free(exchange);
+}
+
+/* libevent calls this deferred: it may belong to an earlier piece than the last. The answer is only ended when
+ * nothing is on its way: evhttp (2.1) takes a late call for an earlier piece for the end of the answer, and
+ * writes no more. */
 static void on_piece_written(struct evhttp_connection *connection, void *cookie)
 {
-    (void)connection;
     struct exchange *exchange = cookie;
+    struct evbuffer *output = bufferevent_get_output(evhttp_connection_get_bufferevent(connection));
+    if (evbuffer_get_length(output) > 0) {
+        return;
+    }
+    exchange->written = true;
     pthread_mutex_lock(&exchange->lock);
     exchange->waiting = 0;
     pthread_cond_broadcast(&exchange->changed);
     pthread_mutex_unlock(&exchange->lock);
+    if (exchange->ended) {
+        end_stream(exchange);
+    }
 }
 
 static void send_piece(void *cookie)
 {
     struct piece *piece = cookie;
     struct exchange *exchange = piece->exchange;
+    exchange->written = false;
     if (exchange->request != NULL) {
         evhttp_send_reply_chunk_with_cb(exchange->request, piece->bytes, on_piece_written, exchange);
     }
@@ -185,14 +210,13 @@ static void start_stream(void *cookie)
     }
 }
 
-static void end_stream(void *cookie)
+static void on_stream_ended(void *cookie)
 {
     struct exchange *exchange = cookie;
-    release_request(exchange);
-    if (exchange->request != NULL) {
-        evhttp_send_reply_end(exchange->request);
+    exchange->ended = true;
+    if (exchange->written || exchange->request == NULL) {
+        end_stream(exchange);
     }
-    exchange_free(exchange);
 }
 
 /* --- on a worker
@@ -228,7 +252,7 @@ static void work(void *cookie)
     } else if (exchange->call.export != NULL) {
         loop_post(exchange->api->loop, start_stream, exchange);
         api_export_run(exchange->call.export, stream_sink, exchange);
-        loop_post(exchange->api->loop, end_stream, exchange);
+        loop_post(exchange->api->loop, on_stream_ended, exchange);
         return;
     }
     exchange->status = exchange->call.status;
