@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint64_t reserve_default = 256 * 1024 * 1024;
 
 /* --- making one */
 
@@ -227,6 +226,15 @@ static void store_free(struct store *store)
     free(store);
 }
 
+static uint64_t default_reserve(uint64_t total)
+{
+    const uint64_t smallest = (uint64_t)64 << 20;
+    const uint64_t largest = (uint64_t)1 << 30;
+    uint64_t reserve = total / 100 < smallest ? smallest : total / 100;
+    reserve = reserve > largest ? largest : reserve;
+    return reserve < total / 8 ? reserve : total / 8;
+}
+
 static int apply_options(struct store *store, const struct store_open_options *options, struct error *err)
 {
     uint64_t total;
@@ -240,7 +248,7 @@ static int apply_options(struct store *store, const struct store_open_options *o
         if (store->backend->operations->space(store->backend, NULL, &total, err) != 0) {
             return -1;
         }
-        store->reserved_bytes = total / 100 < reserve_default ? total / 100 : reserve_default;
+        store->reserved_bytes = default_reserve(total);
     }
     return 0;
 }

@@ -39,8 +39,8 @@ struct store_settings {
 int store_create(const char *directory, const struct store_settings *settings, struct error *err);
 
 struct store_open_options {
-    uint64_t reserved_bytes; /* free space that backups leave alone; 0: the default (256 MiB or 1 %, the
-                                smaller) */
+    uint64_t reserved_bytes; /* free space that backups leave alone, for index, catalog and clean-up; 0: the
+                                default, 1 %, but 64 MiB to 1 GiB, and an eighth of a small disk at most */
     const struct store_secret *secret; /* for an encrypted store; NULL otherwise */
     unsigned scrypt_cost;              /* of passphrases that are added; 0: the default */
     uint32_t container_bytes;          /* where containers are sealed; 0: the default, 64 MiB, the most */

@@ -11,7 +11,7 @@ cp --sparse=always "$work/a.raw" "$work/first.raw"
 scribble "$work/a.raw" $((32 * 1024)) $((580 * 1024))
 
 begin_backup a
-wait_for 30 has_arrived 120 || fail "nothing arrives"
+wait_for 30 has_arrived 300 || fail "nothing arrives"
 kill_hard server
 arrived=$(du -sm "$work/server/store/containers" | cut -f1)
 step "$arrived MiB had arrived"
