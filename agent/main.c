@@ -156,6 +156,19 @@ static int remember_proxy(const struct arguments *arguments, struct error *err)
     return result;
 }
 
+static struct os_file *lock_directory(const char *directory, struct error *err)
+{
+    char *path = os_path_join(directory, "lock");
+    struct os_file *lock = os_file_open(path, OS_FILE_OPEN_CREATE, err);
+    free(path);
+    if (lock != NULL && os_file_lock(lock, err) != 0) {
+        error_wrap(err, ERROR_AGENT_BUSY, "An agent runs on %s already", directory);
+        os_file_close(lock);
+        return NULL;
+    }
+    return lock;
+}
+
 static int run_enrol(const struct arguments *arguments)
 {
     struct error err;
@@ -168,6 +181,14 @@ static int run_enrol(const struct arguments *arguments)
     }
     struct config *config = load_config(arguments, &err);
     int result = config != NULL ? agent_proxy_read(config, &proxy, &err) : -1;
+    struct os_file *lock = NULL;
+    if (result == 0) {
+        result = os_path_make_directory(arguments->directory, 0700, &err);
+    }
+    if (result == 0) {
+        lock = lock_directory(arguments->directory, &err);
+        result = lock != NULL ? 0 : -1;
+    }
     if (result == 0) {
         struct enrol_options options = {.server = arguments->words[1],
                                         .token = arguments->token,
@@ -178,6 +199,7 @@ static int run_enrol(const struct arguments *arguments)
     if (result == 0 && arguments->proxy != NULL) {
         result = remember_proxy(arguments, &err);
     }
+    os_file_close(lock);
     agent_proxy_release(&proxy);
     config_destroy(config);
     if (result != 0) {
@@ -203,19 +225,6 @@ static int run_add_image(const struct arguments *arguments)
     }
     printf("%s is a datasource of this host now (%s)\n", arguments->words[1], uuid);
     return EXIT_SUCCESS;
-}
-
-static struct os_file *lock_directory(const char *directory, struct error *err)
-{
-    char *path = os_path_join(directory, "lock");
-    struct os_file *lock = os_file_open(path, OS_FILE_OPEN_CREATE, err);
-    free(path);
-    if (lock != NULL && os_file_lock(lock, err) != 0) {
-        error_wrap(err, ERROR_FILE_FAILED, "An agent runs on %s already", directory);
-        os_file_close(lock);
-        return NULL;
-    }
-    return lock;
 }
 
 static int serve(const struct agent_state *state, const struct config *config, struct error *err)

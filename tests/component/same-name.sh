@@ -13,5 +13,10 @@ same_disk "$point" disk0 "$work/beta.raw"
 backup "$(value .id vm show alpha/twin)"
 same_disk "$point" disk0 "$work/alpha.raw"
 
-step "a host can't be enrolled under a name that is taken"
-expect 6 enrol alpha "$(value .token host token)"
+step "two hosts of one name are told apart"
+token=$(value .token host token)
+(on_host alpha "$HOLDFAST_BIN/holdfast-agent" enrol "127.0.0.1:$agent_port" --token "$token" --data "$work/other")
+equal alpha-2 "$(value '[.items[].name] | sort | .[1]' host list)" "the second host of that name"
+
+step "an agent that runs keeps its identity"
+expect_error 6 AGENT_BUSY "$work/alpha" enrol alpha "$(value .token host token)"
