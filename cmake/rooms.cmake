@@ -30,3 +30,11 @@ function(holdfast_unit_test room source)
   add_test(NAME unit/${room}/${stem} COMMAND ${target})
   set_tests_properties(unit/${room}/${stem} PROPERTIES LABELS unit TIMEOUT 120)
 endfunction()
+
+# Its label is `threads`, too: ThreadSanitizer runs it.
+function(holdfast_threaded_test room source)
+  holdfast_unit_test(${room} ${source} ${ARGN})
+  get_filename_component(stem ${source} NAME_WE)
+  set_tests_properties(unit/${room}/${stem} PROPERTIES LABELS "unit;threads")
+  add_dependencies(threaded_tests ${room}_${stem})
+endfunction()

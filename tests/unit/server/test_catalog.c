@@ -1,1 +1,144 @@
-int main(void){return 0;}
+/* The catalog: what hosts report, one VM in one group, names, tokens, versions. */
+#include "catalog_fixture.h"
+
+#include <sqlite3.h>
+
+static void test_reports(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    world_host(world, "h1", "alpha");
+    world_report(world, "h1", "", (const char *const[]){"web", "db", NULL});
+    assert_true(world_vm(world, "alpha/web")->present);
+    world_report(world, "h1", "", (const char *const[]){"db", NULL});
+    assert_false(world_vm(world, "web")->present);
+    assert_true(world_vm(world, "web")->vanished_ms > 0);
+    world_report(world, "h1", "", (const char *const[]){"db", "web", NULL});
+    assert_true(world_vm(world, "web")->present);
+    assert_null(catalog_vm_find(world->catalog, world->arena, "ghost", &err));
+    assert_int_equal(err.code, ERROR_VM_NOT_FOUND);
+}
+
+static void test_silent_kind_changes_nothing(void **state)
+{
+    struct catalog_world *world = *state;
+    world_host(world, "h1", "alpha");
+    world_report(world, "h1", "", (const char *const[]){"web", NULL});
+    world_report(world, "h1", " kvm ", (const char *const[]){NULL});
+    assert_true(world_vm(world, "web")->present);
+    world_report(world, "h1", " image ", (const char *const[]){NULL});
+    assert_false(world_vm(world, "web")->present);
+}
+
+static void test_vm_moves_with_its_identity(void **state)
+{
+    struct catalog_world *world = *state;
+    world_host(world, "h1", "alpha");
+    world_host(world, "h2", "beta");
+    world_report(world, "h1", "", (const char *const[]){"web", NULL});
+    const char *id = world_vm(world, "web")->id;
+    world_report(world, "h1", "", (const char *const[]){NULL});
+    world_report(world, "h2", "", (const char *const[]){"web", NULL});
+    assert_string_equal(world_vm(world, "beta/web")->id, id);
+}
+
+static void test_same_name_is_ambiguous(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    world_host(world, "h1", "alpha");
+    world_host(world, "h2", "beta");
+    world_report(world, "h1", "", (const char *const[]){"web", NULL});
+    world_report(world, "h2", "", (const char *const[]){"web", NULL});
+    assert_null(catalog_vm_find(world->catalog, world->arena, "web", &err));
+    assert_int_equal(err.code, ERROR_VM_AMBIGUOUS);
+    assert_non_null(strstr(err.message, "beta/web"));
+    assert_string_equal(world_vm(world, "beta/web")->host_id, "h2");
+}
+
+static void test_one_group_a_vm(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    world_host(world, "h1", "alpha");
+    world_report(world, "h1", "", (const char *const[]){"web", NULL});
+    const char *policy = world_policy(world, "nightly", SCHEDULE_DAILY, 0, "22:00");
+    const char *first = world_group(world, "first", policy);
+    const char *second = world_group(world, "second", policy);
+    const char *vm = world_vm(world, "web")->id;
+    check(catalog_group_add(world->catalog, first, vm, &err), err);
+    check(catalog_group_add(world->catalog, first, vm, &err), err);
+    assert_int_equal(catalog_group_add(world->catalog, second, vm, &err), -1);
+    assert_int_equal(err.code, ERROR_VM_ALREADY_PROTECTED);
+    assert_non_null(strstr(err.message, "first"));
+    assert_int_equal(catalog_policy_delete(world->catalog, policy, &err), -1);
+    assert_int_equal(err.code, ERROR_POLICY_IN_USE);
+    check(catalog_group_remove(world->catalog, first, vm, &err), err);
+    check(catalog_group_add(world->catalog, second, vm, &err), err);
+}
+
+static void test_names_are_checked(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    static const char *const wrong[] = {"", "x", "9lives", "-a", "two words", "a/b", "\xc3\xa4pfel",
+                                        "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxy"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(protection_check_name(wrong[i], &err), -1);
+        assert_int_equal(err.code, ERROR_POLICY_NAME_INVALID);
+    }
+    assert_int_equal(protection_check_name("ab", &err), 0);
+    assert_int_equal(protection_check_name("daily-22h", &err), 0);
+    struct catalog_policy policy;
+    char id[IDENTITY_SIZE];
+    world_policy(world, "nightly", SCHEDULE_DAILY, 0, "22:00");
+    policy_default(&policy);
+    policy.name = "nightly";
+    assert_int_equal(policy_create(world->catalog, &policy, id, &err), -1);
+    assert_int_equal(err.code, ERROR_NAME_TAKEN);
+    policy.name = "nothing";
+    policy.keep_days = 0;
+    assert_int_equal(policy_create(world->catalog, &policy, id, &err), -1);
+    assert_int_equal(err.code, ERROR_RETENTION_INVALID);
+}
+
+static void test_token_works_once(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    const char *hash = "aa";
+    world_host(world, "h1", "alpha");
+    check(catalog_token_insert(world->catalog, "t1", hash, INT64_MAX, &err), err);
+    check(catalog_token_use(world->catalog, hash, "h1", &err), err);
+    assert_int_equal(catalog_token_use(world->catalog, hash, "h1", &err), -1);
+    assert_int_equal(err.code, ERROR_ENROL_TOKEN_INVALID);
+    check(catalog_token_insert(world->catalog, "t2", "bb", 1, &err), err);
+    assert_int_equal(catalog_token_use(world->catalog, "bb", "h1", &err), -1);
+}
+
+static void test_newer_catalog_is_left_alone(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    sqlite3 *database;
+    catalog_close(world->catalog);
+    assert_int_equal(sqlite3_open(world->path, &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database, "PRAGMA user_version = 1000", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+    world->catalog = catalog_open(world->path, &err);
+    assert_null(world->catalog);
+    assert_int_equal(err.code, ERROR_CATALOG_NEWER);
+}
+
+#define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, world_begin, world_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_WORLD(test_reports),           WITH_WORLD(test_silent_kind_changes_nothing),
+        WITH_WORLD(test_same_name_is_ambiguous), WITH_WORLD(test_vm_moves_with_its_identity),
+        WITH_WORLD(test_one_group_a_vm),    WITH_WORLD(test_names_are_checked),
+        WITH_WORLD(test_token_works_once),  WITH_WORLD(test_newer_catalog_is_left_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
