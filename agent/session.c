@@ -44,7 +44,7 @@ struct session {
     bool stopping;
     bool changed;  /* VMs */
     size_t silent; /* providers that could not be asked last time; the session's thread's own */
-    bool closed;  /* the connection */
+    bool closed;   /* the connection */
     struct error why;
 };
 

@@ -61,11 +61,11 @@ enum error_code error_code_from_name(const char *name);
 enum exit_status {
     EXIT_STATUS_DONE = 0,
     EXIT_STATUS_FAILED = 1,
-    EXIT_STATUS_USAGE = 2,         /* also wrong values */
-    EXIT_STATUS_UNREACHABLE = 3,   /* the server */
+    EXIT_STATUS_USAGE = 2,       /* also wrong values */
+    EXIT_STATUS_UNREACHABLE = 3, /* the server */
     EXIT_STATUS_NOT_PERMITTED = 4,
     EXIT_STATUS_NOT_FOUND = 5,
-    EXIT_STATUS_REFUSED = 6,       /* in this state */
+    EXIT_STATUS_REFUSED = 6, /* in this state */
 };
 enum exit_status error_code_exit_status(enum error_code code);
 

@@ -42,7 +42,7 @@ void os_service_ready(void)
     if (fd >= 0) {
         /* Nobody is harmed when the manager does not listen. */
         ssize_t ignored = sendto(fd, state, sizeof state - 1, MSG_NOSIGNAL, (struct sockaddr *)&address,
-                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+                                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
         (void)ignored;
         close(fd);
     }

@@ -210,7 +210,8 @@ static int discover_all(struct cli *cli, struct failure *failure)
         struct failure one;
         const char *state = cli_text(host, "state");
         const char *id = cli_text(host, "id");
-        if (state != NULL && id != NULL && strcmp(state, "connected") == 0 && discover_host(cli, id, &one) != 0) {
+        if (state != NULL && id != NULL && strcmp(state, "connected") == 0 &&
+            discover_host(cli, id, &one) != 0) {
             *failure = result == 0 ? one : *failure;
             result = -1;
         }
@@ -251,8 +252,9 @@ static void print_disks(const struct cli *cli, const json_t *disks)
         table_add(table, cli_text(disk, "name"));
         table_take(table, text_size(cli_number(disk, "size")));
         table_add(table, cli_text(disk, "format"));
-        table_take(table, cli_truth(disk, "supported") ? memory_copy_text("yes")
-                                                       : memory_format("no: %s", reason != NULL ? reason : "?"));
+        table_take(table, cli_truth(disk, "supported")
+                              ? memory_copy_text("yes")
+                              : memory_format("no: %s", reason != NULL ? reason : "?"));
         table_add(table, cli_text(disk, "path"));
     }
     fputc('\n', cli->out);
@@ -277,12 +279,14 @@ int run_vm_show(struct cli *cli, struct failure *failure)
         cli_print_field(cli, "Id", cli_text(vm, "id"));
         cli_print_field(cli, "UUID", cli_text(vm, "uuid"));
         cli_print_field(cli, "Kind", cli_text(vm, "kind"));
-        cli_print_field(cli, "Power", cli_truth(vm, "present") ? cli_text(vm, "power") : "gone from its host");
+        cli_print_field(cli, "Power",
+                        cli_truth(vm, "present") ? cli_text(vm, "power") : "gone from its host");
         cli_print_field(cli, "Guest agent", cli_text(vm, "guest_agent"));
         cli_print_field(cli, "Change tracking", cli_text(vm, "tracking"));
         cli_print_field(cli, "Protection", cli_text(vm, "protection"));
         cli_print_field(cli, "Group", cli_text(vm, "group"));
-        cli_take_field(cli, "Recovery points", memory_format("%llu", (unsigned long long)cli_number(vm, "points")));
+        cli_take_field(cli, "Recovery points",
+                       memory_format("%llu", (unsigned long long)cli_number(vm, "points")));
         cli_take_field(cli, "Last point", text_time(cli_text(vm, "last_point_time")));
         print_disks(cli, cli_member(vm, "disks"));
     }

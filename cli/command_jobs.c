@@ -126,8 +126,8 @@ static void print_warnings(const struct cli *cli, const json_t *job)
     json_array_foreach ((json_t *)(uintptr_t)cli_member(job, "warnings"), index, warning) {
         char *message = text_printable(cli_text(warning, "message"));
         const char *code = cli_text(warning, "code");
-        fprintf(cli->out, "  Warning: %s%s%s%s\n", message, code != NULL ? " (" : "", code != NULL ? code : "",
-                code != NULL ? ")" : "");
+        fprintf(cli->out, "  Warning: %s%s%s%s\n", message, code != NULL ? " (" : "",
+                code != NULL ? code : "", code != NULL ? ")" : "");
         free(message);
     }
 }
@@ -186,7 +186,8 @@ static int fail_job(const json_t *job, struct failure *failure)
     } else {
         char *label = job_label(job);
         const char *state = cli_text(job, "state");
-        failure_set(failure, state != NULL && strcmp(state, "cancelled") == 0 ? ERROR_JOB_CANCELLED : ERROR_INTERNAL,
+        failure_set(failure,
+                    state != NULL && strcmp(state, "cancelled") == 0 ? ERROR_JOB_CANCELLED : ERROR_INTERNAL,
                     "The %s is %s", label, state != NULL ? state : "over");
         free(label);
     }
@@ -217,7 +218,8 @@ static int finish_one(struct cli *cli, const json_t *job, json_t **end, struct f
         if (!cli->json) {
             char *label = job_label(job);
             char *number = short_id(id);
-            fprintf(cli->out, "Job %s is begun: %s. Follow it: holdfast job watch %s\n", number, label, number);
+            fprintf(cli->out, "Job %s is begun: %s. Follow it: holdfast job watch %s\n", number, label,
+                    number);
             free(label);
             free(number);
         }
@@ -274,7 +276,8 @@ int cli_finish_jobs(struct cli *cli, json_t *jobs, struct failure *failure)
         }
     }
     if (cli->json) {
-        json_t *list = json_pack("{s:o, s:O?, s:n}", "items", ends, "refused", json_object_get(jobs, "refused"), "next");
+        json_t *list =
+            json_pack("{s:o, s:O?, s:n}", "items", ends, "refused", json_object_get(jobs, "refused"), "next");
         cli_print_json(cli, list);
         json_decref(list);
     } else {
@@ -355,7 +358,8 @@ static void print_phase(const struct cli *cli, const json_t *job, const char *na
     char *started = text_time(cli_text(phase, "started"));
     char *finished = text_time(cli_text(phase, "finished"));
     const char *state = cli_text(phase, "state");
-    cli_take_field(cli, label, memory_format("%s (%s to %s)", state != NULL ? state : "-", started, finished));
+    cli_take_field(cli, label,
+                   memory_format("%s (%s to %s)", state != NULL ? state : "-", started, finished));
     free(started);
     free(finished);
 }
@@ -448,7 +452,8 @@ int run_job_show(struct cli *cli, struct failure *failure)
 int run_job_watch(struct cli *cli, struct failure *failure)
 {
     json_t *job = NULL;
-    if (cli_client(cli, failure) == NULL || follow(cli, arguments_at(cli->arguments, 0), &job, failure) != 0) {
+    if (cli_client(cli, failure) == NULL ||
+        follow(cli, arguments_at(cli->arguments, 0), &job, failure) != 0) {
         json_decref(job);
         return -1;
     }

@@ -93,15 +93,16 @@ static void print_counts(const struct cli *cli, const json_t *status)
                                  (unsigned long long)cli_number(status, "vms.protected"),
                                  (unsigned long long)cli_number(status, "vms.waiting"),
                                  (unsigned long long)cli_number(status, "vms.unprotected")));
-    cli_take_field(cli, "Jobs, last 24 h",
-                   memory_format("%llu running, %llu queued, %llu completed, %llu with warnings, %llu failed, "
-                                 "%llu cancelled",
-                                 (unsigned long long)cli_number(status, "jobs_last_day.running"),
-                                 (unsigned long long)cli_number(status, "jobs_last_day.queued"),
-                                 (unsigned long long)cli_number(status, "jobs_last_day.completed"),
-                                 (unsigned long long)cli_number(status, "jobs_last_day.completed-with-warnings"),
-                                 (unsigned long long)cli_number(status, "jobs_last_day.failed"),
-                                 (unsigned long long)cli_number(status, "jobs_last_day.cancelled")));
+    cli_take_field(
+        cli, "Jobs, last 24 h",
+        memory_format("%llu running, %llu queued, %llu completed, %llu with warnings, %llu failed, "
+                      "%llu cancelled",
+                      (unsigned long long)cli_number(status, "jobs_last_day.running"),
+                      (unsigned long long)cli_number(status, "jobs_last_day.queued"),
+                      (unsigned long long)cli_number(status, "jobs_last_day.completed"),
+                      (unsigned long long)cli_number(status, "jobs_last_day.completed-with-warnings"),
+                      (unsigned long long)cli_number(status, "jobs_last_day.failed"),
+                      (unsigned long long)cli_number(status, "jobs_last_day.cancelled")));
 }
 
 int run_status(struct cli *cli, struct failure *failure)

@@ -49,7 +49,8 @@ int run_rp_list(struct cli *cli, struct failure *failure)
     json_t *points = NULL;
     const char *vm = arguments_at(cli->arguments, 0);
     struct client *client = cli_client(cli, failure);
-    char *path = vm != NULL ? client_path("/v1/recovery-points?vm=%s", vm) : memory_copy_text("/v1/recovery-points");
+    char *path =
+        vm != NULL ? client_path("/v1/recovery-points?vm=%s", vm) : memory_copy_text("/v1/recovery-points");
     int result = client != NULL ? client_list(client, path, 0, &points, failure) : -1;
     free(path);
     if (result == 0 && cli->json) {
@@ -61,8 +62,8 @@ int run_rp_list(struct cli *cli, struct failure *failure)
     return result;
 }
 
-static int call_point(struct cli *cli, const char *method, const char *template_end, json_t *body, json_t **reply,
-                      struct failure *failure)
+static int call_point(struct cli *cli, const char *method, const char *template_end, json_t *body,
+                      json_t **reply, struct failure *failure)
 {
     struct client *client = cli_client(cli, failure);
     if (client == NULL) {
@@ -106,8 +107,8 @@ static void print_point(const struct cli *cli, const json_t *point)
     cli_print_field(cli, "Host", cli_text(point, "host"));
     cli_take_field(cli, "Time", text_time(cli_text(point, "time")));
     cli_take_field(cli, "Consistency",
-                   memory_format("%s%s%s", consistency != NULL ? consistency : "-", reason != NULL ? ": " : "",
-                                 reason != NULL ? reason : ""));
+                   memory_format("%s%s%s", consistency != NULL ? consistency : "-",
+                                 reason != NULL ? ": " : "", reason != NULL ? reason : ""));
     cli_print_field(cli, "Mode", cli_text(point, "mode"));
     cli_print_field(cli, "Why", cli_text(point, "reason"));
     cli_print_field(cli, "State", cli_text(point, "state"));

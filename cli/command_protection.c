@@ -20,7 +20,8 @@ static int parse_days(const char *text)
     while (*text != '\0') {
         size_t length = strcspn(text, ",");
         int day = 0;
-        while (day < DAYS && (length != strlen(day_names[day]) || strncasecmp(text, day_names[day], length) != 0)) {
+        while (day < DAYS &&
+               (length != strlen(day_names[day]) || strncasecmp(text, day_names[day], length) != 0)) {
             day++;
         }
         if (day == DAYS) {
@@ -46,7 +47,8 @@ static int read_schedule(const struct cli *cli, json_t **schedule, struct failur
         return -1;
     }
     if (every + (daily != NULL) + arguments_flag(arguments, "manual") > 1) {
-        return failure_set(failure, ERROR_REQUEST_INVALID, "Of --every, --daily and --manual only one can be given");
+        return failure_set(failure, ERROR_REQUEST_INVALID,
+                           "Of --every, --daily and --manual only one can be given");
     }
     json_t *object = json_object();
     if (every > 0) {
@@ -60,7 +62,8 @@ static int read_schedule(const struct cli *cli, json_t **schedule, struct failur
     }
     if (days != NULL && parse_days(days) < 0) {
         json_decref(object);
-        return failure_set(failure, ERROR_SCHEDULE_INVALID, "“%s” are no days: mon,tue,wed,thu,fri,sat,sun", days);
+        return failure_set(failure, ERROR_SCHEDULE_INVALID, "“%s” are no days: mon,tue,wed,thu,fri,sat,sun",
+                           days);
     }
     if (days != NULL) {
         json_object_set_new(object, "days", json_integer(parse_days(days)));
@@ -76,7 +79,8 @@ static int read_schedule(const struct cli *cli, json_t **schedule, struct failur
     return 0;
 }
 
-/* As read_schedule. A new policy that says what it keeps keeps nothing else: the default days don't count then. */
+/* As read_schedule. A new policy that says what it keeps keeps nothing else: the default days don't count
+ * then. */
 static int read_retention(const struct cli *cli, bool create, json_t **retention, struct failure *failure)
 {
     enum { KEEP_MAX = 100000 };
@@ -111,7 +115,8 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
     json_t *schedule = NULL;
     json_t *retention = NULL;
     const char *consistency = arguments_value(cli->arguments, "consistency");
-    if (read_schedule(cli, &schedule, failure) != 0 || read_retention(cli, create, &retention, failure) != 0) {
+    if (read_schedule(cli, &schedule, failure) != 0 ||
+        read_retention(cli, create, &retention, failure) != 0) {
         json_decref(schedule);
         return NULL;
     }
@@ -144,8 +149,8 @@ static char *schedule_text(const json_t *policy)
         return memory_format("every %llu min",
                              (unsigned long long)cli_number(policy, "schedule.interval_minutes"));
     }
-    char *text = memory_format("%s %s %s", (days & ALL_DAYS) == ALL_DAYS ? "daily" : "on", times != NULL ? times : "",
-                               zone != NULL ? zone : "");
+    char *text = memory_format("%s %s %s", (days & ALL_DAYS) == ALL_DAYS ? "daily" : "on",
+                               times != NULL ? times : "", zone != NULL ? zone : "");
     for (int day = 0; day < DAYS && (days & ALL_DAYS) != ALL_DAYS; day++) {
         if ((days >> day & 1) != 0) {
             char *longer = memory_format("%s %s", text, day_names[day]);
@@ -163,8 +168,8 @@ static char *retention_text(const json_t *policy)
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         uint64_t count = cli_number(cli_member(policy, "retention"), counts[i]);
         if (count > 0) {
-            char *longer = memory_format("%s%s%llu %s", text, *text != '\0' ? ", " : "", (unsigned long long)count,
-                                         counts[i]);
+            char *longer = memory_format("%s%s%llu %s", text, *text != '\0' ? ", " : "",
+                                         (unsigned long long)count, counts[i]);
             free(text);
             text = longer;
         }
@@ -184,9 +189,10 @@ static void print_policy(const struct cli *cli, const json_t *policy)
     cli_print_field(cli, "Enabled", cli_truth(policy, "enabled") ? "yes" : "no");
     cli_take_field(cli, "Schedule", schedule_text(policy));
     cli_take_field(cli, "Keeps", retention_text(policy));
-    cli_take_field(cli, "Consistency",
-                   memory_format("%s%s", cli_text(policy, "consistency") != NULL ? cli_text(policy, "consistency") : "-",
-                                 cli_truth(policy, "consistency_required") ? ", less is a failure" : ""));
+    cli_take_field(
+        cli, "Consistency",
+        memory_format("%s%s", cli_text(policy, "consistency") != NULL ? cli_text(policy, "consistency") : "-",
+                      cli_truth(policy, "consistency_required") ? ", less is a failure" : ""));
     cli_take_field(cli, "Groups", memory_format("%llu", (unsigned long long)cli_number(policy, "groups")));
     cli_take_field(cli, "Changed", text_time(cli_text(policy, "changed")));
 }
@@ -235,7 +241,8 @@ int run_policy_edit(struct cli *cli, struct failure *failure)
     }
     if (json_object_size(body) == 0 || (enable && disable)) {
         json_decref(body);
-        return failure_set(failure, ERROR_REQUEST_INVALID, "Say what to change: see `holdfast policy edit --help`");
+        return failure_set(failure, ERROR_REQUEST_INVALID,
+                           "Say what to change: see `holdfast policy edit --help`");
     }
     char *path = client_path("/v1/policies/%s", arguments_at(cli->arguments, 0));
     int result = finish_policy(cli, "PATCH", path, body, failure);
@@ -331,7 +338,8 @@ static void print_group(const struct cli *cli, const json_t *group)
     table_destroy(table);
 }
 
-static int finish_group(struct cli *cli, const char *method, const char *path, json_t *body, struct failure *failure)
+static int finish_group(struct cli *cli, const char *method, const char *path, json_t *body,
+                        struct failure *failure)
 {
     json_t *group = NULL;
     struct client *client = cli_client(cli, failure);

@@ -138,7 +138,8 @@ static int find_disk(struct cli *cli, uint64_t *size, char **id, struct failure 
                     arguments_at(cli->arguments, 0), name);
         json_array_foreach ((json_t *)(uintptr_t)cli_member(point, "disks"), index, disk) {
             const char *disk_name = cli_text(disk, "name");
-            if (result != 0 && disk_name != NULL && strcmp(disk_name, name) == 0 && cli_text(point, "id") != NULL) {
+            if (result != 0 && disk_name != NULL && strcmp(disk_name, name) == 0 &&
+                cli_text(point, "id") != NULL) {
                 *size = cli_number(disk, "size");
                 *id = memory_copy_text(cli_text(point, "id"));
                 result = 0;
@@ -150,8 +151,8 @@ static int find_disk(struct cli *cli, uint64_t *size, char **id, struct failure 
     return result;
 }
 
-static int receive(struct cli *cli, struct disk_writer *writer, const char *id, uint64_t size, uint64_t *data_bytes,
-                   struct failure *failure)
+static int receive(struct cli *cli, struct disk_writer *writer, const char *id, uint64_t size,
+                   uint64_t *data_bytes, struct failure *failure)
 {
     const char *disk = arguments_at(cli->arguments, 1);
     char *path = client_path("/v1/recovery-points/%s/disks/%s/data", id, disk);
@@ -177,8 +178,9 @@ static void print_disk(const struct cli *cli, const char *file, const char *form
                        uint64_t data_bytes)
 {
     if (cli->json) {
-        json_t *answer = json_pack("{s:s, s:s, s:s, s:I, s:I}", "disk", arguments_at(cli->arguments, 1), "file", file,
-                                   "format", format, "size", (json_int_t)size, "data_bytes", (json_int_t)data_bytes);
+        json_t *answer =
+            json_pack("{s:s, s:s, s:s, s:I, s:I}", "disk", arguments_at(cli->arguments, 1), "file", file,
+                      "format", format, "size", (json_int_t)size, "data_bytes", (json_int_t)data_bytes);
         cli_print_json(cli, answer);
         json_decref(answer);
         return;

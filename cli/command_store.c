@@ -21,8 +21,7 @@ int run_store_status(struct cli *cli, struct failure *failure)
         cli_take_field(cli, "Index", text_size(cli_number(store, "index_bytes")));
         cli_take_field(cli, "Containers",
                        memory_format("%llu", (unsigned long long)cli_number(store, "containers")));
-        cli_take_field(cli, "Chunks",
-                       memory_format("%llu", (unsigned long long)cli_number(store, "chunks")));
+        cli_take_field(cli, "Chunks", memory_format("%llu", (unsigned long long)cli_number(store, "chunks")));
         cli_take_field(cli, "Recovery points",
                        memory_format("%llu", (unsigned long long)cli_number(store, "points")));
         cli_take_field(cli, "Damaged chunks",

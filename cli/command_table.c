@@ -3,8 +3,14 @@
 
 enum { MANY = 256 };
 
-#define END {NULL, NULL, NULL, false}
-#define WAIT {"wait", NULL, "follow the job to its end; the exit status says whether it succeeded", false}
+#define END                                                                                                  \
+    {                                                                                                        \
+        NULL, NULL, NULL, false                                                                              \
+    }
+#define WAIT                                                                                                 \
+    {                                                                                                        \
+        "wait", NULL, "follow the job to its end; the exit status says whether it succeeded", false          \
+    }
 
 static const struct cli_option login_options[] = {
     {"ca", "FILE", "the server's ca.pem, to know it by", false},
@@ -26,8 +32,7 @@ static const struct cli_option vm_list_options[] = {
 
 #define POLICY_OPTIONS                                                                                       \
     {"daily", "HH:MM[,...]", "at these times of the day", false},                                            \
-        {"every", "MINUTES", "every so many minutes", false},                                                \
-        {"manual", NULL, "by hand only", false},                                                             \
+        {"every", "MINUTES", "every so many minutes", false}, {"manual", NULL, "by hand only", false},       \
         {"days", "mon,tue,...", "only on these days of the week", false},                                    \
         {"timezone", "ZONE", "of the times, such as Europe/Zurich (default UTC)", false},                    \
         {"keep-days", "N", "keep points of the last N days", false},                                         \
@@ -36,7 +41,9 @@ static const struct cli_option vm_list_options[] = {
         {"keep-weekly", "N", "of N weeks", false}, {"keep-monthly", "N", "of N months", false},              \
         {"keep-yearly", "N", "of N years", false},                                                           \
         {"consistency", "LEVEL", "application, filesystem (default) or crash", false},                       \
-        {"require-consistency", NULL, "a backup with less consistency fails", false}
+    {                                                                                                        \
+        "require-consistency", NULL, "a backup with less consistency fails", false                           \
+    }
 
 static const struct cli_option policy_create_options[] = {POLICY_OPTIONS, END};
 static const struct cli_option policy_edit_options[] = {
@@ -101,7 +108,8 @@ static const char rp_notes[] = "RP is the id of a recovery point; its first 8 ch
 const struct cli_command cli_commands[] = {
     {"login", "SERVER", 1, 1, "Remember a server and a token for it", login_options, NULL,
      "holdfast login https://backup.example:7461 --ca ca.pem --token-file admin.token\n", run_login},
-    {"status", "", 0, 0, "Hosts, VMs, jobs and store at a glance", NULL, NULL, "holdfast status\n", run_status},
+    {"status", "", 0, 0, "Hosts, VMs, jobs and store at a glance", NULL, NULL, "holdfast status\n",
+     run_status},
 
     {"host token", "", 0, 0, "Make a one-time token with which an agent enrols", token_options, NULL,
      "holdfast host token\nholdfast host token --ttl 3600\n", run_host_token},
@@ -114,7 +122,8 @@ const struct cli_command cli_commands[] = {
      "holdfast vm discover\nholdfast vm discover kvm1\n", run_vm_discover},
     {"vm list", "", 0, 0, "List VMs and images", vm_list_options, NULL,
      "holdfast vm list\nholdfast vm list --host kvm1\n", run_vm_list},
-    {"vm show", "VM", 1, 1, "Show a VM with its disks", NULL, vm_notes, "holdfast vm show web1\n", run_vm_show},
+    {"vm show", "VM", 1, 1, "Show a VM with its disks", NULL, vm_notes, "holdfast vm show web1\n",
+     run_vm_show},
 
     {"policy create", "NAME", 1, 1, "Make a policy: schedule and retention", policy_create_options,
      "NAME has 2 to 50 letters, digits and hyphens, a letter first.",
@@ -122,7 +131,8 @@ const struct cli_command cli_commands[] = {
      "holdfast policy create often --every 15 --keep-latest 96 --keep-daily 14\n",
      run_policy_create},
     {"policy list", "", 0, 0, "List policies", NULL, NULL, "holdfast policy list\n", run_policy_list},
-    {"policy show", "POLICY", 1, 1, "Show a policy", NULL, NULL, "holdfast policy show nightly\n", run_policy_show},
+    {"policy show", "POLICY", 1, 1, "Show a policy", NULL, NULL, "holdfast policy show nightly\n",
+     run_policy_show},
     {"policy edit", "POLICY", 1, 1, "Change a policy; its version goes up by one", policy_edit_options, NULL,
      "holdfast policy edit nightly --daily 23:30\n", run_policy_edit},
     {"policy delete", "POLICY", 1, 1, "Delete a policy that no group uses", NULL, NULL,
@@ -131,8 +141,8 @@ const struct cli_command cli_commands[] = {
     {"group create", "NAME", 1, 1, "Make a protection group", group_create_options, vm_notes,
      "holdfast group create web --policy nightly --vm web1 --vm web2\n", run_group_create},
     {"group list", "", 0, 0, "List protection groups", NULL, NULL, "holdfast group list\n", run_group_list},
-    {"group show", "GROUP", 1, 1, "Show a protection group with its VMs", NULL, NULL, "holdfast group show web\n",
-     run_group_show},
+    {"group show", "GROUP", 1, 1, "Show a protection group with its VMs", NULL, NULL,
+     "holdfast group show web\n", run_group_show},
     {"group add", "GROUP VM...", 2, MANY, "Protect VMs in a group: all of them or none", NULL, vm_notes,
      "holdfast group add web web3 kvm2/web4\n", run_group_add},
     {"group remove", "GROUP VM...", 2, MANY, "Take VMs out of a group; their recovery points stay", NULL,
@@ -147,8 +157,8 @@ const struct cli_command cli_commands[] = {
 
     {"rp list", "[VM]", 0, 1, "List recovery points, the newest first", NULL, vm_notes,
      "holdfast rp list web1\n", run_rp_list},
-    {"rp show", "RP", 1, 1, "Show a recovery point with its disks", NULL, rp_notes, "holdfast rp show 3f6c1a2b\n",
-     run_rp_show},
+    {"rp show", "RP", 1, 1, "Show a recovery point with its disks", NULL, rp_notes,
+     "holdfast rp show 3f6c1a2b\n", run_rp_show},
     {"rp verify", "RP", 1, 1, "Check that everything of a recovery point is in the store", wait_options,
      rp_notes, "holdfast rp verify 3f6c1a2b --wait\n", run_rp_verify},
     {"rp hold", "RP", 1, 1, "Keep a recovery point whatever the policy says", hold_options, rp_notes,
@@ -165,7 +175,8 @@ const struct cli_command cli_commands[] = {
 
     {"job list", "", 0, 0, "List jobs, the newest first", job_list_options, NULL,
      "holdfast job list\nholdfast job list --vm web1 --state failed\n", run_job_list},
-    {"job show", "JOB", 1, 1, "Show a job with its log", NULL, NULL, "holdfast job show 8d21f00c\n", run_job_show},
+    {"job show", "JOB", 1, 1, "Show a job with its log", NULL, NULL, "holdfast job show 8d21f00c\n",
+     run_job_show},
     {"job watch", "JOB", 1, 1, "Follow a job to its end", NULL, NULL, "holdfast job watch 8d21f00c\n",
      run_job_watch},
     {"job cancel", "JOB", 1, 1, "Cancel a job", NULL, NULL, "holdfast job cancel 8d21f00c\n", run_job_cancel},

@@ -69,7 +69,8 @@ uint64_t extents_data_bytes(const struct extents *extents)
 
 static int fail_invalid(struct failure *failure, const char *what)
 {
-    return failure_set(failure, ERROR_PROTOCOL_INVALID, "The server's stream of the disk is not valid: %s", what);
+    return failure_set(failure, ERROR_PROTOCOL_INVALID, "The server's stream of the disk is not valid: %s",
+                       what);
 }
 
 /* Each of the take_ functions: 1 taken, 0 more bytes are needed, -1. */
@@ -102,8 +103,8 @@ static int write_place(struct extents *extents, uint64_t index, uint32_t positio
     uint64_t left = extents->size - offset;
     size_t length = left < extents->chunk_size ? (size_t)left : extents->chunk_size;
     error_clear(&err);
-    if (disk_writer_write(extents->writer, offset, extents->plain + (size_t)position * extents->chunk_size, length,
-                          &err) != 0) {
+    if (disk_writer_write(extents->writer, offset, extents->plain + (size_t)position * extents->chunk_size,
+                          length, &err) != 0) {
         return failure_from_error(failure, &err);
     }
     extents->places++;
@@ -123,7 +124,8 @@ static int write_run(struct extents *extents, const struct extents_run *run, str
         uint8_t digest[DIGEST_SIZE];
         digest_sha256(extents->plain + i * chunk_size, chunk_size, digest);
         if (memcmp(digest, run->names + i * DIGEST_SIZE, DIGEST_SIZE) != 0) {
-            return failure_set(failure, ERROR_CHUNK_DAMAGED, "A chunk of the disk does not match its SHA-256");
+            return failure_set(failure, ERROR_CHUNK_DAMAGED,
+                               "A chunk of the disk does not match its SHA-256");
         }
     }
     reader_init(&places, run->places, (size_t)run->place_count * EXTENTS_PLACE_LENGTH);
@@ -152,8 +154,8 @@ static int take_run(struct extents *extents, struct reader *reader, struct failu
     run.place_count = reader_u32(reader);
     run.length = reader_u32(reader);
     uint64_t plain = (uint64_t)run.count * extents->chunk_size;
-    if (extents->chunk_size == 0 || run.count == 0 || run.count > EXTENTS_CHUNKS_MAX || plain > EXTENTS_PLAIN_MAX ||
-        run.length > plain || run.place_count > EXTENTS_PLACES_MAX) {
+    if (extents->chunk_size == 0 || run.count == 0 || run.count > EXTENTS_CHUNKS_MAX ||
+        plain > EXTENTS_PLAIN_MAX || run.length > plain || run.place_count > EXTENTS_PLACES_MAX) {
         return fail_invalid(failure, "lengths of a run");
     }
     size_t names_length = (size_t)run.count * DIGEST_SIZE;

@@ -148,9 +148,9 @@ static void end_stream(struct exchange *exchange)
     exchange_free(exchange);
 }
 
-/* libevent calls this deferred: it may belong to an earlier piece than the last. The answer is only ended when
- * nothing is on its way: evhttp (2.1) takes a late call for an earlier piece for the end of the answer, and
- * writes no more. */
+/* libevent calls this deferred: it may belong to an earlier piece than the last. The answer is only ended
+ * when nothing is on its way: evhttp (2.1) takes a late call for an earlier piece for the end of the answer,
+ * and writes no more. */
 static void on_piece_written(struct evhttp_connection *connection, void *cookie)
 {
     struct exchange *exchange = cookie;

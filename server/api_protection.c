@@ -163,7 +163,8 @@ int api_policy_delete(struct api_call *call, struct error *err)
     if (catalog_policy_delete(server_catalog(call->server), policy->id, err) != 0) {
         return err->code != ERROR_POLICY_IN_USE
                    ? -1
-                   : error_set(err, ERROR_POLICY_IN_USE, "Policy %s is used by a protection group", policy->name);
+                   : error_set(err, ERROR_POLICY_IN_USE, "Policy %s is used by a protection group",
+                               policy->name);
     }
     call->reply = json_object();
     return 0;

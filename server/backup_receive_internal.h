@@ -10,8 +10,8 @@
 
 enum {
     RECEIVE_LANES_MAX = 8,
-    RECEIVE_OFFER_MAX = 4096,                  /* names in one offer */
-    RECEIVE_SESSION_NAMES = 262144,            /* 16 GiB of new data are deduplicated before they travel */
+    RECEIVE_OFFER_MAX = 4096,                 /* names in one offer */
+    RECEIVE_SESSION_NAMES = 262144,           /* 16 GiB of new data are deduplicated before they travel */
     RECEIVE_PARTIAL_BYTES = 32 * 1024 * 1024, /* partial maps are saved so often at most */
     RECEIVE_PARTIAL_MS = 1000,
 };

@@ -189,9 +189,8 @@ static int run_server(const struct arguments *arguments)
     log_init("server", LOG_INFO);
     os_service_start();
     struct server *server = server_create(arguments->data_directory, arguments->config, &err);
-    struct api *api = server != NULL && set_log_level(server_config(server), &err) == 0
-                          ? api_start(server, &err)
-                          : NULL;
+    struct api *api =
+        server != NULL && set_log_level(server_config(server), &err) == 0 ? api_start(server, &err) : NULL;
     if (api == NULL) {
         server_destroy(server);
         return print_error(&err);

@@ -129,7 +129,8 @@ int group_create(struct server *server, const char *name, const char *policy_id,
 }
 
 /* Whether a VM can be protected now: it is there, its host answers, it has disks that can be backed up. */
-static int check_vm(struct server *server, struct arena *arena, const struct catalog_vm *vm, struct error *err)
+static int check_vm(struct server *server, struct arena *arena, const struct catalog_vm *vm,
+                    struct error *err)
 {
     const struct catalog_vm_disk *disks;
     size_t count;
@@ -151,9 +152,10 @@ static int check_vm(struct server *server, struct arena *arena, const struct cat
         error_set(err, ERROR_DISK_UNSUPPORTED, "VM %s has no disk that can be backed up", vm->name);
         return count > 0 ? error_set_cause(err, "%s: %s", disks[0].name, disks[0].reason) : -1;
     }
-    return supported <= DISKS_MAX ? 0
-                                  : error_set(err, ERROR_TOO_MANY_DISKS, "VM %s has %zu disks; %d are possible",
-                                              vm->name, supported, DISKS_MAX);
+    return supported <= DISKS_MAX
+               ? 0
+               : error_set(err, ERROR_TOO_MANY_DISKS, "VM %s has %zu disks; %d are possible", vm->name,
+                           supported, DISKS_MAX);
 }
 
 int group_add(struct server *server, const char *group_id, const char *const *vm_ids, size_t count,
@@ -183,8 +185,7 @@ int group_add(struct server *server, const char *group_id, const char *const *vm
 int protection_delete_point(struct server *server, const char *point_id, struct error *err)
 {
     struct arena *arena = arena_create();
-    const struct catalog_point *point =
-        catalog_point_find(server_catalog(server), arena, point_id, err);
+    const struct catalog_point *point = catalog_point_find(server_catalog(server), arena, point_id, err);
     int result = point != NULL ? 0 : -1;
     if (point != NULL && point->held) {
         result = error_set(err, ERROR_RP_HELD, "Recovery point %s of %s is held", point->id, point->vm_name);

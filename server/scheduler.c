@@ -64,7 +64,8 @@ static int look_at_vms(const struct look *look, const struct catalog_group *grou
 
 static int look_at_group(const struct look *look, const struct catalog_group *group, struct error *err)
 {
-    const struct catalog_policy *policy = catalog_policy_find(look->catalog, look->arena, group->policy_id, err);
+    const struct catalog_policy *policy =
+        catalog_policy_find(look->catalog, look->arena, group->policy_id, err);
     if (policy == NULL) {
         return -1;
     }
@@ -135,7 +136,8 @@ static void look_once(struct scheduler *scheduler)
 {
     struct error err;
     uint64_t deleted;
-    if (scheduler_look(server_catalog(scheduler->server), clock_wall_ms(), start_backup, scheduler, &err) != 0) {
+    if (scheduler_look(server_catalog(scheduler->server), clock_wall_ms(), start_backup, scheduler, &err) !=
+        0) {
         log_error("schedules not looked at", &err);
     }
     if (clock_monotonic_ms() >= scheduler->retention_due_ms) {

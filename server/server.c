@@ -79,9 +79,12 @@ const char *server_id(struct server *server)
 char *server_path(const char *data_directory, enum server_file file)
 {
     static const char *const names[] = {
-        [SERVER_FILE_CONFIG] = "holdfastd.conf", [SERVER_FILE_CATALOG] = "catalog.db",
-        [SERVER_FILE_STORE] = "store",           [SERVER_FILE_CA] = "ca.pem",
-        [SERVER_FILE_CERTIFICATE] = "server.pem", [SERVER_FILE_TOKEN] = "admin.token",
+        [SERVER_FILE_CONFIG] = "holdfastd.conf",
+        [SERVER_FILE_CATALOG] = "catalog.db",
+        [SERVER_FILE_STORE] = "store",
+        [SERVER_FILE_CA] = "ca.pem",
+        [SERVER_FILE_CERTIFICATE] = "server.pem",
+        [SERVER_FILE_TOKEN] = "admin.token",
     };
     return os_path_join(data_directory, names[file]);
 }

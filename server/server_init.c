@@ -118,10 +118,10 @@ static int make_catalog(const char *data_directory, struct error *err)
     char *path = server_path(data_directory, SERVER_FILE_CATALOG);
     struct catalog *catalog = catalog_open(path, err);
     free(path);
-    int result = catalog != NULL && make_policy(catalog, err) == 0 &&
-                         make_token(data_directory, catalog, err) == 0
-                     ? 0
-                     : -1;
+    int result =
+        catalog != NULL && make_policy(catalog, err) == 0 && make_token(data_directory, catalog, err) == 0
+            ? 0
+            : -1;
     catalog_close(catalog);
     return result;
 }
@@ -130,7 +130,8 @@ static int make_store(const struct server_init_options *options, struct error *e
 {
     struct store_settings settings = {.chunk_size = options->chunk_size};
     char *path = server_path(options->data_directory, SERVER_FILE_STORE);
-    struct store *store = os_path_exists(path) ? store_open(path, &(struct store_open_options){0}, err) : NULL;
+    struct store *store =
+        os_path_exists(path) ? store_open(path, &(struct store_open_options){0}, err) : NULL;
     int result = store != NULL ? 0 : store_create(path, &settings, err);
     store_close(store);
     free(path);

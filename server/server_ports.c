@@ -1,6 +1,6 @@
 /* What jobs act on: the real agents, the real store, the real transfers (server/job_ports.h). */
-#include "server/server_internal.h"
 #include "server/point_import.h"
+#include "server/server_internal.h"
 
 static struct agents *agents_of(void *self)
 {

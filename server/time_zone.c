@@ -172,7 +172,8 @@ static int64_t rule_days(const struct rule_day *rule, int year)
         return january + rule->day;
     }
     int64_t first = calendar_days(year, rule->month, 1);
-    int64_t next = rule->month == 12 ? calendar_days(year + 1, 1, 1) : calendar_days(year, rule->month + 1, 1);
+    int64_t next =
+        rule->month == 12 ? calendar_days(year + 1, 1, 1) : calendar_days(year, rule->month + 1, 1);
     int64_t day = first + (rule->day - calendar_weekday(first) + 7) % 7 + (rule->week - 1) * 7;
     return day < next ? day : day - 7;
 }
@@ -184,7 +185,8 @@ static int32_t footer_offset(const struct time_zone *zone, int64_t utc_s)
         return zone->standard_offset;
     }
     calendar_date(floor_days(utc_s + zone->standard_offset), &year, &month, &day);
-    int64_t begin = rule_days(&zone->dst_begin, year) * DAY_S + zone->dst_begin.time_s - zone->standard_offset;
+    int64_t begin =
+        rule_days(&zone->dst_begin, year) * DAY_S + zone->dst_begin.time_s - zone->standard_offset;
     int64_t end = rule_days(&zone->dst_end, year) * DAY_S + zone->dst_end.time_s - zone->dst_offset;
     bool dst = begin < end ? utc_s >= begin && utc_s < end : utc_s >= begin || utc_s < end;
     return dst ? zone->dst_offset : zone->standard_offset;
@@ -334,7 +336,8 @@ int64_t time_zone_to_utc(const struct time_zone *zone, int64_t local_s)
     if (time_zone_offset(zone, local_s - after) == after) {
         return local_s - after;
     }
-    int64_t low = local_s - (before > after ? before : after), high = local_s - (before < after ? before : after);
+    int64_t low = local_s - (before > after ? before : after),
+            high = local_s - (before < after ? before : after);
     while (high - low > 1) { /* the change lies between */
         int64_t middle = low + (high - low) / 2;
         if (time_zone_offset(zone, middle) == before) {

@@ -143,8 +143,9 @@ static int read_location(struct store *store, const struct chunk_location *locat
     if (flushed != 0) {
         return -1;
     }
-    int found = store->backend->operations->get(store->backend, store_container_name(location->container, name),
-                                                location->offset, bytes, location->length, &got, err);
+    int found =
+        store->backend->operations->get(store->backend, store_container_name(location->container, name),
+                                        location->offset, bytes, location->length, &got, err);
     if (found == 1 && got == location->length) {
         return 0;
     }
@@ -153,8 +154,8 @@ static int read_location(struct store *store, const struct chunk_location *locat
         error_format(err, why, sizeof why);
         return store_damaged_error(location, why, err);
     }
-    return store_damaged_error(location, found == 0 ? "the container is missing" : "the container ends before it",
-                               err);
+    return store_damaged_error(location,
+                               found == 0 ? "the container is missing" : "the container ends before it", err);
 }
 
 int store_read_record(struct store *store, const struct chunk_location *location, struct stored_record *out,

@@ -1,7 +1,7 @@
 /*
  * The file operations that the file backend stands on, as a table: the real one, and in tests one that loses
- * what was not synced, runs out of space or fails at a chosen operation. Paths are absolute or relative to the
- * working directory. All calls block; errors are FILE_FAILED with the reason as the cause.
+ * what was not synced, runs out of space or fails at a chosen operation. Paths are absolute or relative to
+ * the working directory. All calls block; errors are FILE_FAILED with the reason as the cause.
  */
 #ifndef HOLDFAST_STORAGE_FILE_SYSTEM_H
 #define HOLDFAST_STORAGE_FILE_SYSTEM_H

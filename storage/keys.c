@@ -10,7 +10,12 @@
 /* --- recovery keys as text: 256 random bits and 24 of their digest in Crockford's base 32, so that a
  * mistyped one is told from a wrong one. 280 bits are 56 characters. */
 
-enum { RECOVERY_CHECK = 3, RECOVERY_BYTES = SEAL_KEY_SIZE + RECOVERY_CHECK, RECOVERY_CHARACTERS = 56, GROUP = 7 };
+enum {
+    RECOVERY_CHECK = 3,
+    RECOVERY_BYTES = SEAL_KEY_SIZE + RECOVERY_CHECK,
+    RECOVERY_CHARACTERS = 56,
+    GROUP = 7
+};
 static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 static void recovery_check(const uint8_t key[SEAL_KEY_SIZE], uint8_t check[RECOVERY_CHECK])
@@ -75,7 +80,8 @@ int store_recovery_decode(const char *text, size_t length, uint8_t key[SEAL_KEY_
     return good ? 0 : -1;
 }
 
-/* --- slots of an open store. The superblock is changed in a copy, which takes its place when it is durable. */
+/* --- slots of an open store. The superblock is changed in a copy, which takes its place when it is durable.
+ */
 
 static int require_encryption(const struct store *store, struct error *err)
 {
@@ -185,10 +191,10 @@ int store_key_remove(struct store *store, unsigned slot, struct error *err)
     for (size_t i = 0; i < STORE_KEYS_MAX; i++) {
         left = left || changed.slots[i].id != 0;
     }
-    int result = left ? write_superblock(store, &changed, err)
-                      : error_set(err, ERROR_REQUEST_INVALID,
-                                  "Key %u is the last of store %s and can't be removed", slot,
-                                  store->directory);
+    int result =
+        left ? write_superblock(store, &changed, err)
+             : error_set(err, ERROR_REQUEST_INVALID, "Key %u is the last of store %s and can't be removed",
+                         slot, store->directory);
     pthread_mutex_unlock(&store->keys_lock);
     return result;
 }

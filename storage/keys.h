@@ -1,6 +1,6 @@
 /*
- * The keys of an encrypted store. Random keys encrypt the data; each secret (a passphrase, or a key: a file or
- * the recovery key) opens a slot that holds them. So secrets can be added, changed and removed without
+ * The keys of an encrypted store. Random keys encrypt the data; each secret (a passphrase, or a key: a file
+ * or the recovery key) opens a slot that holds them. So secrets can be added, changed and removed without
  * rewriting data; a store needs one at least. What changes slots is durable when it returns.
  *
  * Secrets are never logged and never kept: an open store keeps only the keys.

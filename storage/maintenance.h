@@ -13,8 +13,8 @@ struct maintenance_progress {
     uint64_t total;
 };
 
-/* Returns true to stop: the operation then fails with JOB_CANCELLED, the store stays valid. May be called from
- * another thread than the operation's, never from two at once. */
+/* Returns true to stop: the operation then fails with JOB_CANCELLED, the store stays valid. May be called
+ * from another thread than the operation's, never from two at once. */
 typedef bool (*maintenance_watch)(void *cookie, const struct maintenance_progress *progress);
 
 struct verify_report {

@@ -27,7 +27,8 @@ void pending_destroy(struct pending *pending)
 static struct pending_entry *pending_slot(const struct pending *pending, const struct stored_name *name)
 {
     size_t at = (size_t)bytes_get_u64(name->bytes) & (pending->capacity - 1);
-    while (pending->slots[at].used && memcmp(pending->slots[at].name.bytes, name->bytes, sizeof name->bytes) != 0) {
+    while (pending->slots[at].used &&
+           memcmp(pending->slots[at].name.bytes, name->bytes, sizeof name->bytes) != 0) {
         at = (at + 1) & (pending->capacity - 1);
     }
     return &pending->slots[at];

@@ -63,7 +63,8 @@ static int point_is_there(struct store *store, const char *id, struct error *err
 {
     char *object = point_object(id);
     uint64_t size;
-    int found = identity_is_valid(id) ? store->backend->operations->size(store->backend, object, &size, err) : 0;
+    int found =
+        identity_is_valid(id) ? store->backend->operations->size(store->backend, object, &size, err) : 0;
     free(object);
     return found;
 }

@@ -159,8 +159,8 @@ json_t *envelope_parse(uint8_t *bytes, size_t length, const struct seal *seal)
         return NULL;
     }
     if (seal != NULL && (bytes_get_u32(bytes + 16) != seal_key_id(seal) ||
-                         seal_decrypt(seal_data_key(seal), bytes, ENVELOPE_HEADER_SIZE, payload, payload_length,
-                                      &payload, &payload_length) != 0)) {
+                         seal_decrypt(seal_data_key(seal), bytes, ENVELOPE_HEADER_SIZE, payload,
+                                      payload_length, &payload, &payload_length) != 0)) {
         return NULL;
     }
     json_t *root = json_loadb((const char *)payload, payload_length, 0, NULL);

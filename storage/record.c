@@ -65,8 +65,8 @@ void record_encode(uint8_t *out, const struct seal *seal, enum record_kind kind,
     record_finish(out);
 }
 
-int record_payload(const struct record *record, uint8_t *bytes, const struct seal *seal, const uint8_t **payload,
-                   size_t *length)
+int record_payload(const struct record *record, uint8_t *bytes, const struct seal *seal,
+                   const uint8_t **payload, size_t *length)
 {
     size_t before = RECORD_HEADER_SIZE + (size_t)record->count * NAME_SIZE;
     uint8_t *plain;

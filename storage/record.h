@@ -39,8 +39,8 @@ struct record {
 
 /* Bytes in the file of a record with that many names and that payload. */
 uint32_t record_size(unsigned count, uint32_t payload_length);
-/* Begin a record in out, which has record_size bytes: header and names are written, and where the payload goes
- * is returned. What lies before it is the associated data of a sealed payload. */
+/* Begin a record in out, which has record_size bytes: header and names are written, and where the payload
+ * goes is returned. What lies before it is the associated data of a sealed payload. */
 struct record_header {
     enum record_kind kind;
     uint8_t flags;
@@ -57,10 +57,10 @@ void record_finish(uint8_t *out);
 void record_encode(uint8_t *out, const struct seal *seal, enum record_kind kind, uint8_t flags,
                    const struct stored_name *names, unsigned count, const void *payload,
                    uint32_t payload_length, uint32_t plain_length);
-/* The payload of a record that was parsed from `bytes`, unsealed in place where it is sealed. -1 when the seal
- * is broken, or there is no key. */
-int record_payload(const struct record *record, uint8_t *bytes, const struct seal *seal, const uint8_t **payload,
-                   size_t *length);
+/* The payload of a record that was parsed from `bytes`, unsealed in place where it is sealed. -1 when the
+ * seal is broken, or there is no key. */
+int record_payload(const struct record *record, uint8_t *bytes, const struct seal *seal,
+                   const uint8_t **payload, size_t *length);
 /* Look at the header alone: 0 and *total when it could be one (the record may still be damaged), -1
  * otherwise. */
 int record_peek(const uint8_t *bytes, size_t length, uint32_t *total);

@@ -175,12 +175,11 @@ int seal_decrypt(const uint8_t key[SEAL_KEY_SIZE], const void *associated, size_
     uint8_t *text = sealed + SEAL_NONCE_SIZE;
     int done;
     derive_key(context, key, sealed, message_key);
-    bool good =
-        EVP_DecryptInit_ex2(context, gcm, message_key, sealed + GCM_NONCE_SIZE, NULL) == 1 &&
-        EVP_DecryptUpdate(context, NULL, &done, associated, (int)associated_length) == 1 &&
-        EVP_DecryptUpdate(context, text, &done, text, (int)length) == 1 &&
-        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG_SIZE, text + length) == 1 &&
-        EVP_DecryptFinal_ex(context, text + length, &done) == 1;
+    bool good = EVP_DecryptInit_ex2(context, gcm, message_key, sealed + GCM_NONCE_SIZE, NULL) == 1 &&
+                EVP_DecryptUpdate(context, NULL, &done, associated, (int)associated_length) == 1 &&
+                EVP_DecryptUpdate(context, text, &done, text, (int)length) == 1 &&
+                EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG_SIZE, text + length) == 1 &&
+                EVP_DecryptFinal_ex(context, text + length, &done) == 1;
     OPENSSL_cleanse(message_key, sizeof message_key);
     *plain = text;
     *plain_length = length;

@@ -1,6 +1,7 @@
 /*
- * Encryption at rest: what is filed under which name, and sealed payloads. docs/format.md reasons about nonces
- * and limits. Source: C2SP XAES-256-GCM (AES-256-GCM with a 192-bit nonce, NIST SP 800-108r1 and SP 800-38D).
+ * Encryption at rest: what is filed under which name, and sealed payloads. docs/format.md reasons about
+ * nonces and limits. Source: C2SP XAES-256-GCM (AES-256-GCM with a 192-bit nonce, NIST SP 800-108r1 and SP
+ * 800-38D).
  *
  * A plain store has no seal: NULL is fine for seal_name and seal_is_on. Thread-safe.
  */
@@ -16,8 +17,8 @@ enum {
     SEAL_OVERHEAD = SEAL_NONCE_SIZE + SEAL_TAG_SIZE,
 };
 
-/* The name under which a chunk or node lies at rest: its own in a plain store, HMAC-SHA-256(name key, its own)
- * in an encrypted one. A type of its own, so that the two are never mistaken for each other. */
+/* The name under which a chunk or node lies at rest: its own in a plain store, HMAC-SHA-256(name key, its
+ * own) in an encrypted one. A type of its own, so that the two are never mistaken for each other. */
 struct stored_name {
     uint8_t bytes[32];
 };

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 /* --- making one */
 
 static int check_settings(const struct store_settings *settings, uint32_t *chunk_size, struct error *err)
@@ -242,7 +241,8 @@ static int apply_options(struct store *store, const struct store_open_options *o
     store->reserved_bytes = options->reserved_bytes;
     store->container_size = options->container_bytes != 0 ? options->container_bytes : STORE_CONTAINER_SIZE;
     if (store->container_size > STORE_CONTAINER_SIZE) {
-        return error_set(err, ERROR_REQUEST_INVALID, "A container has at most %d bytes", STORE_CONTAINER_SIZE);
+        return error_set(err, ERROR_REQUEST_INVALID, "A container has at most %d bytes",
+                         STORE_CONTAINER_SIZE);
     }
     if (store->reserved_bytes == 0) {
         if (store->backend->operations->space(store->backend, NULL, &total, err) != 0) {
@@ -369,8 +369,8 @@ static int count_containers(struct store *store, struct store_status *status, st
     for (size_t i = 0; i < count && result == 0; i++) {
         char name[STORE_CONTAINER_NAME_SIZE];
         uint64_t size;
-        int found = store->backend->operations->size(store->backend, store_container_name(ids[i], name), &size,
-                                                     err);
+        int found =
+            store->backend->operations->size(store->backend, store_container_name(ids[i], name), &size, err);
         result = found < 0 ? -1 : 0;
         status->containers += found == 1;
         status->container_bytes += found == 1 ? size : 0;

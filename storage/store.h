@@ -30,7 +30,7 @@ enum {
 };
 
 struct store_settings {
-    uint32_t chunk_size; /* a power of two in the limits above; 0: the default */
+    uint32_t chunk_size;               /* a power of two in the limits above; 0: the default */
     const struct store_secret *secret; /* opens an encrypted store; NULL: it is not encrypted. For good. */
     unsigned scrypt_cost; /* of a passphrase, log2 of N: 10 to 20; 0: the default, 16 (64 MiB of memory) */
 };

@@ -185,7 +185,8 @@ void store_appender_destroy(struct store *store)
 
 /* What one sync makes durable. */
 struct sync_set {
-    struct backend_append *current; /* the container being written; stays open, since only a sync closes them */
+    struct backend_append
+        *current; /* the container being written; stays open, since only a sync closes them */
     struct unsynced *sealed;
     size_t sealed_count;
     struct index_watermark *watermarks; /* of the sealed ones and the current */

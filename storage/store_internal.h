@@ -133,8 +133,8 @@ int store_read_node(struct store *store, const struct chunk_name *name, uint8_t 
  * knew it, so that the index must be made anew. */
 int store_replay(struct store *store, void (*watch)(void *cookie, uint64_t done, uint64_t total),
                  void *cookie, struct error *err);
-/* Throw the index away and make an empty one: everything in it can be read from the containers again. The index
- * is NULL when that fails. */
+/* Throw the index away and make an empty one: everything in it can be read from the containers again. The
+ * index is NULL when that fails. */
 int store_renew_index(struct store *store, struct error *err);
 /* Ids of the containers that exist, ascending; malloc'd. */
 int store_list_containers(struct store *store, uint64_t **ids, size_t *count, struct error *err);

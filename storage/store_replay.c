@@ -81,7 +81,8 @@ static int replay_container(struct store *store, uint64_t container, uint64_t wa
         result = replay_scan(&replay, watermark, err);
     }
     if (result == 0) {
-        result = store->backend->operations->settle(store->backend, store_container_name(container, name), err);
+        result =
+            store->backend->operations->settle(store->backend, store_container_name(container, name), err);
     }
     if (result == 0) {
         result = index_add(store->index, replay.found, &mark, 1, err);
@@ -96,8 +97,8 @@ static int replay_one(struct store *store, uint64_t container, struct error *err
     char name[STORE_CONTAINER_NAME_SIZE];
     uint64_t watermark;
     uint64_t size;
-    int found = store->backend->operations->size(store->backend, store_container_name(container, name), &size,
-                                                 err);
+    int found =
+        store->backend->operations->size(store->backend, store_container_name(container, name), &size, err);
     if (found != 1 || index_watermark(store->index, container, &watermark, err) != 0) {
         return found == 0 ? 0 : -1;
     }

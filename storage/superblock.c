@@ -66,14 +66,15 @@ static json_t *encryption_to_json(const struct superblock *superblock)
             json_array_append_new(slots, slot_to_json(&superblock->slots[i]));
         }
     }
-    return json_pack("{s:s, s:i, s:o}", "cipher", cipher_name, "key", (int)superblock->key_id, "slots", slots);
+    return json_pack("{s:s, s:i, s:o}", "cipher", cipher_name, "key", (int)superblock->key_id, "slots",
+                     slots);
 }
 
 char *superblock_format(const struct superblock *superblock)
 {
-    json_t *root = json_pack("{s:i, s:s, s:i, s:o}", "holdfast_store", SUPERBLOCK_FORMAT, "id", superblock->id,
-                             "chunk_size", (int)superblock->chunk_size, "encryption",
-                             encryption_to_json(superblock));
+    json_t *root =
+        json_pack("{s:i, s:s, s:i, s:o}", "holdfast_store", SUPERBLOCK_FORMAT, "id", superblock->id,
+                  "chunk_size", (int)superblock->chunk_size, "encryption", encryption_to_json(superblock));
     char *text = json_dumps(root, JSON_INDENT(2));
     json_decref(root);
     char *line = memory_format("%s\n", text);
@@ -247,7 +248,8 @@ int superblock_wrap(struct superblock *superblock, const struct store_secret *se
     slot->kind = secret->kind;
     slot->cost = cost != 0 ? cost : COST_DEFAULT;
     if (slot->cost < COST_MIN || slot->cost > COST_MAX) {
-        return error_set(err, ERROR_REQUEST_INVALID, "The cost of a passphrase is %d to %d", COST_MIN, COST_MAX);
+        return error_set(err, ERROR_REQUEST_INVALID, "The cost of a passphrase is %d to %d", COST_MIN,
+                         COST_MAX);
     }
     identity_random(slot->salt, sizeof slot->salt);
     if (derive(slot, secret, key) != 0) {

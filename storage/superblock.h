@@ -1,6 +1,6 @@
 /*
- * Inside the room: holdfast-store.json, what a directory needs to be a store, and the slots that hold the keys
- * of an encrypted one (docs/format.md).
+ * Inside the room: holdfast-store.json, what a directory needs to be a store, and the slots that hold the
+ * keys of an encrypted one (docs/format.md).
  */
 #ifndef HOLDFAST_STORAGE_SUPERBLOCK_H
 #define HOLDFAST_STORAGE_SUPERBLOCK_H

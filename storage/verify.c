@@ -88,8 +88,8 @@ bool store_record_is_whole(const struct store *store, const struct record *recor
         return false;
     }
     uint8_t *plain = scratch_get(SCRATCH_PLAIN, plain_length);
-    if (decompress_run(record->flags & RECORD_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_PLAIN, payload, length, plain,
-                       plain_length) != 0) {
+    if (decompress_run(record->flags & RECORD_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_PLAIN, payload, length,
+                       plain, plain_length) != 0) {
         return false;
     }
     for (size_t i = 0; i < record->count; i++) {
@@ -144,7 +144,8 @@ static uint32_t scan_container(struct container_scan *scan)
     length = length < complete ? length : complete;
     if (length < CONTAINER_HEADER_SIZE ||
         container_header_check(bytes, store->superblock.uuid, scan->container) != 0) {
-        log_event(LOG_ERROR, "container header damaged", "container=%llx", (unsigned long long)scan->container);
+        log_event(LOG_ERROR, "container header damaged", "container=%llx",
+                  (unsigned long long)scan->container);
     }
     if (length > CONTAINER_HEADER_SIZE) {
         store_scan_bytes(bytes + CONTAINER_HEADER_SIZE, length - CONTAINER_HEADER_SIZE, CONTAINER_HEADER_SIZE,
@@ -377,8 +378,7 @@ int store_verify_part(struct store *store, const struct verify_options *options,
                       void *cookie, struct verify_report *report, struct error *err)
 {
     *report = (struct verify_report){0};
-    struct verify verify = {
-        .store = store, .watch = watch, .cookie = cookie, .report = report, .err = err};
+    struct verify verify = {.store = store, .watch = watch, .cookie = cookie, .report = report, .err = err};
     unsigned readers = options->readers != 0 ? options->readers : READERS_DEFAULT;
     pthread_mutex_init(&verify.lock, NULL);
     pace_init(&verify.pace, options->bytes_per_second);

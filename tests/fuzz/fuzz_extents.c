@@ -1,5 +1,5 @@
-/* The stream of an exported disk, as a server that is not ours may send it. Nothing is written: the writer is of
- * a small file that is removed. */
+/* The stream of an exported disk, as a server that is not ours may send it. Nothing is written: the writer is
+ * of a small file that is removed. */
 #include "cli/extents.h"
 
 #include <stdlib.h>

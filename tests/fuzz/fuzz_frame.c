@@ -1,4 +1,5 @@
-/* Frames as they come from the network: header, then the message of the method, as the channel parses them. */
+/* Frames as they come from the network: header, then the message of the method, as the channel parses them.
+ */
 #include "proto/agent.pb-c.h"
 #include "proto/data.pb-c.h"
 #include "proto/frame.h"
@@ -32,8 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         const ProtobufCMessageDescriptor *descriptor =
             messages[header.type % (sizeof messages / sizeof *messages)];
-        ProtobufCMessage *message =
-            protobuf_c_message_unpack(descriptor, NULL, header.message_length, data);
+        ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, NULL, header.message_length, data);
         if (message != NULL) {
             protobuf_c_message_free_unpacked(message, NULL);
         }

@@ -154,6 +154,7 @@ static void test_failure_of_the_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole), cmocka_unit_test(test_wrong),
-                                       cmocka_unit_test(test_cut), cmocka_unit_test(test_failure_of_the_server)};
+                                       cmocka_unit_test(test_cut),
+                                       cmocka_unit_test(test_failure_of_the_server)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,8 +96,8 @@ static inline void world_report(struct catalog_world *world, const char *host_id
     check(catalog_vm_report(world->catalog, host_id, reports, count, silent, &err), err);
 }
 
-static inline const char *world_policy(struct catalog_world *world, const char *name,
-                                       enum schedule_kind kind, unsigned minutes, const char *times)
+static inline const char *world_policy(struct catalog_world *world, const char *name, enum schedule_kind kind,
+                                       unsigned minutes, const char *times)
 {
     struct error err;
     struct catalog_policy policy;

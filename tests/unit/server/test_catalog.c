@@ -81,8 +81,9 @@ static void test_names_are_checked(void **state)
 {
     struct catalog_world *world = *state;
     struct error err;
-    static const char *const wrong[] = {"", "x", "9lives", "-a", "two words", "a/b", "\xc3\xa4pfel",
-                                        "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxy"};
+    static const char *const wrong[] = {
+        "",          "x",   "9lives",       "-a",
+        "two words", "a/b", "\xc3\xa4pfel", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxy"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_int_equal(protection_check_name(wrong[i], &err), -1);
         assert_int_equal(err.code, ERROR_POLICY_NAME_INVALID);
@@ -135,10 +136,14 @@ static void test_newer_catalog_is_left_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_WORLD(test_reports),           WITH_WORLD(test_silent_kind_changes_nothing),
-        WITH_WORLD(test_same_name_is_ambiguous), WITH_WORLD(test_vm_moves_with_its_identity),
-        WITH_WORLD(test_one_group_a_vm),    WITH_WORLD(test_names_are_checked),
-        WITH_WORLD(test_token_works_once),  WITH_WORLD(test_newer_catalog_is_left_alone),
+        WITH_WORLD(test_reports),
+        WITH_WORLD(test_silent_kind_changes_nothing),
+        WITH_WORLD(test_same_name_is_ambiguous),
+        WITH_WORLD(test_vm_moves_with_its_identity),
+        WITH_WORLD(test_one_group_a_vm),
+        WITH_WORLD(test_names_are_checked),
+        WITH_WORLD(test_token_works_once),
+        WITH_WORLD(test_newer_catalog_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

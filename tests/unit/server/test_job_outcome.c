@@ -50,6 +50,7 @@ static void test_states_have_names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_matrix), cmocka_unit_test(test_states_have_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_matrix),
+                                       cmocka_unit_test(test_states_have_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
