@@ -23,8 +23,9 @@ struct server_init_options {
     uint32_t chunk_size;        /* of the store; 0: the default */
 };
 
-/* Make CA, catalog, default policy, first store (DIR/store), DIR/admin.token and DIR/holdfastd.conf. *made is
- * false when the directory is initialized already: nothing was changed then. Blocks. */
+/* Make CA, catalog, default policy, first store (DIR/store), DIR/admin.token and DIR/holdfastd.conf. What is there
+ * already stays: so a lost catalog is made anew, and the next start lists the store's recovery points in it.
+ * *made is false when nothing was missing. Blocks. */
 int server_init(const struct server_init_options *options, bool *made, struct error *err);
 
 /* config_path NULL: DIR/holdfastd.conf. NOT_INITIALIZED, STORE_LOCKED, CATALOG_NEWER, CONFIG_INVALID.

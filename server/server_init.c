@@ -152,25 +152,28 @@ static int make_config(const struct server_init_options *options, struct error *
     return result;
 }
 
+static bool has(const char *data_directory, enum server_file file)
+{
+    char *path = server_path(data_directory, file);
+    bool exists = os_path_exists(path);
+    free(path);
+    return exists;
+}
+
 int server_init(const struct server_init_options *options, bool *made, struct error *err)
 {
-    char *config = server_path(options->data_directory, SERVER_FILE_CONFIG);
-    char *certificate = server_path(options->data_directory, SERVER_FILE_CERTIFICATE);
-    int result = 0;
-    *made = !os_path_exists(config);
-    if (*made) {
-        result = os_path_make_directory(options->data_directory, 0700, err);
+    const char *directory = options->data_directory;
+    bool has_authority = has(directory, SERVER_FILE_CERTIFICATE); /* the last that is made of it */
+    bool has_catalog = has(directory, SERVER_FILE_CATALOG) && has(directory, SERVER_FILE_TOKEN);
+    bool has_config = has(directory, SERVER_FILE_CONFIG);
+    *made = !(has_authority && has_catalog && has_config);
+    if (!*made) {
+        return 0;
     }
-    if (*made && result == 0 && !os_path_exists(certificate)) { /* its last file */
-        result = make_authority(options, err);
-    }
-    if (*made && result == 0) {
-        result = make_store(options, err) != 0 || make_catalog(options->data_directory, err) != 0 ||
-                         make_config(options, err) != 0
-                     ? -1
-                     : 0;
-    }
-    free(certificate);
-    free(config);
-    return result;
+    return os_path_make_directory(directory, 0700, err) != 0 ||
+                   (!has_authority && make_authority(options, err) != 0) || make_store(options, err) != 0 ||
+                   (!has_catalog && make_catalog(directory, err) != 0) ||
+                   (!has_config && make_config(options, err) != 0)
+               ? -1
+               : 0;
 }

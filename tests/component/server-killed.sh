@@ -22,7 +22,7 @@ wait_job completed
 point=$(job_field .point)
 value '.log[].code' job show "$job" | grep -q JOB_SERVER_RESTART || fail "the job does not say that the server restarted"
 same_disk "$point" disk0 "$work/a.raw"
-less "$(value .sent_bytes rp show "$point")" $(((580 - arrived / 2) * 1048576)) "bytes sent by the second try"
+less "$(value .sent_bytes rp show "$point")" $(((580 - arrived / 4) * 1048576)) "bytes sent by the second try"
 
 step "killed again, with nothing to do"
 kill_hard server

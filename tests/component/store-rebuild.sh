@@ -32,3 +32,13 @@ scribble "$work/a.raw" 9000 1000
 backup a
 less "$(value .sent_bytes rp show "$point")" 1500000 "bytes sent after the rebuild"
 same_disk "$point" disk0 "$work/a.raw"
+
+step "the catalog is lost: init makes a new one, the points are read from the store, the host comes back"
+listed=$(points a)
+stop server
+rm "$work/server/catalog.db"*
+"$HOLDFAST_BIN/holdfastd" init --data "$work/server" >>"$work/init.log"
+server_start
+wait_for 30 host_is alpha connected || fail "the host is refused"
+equal "$listed" "$(points a)" "the list of points"
+same_disk "$point" disk0 "$work/a.raw"
