@@ -129,6 +129,7 @@ enum exit_status error_code_exit_status(enum error_code code)
     case ERROR_PROXY_AUTH_REQUIRED:
         return EXIT_STATUS_UNREACHABLE;
     case ERROR_AUTHENTICATION_FAILED:
+    case ERROR_STORE_KEY_WRONG:
     case ERROR_PERMISSION_DENIED:
     case ERROR_SECOND_FACTOR_REQUIRED:
     case ERROR_SESSION_EXPIRED:

@@ -4,6 +4,7 @@
 #include "base/os_service.h"
 #include "base/version.h"
 #include "server/api.h"
+#include "server/main_key.h"
 #include "server/server.h"
 
 #include <getopt.h>
@@ -16,12 +17,17 @@ static const char default_directory[] = "/var/lib/holdfast";
 
 static const char help[] =
     "usage: holdfastd init [--data DIR] [--listen ADDRESS] [--agent-port PORT] [--api-port PORT]\n"
-    "                      [--host-name NAME ...] [--chunk-size BYTES]\n"
+    "                      [--host-name NAME ...] [--chunk-size BYTES] [--store DIR]\n"
+    "                      [--passphrase-file FILE | --key-file FILE]\n"
     "       holdfastd run [--data DIR] [--config FILE]\n"
+    "       holdfastd key list | add | change | recovery | remove SLOT [--data DIR] [--config FILE]\n"
+    "                      [--new-passphrase-file FILE | --new-key-file FILE]\n"
+    "                      [--passphrase-file FILE | --key-file FILE | --recovery-file FILE]\n"
     "       holdfastd --help | --version\n"
     "\n"
     "init  make a server: its certificate authority, catalog, store, admin token and configuration\n"
     "run   serve agents and the API until SIGTERM\n"
+    "key   the secrets that open an encrypted store, while the server is stopped\n"
     "\n"
     "  --data DIR          what the server keeps (default /var/lib/holdfast)\n"
     "  --listen ADDRESS    address to serve on (default 0.0.0.0, all of them)\n"
@@ -29,6 +35,10 @@ static const char help[] =
     "  --api-port PORT     for the API and `holdfast` (default 7461)\n"
     "  --host-name NAME    one more name or address that the server is reached by\n"
     "  --chunk-size BYTES  of the store, a power of two from 64K to 4M (default 64K)\n"
+    "  --store DIR         the store's directory (default DIR/store); one that is there is taken over\n"
+    "  --passphrase-file FILE, --key-file FILE, --recovery-file FILE\n"
+    "                      init: encrypt the store, or open the one that is there; the configuration\n"
+    "                      names the file from then on. key: opens the store\n"
     "  --config FILE       settings (default DIR/holdfastd.conf)\n"
     "\n"
     "exit status: 0 done, 1 failed, 2 usage, 6 refused in this state\n";
@@ -40,6 +50,8 @@ struct arguments {
     const char *names[NAMES_MAX + 1];
     size_t name_count;
     bool init_only; /* an option that only init has was given */
+    struct store_secret_file secret;
+    struct store_secret_file new_secret;
 };
 
 static int print_error(const struct error *err)
@@ -75,7 +87,21 @@ static int parse_chunk_size(const char *text, uint32_t *chunk_size)
     return valid ? 0 : -1;
 }
 
-enum { OPTION_DATA = 256, OPTION_CONFIG, OPTION_LISTEN, OPTION_AGENT, OPTION_API, OPTION_NAME, OPTION_CHUNK };
+enum {
+    OPTION_DATA = 256,
+    OPTION_CONFIG,
+    OPTION_LISTEN,
+    OPTION_AGENT,
+    OPTION_API,
+    OPTION_NAME,
+    OPTION_CHUNK,
+    OPTION_STORE,
+    OPTION_PASSPHRASE,
+    OPTION_KEY,
+    OPTION_RECOVERY,
+    OPTION_NEW_PASSPHRASE,
+    OPTION_NEW_KEY,
+};
 
 static const char *parse_init_option(int option, struct arguments *arguments)
 {
@@ -98,8 +124,35 @@ static const char *parse_init_option(int option, struct arguments *arguments)
         return parse_chunk_size(optarg, &arguments->init.chunk_size) == 0
                    ? NULL
                    : "--chunk-size is a power of two from 64K to 4M";
+    case OPTION_STORE:
+        arguments->init.store = optarg;
+        return NULL;
     default:
-        return "there is no such option";
+        return "there is no such option, or it lacks its value";
+    }
+}
+
+/* False when it is another option. */
+static bool parse_secret_option(int option, struct arguments *arguments)
+{
+    switch (option) {
+    case OPTION_PASSPHRASE:
+        arguments->secret = (struct store_secret_file){STORE_KEY_PASSPHRASE, optarg};
+        return true;
+    case OPTION_KEY:
+        arguments->secret = (struct store_secret_file){STORE_KEY_FILE, optarg};
+        return true;
+    case OPTION_RECOVERY:
+        arguments->secret = (struct store_secret_file){STORE_KEY_RECOVERY, optarg};
+        return true;
+    case OPTION_NEW_PASSPHRASE:
+        arguments->new_secret = (struct store_secret_file){STORE_KEY_PASSPHRASE, optarg};
+        return true;
+    case OPTION_NEW_KEY:
+        arguments->new_secret = (struct store_secret_file){STORE_KEY_FILE, optarg};
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -114,6 +167,12 @@ static const char *parse(int argc, char **argv, struct arguments *arguments)
         {"api-port", required_argument, NULL, OPTION_API},
         {"host-name", required_argument, NULL, OPTION_NAME},
         {"chunk-size", required_argument, NULL, OPTION_CHUNK},
+        {"store", required_argument, NULL, OPTION_STORE},
+        {"passphrase-file", required_argument, NULL, OPTION_PASSPHRASE},
+        {"key-file", required_argument, NULL, OPTION_KEY},
+        {"recovery-file", required_argument, NULL, OPTION_RECOVERY},
+        {"new-passphrase-file", required_argument, NULL, OPTION_NEW_PASSPHRASE},
+        {"new-key-file", required_argument, NULL, OPTION_NEW_KEY},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -136,7 +195,7 @@ static const char *parse(int argc, char **argv, struct arguments *arguments)
             printf("holdfastd %s\n", HOLDFAST_VERSION);
             exit(EXIT_STATUS_DONE);
         default:
-            problem = parse_init_option(option, arguments);
+            problem = parse_secret_option(option, arguments) ? NULL : parse_init_option(option, arguments);
         }
     }
     return problem;
@@ -153,7 +212,11 @@ static int run_init(struct arguments *arguments)
         arguments->names[arguments->name_count++] = arguments->init.listen_address;
     }
     log_init("server", LOG_WARNING);
+    if (arguments->new_secret.path != NULL || arguments->secret.kind == STORE_KEY_RECOVERY) {
+        return usage("init takes --passphrase-file or --key-file");
+    }
     arguments->init.data_directory = arguments->data_directory;
+    arguments->init.secret = arguments->secret;
     arguments->init.names = arguments->names;
     if (server_init(&arguments->init, &made, &err) != 0) {
         return print_error(&err);
@@ -183,7 +246,7 @@ static int set_log_level(const struct config *config, struct error *err)
 static int run_server(const struct arguments *arguments)
 {
     struct error err;
-    if (arguments->init_only) {
+    if (arguments->init_only || arguments->secret.path != NULL || arguments->new_secret.path != NULL) {
         return usage("run takes only --data and --config; the rest is in DIR/holdfastd.conf");
     }
     log_init("server", LOG_INFO);
@@ -205,12 +268,32 @@ static int run_server(const struct arguments *arguments)
     return EXIT_STATUS_DONE;
 }
 
+static int run_keys(const struct arguments *arguments, char **words, int count)
+{
+    struct error err;
+    struct key_arguments key = {.data_directory = arguments->data_directory,
+                                .config = arguments->config,
+                                .with = arguments->secret,
+                                .new_secret = arguments->new_secret,
+                                .words = (const char *const *)(uintptr_t)words,
+                                .word_count = count};
+    if (arguments->init_only) {
+        return usage("key takes no option of init");
+    }
+    log_init("server", LOG_WARNING);
+    int status = run_key(&key, &err);
+    return status == EXIT_STATUS_DONE ? EXIT_STATUS_DONE : print_error(&err);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.data_directory = default_directory};
     const char *problem = parse(argc, argv, &arguments);
     if (problem != NULL) {
         return usage(problem);
+    }
+    if (argc > optind && strcmp(argv[optind], "key") == 0) {
+        return run_keys(&arguments, argv + optind + 1, argc - optind - 1);
     }
     if (argc - optind != 1) {
         return usage(argc == optind ? "name a command: init or run" : "one command, please");

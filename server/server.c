@@ -17,6 +17,8 @@ const struct config_key server_config_keys[] = {
     {"api-port", "7461", "port for the API and the command line"},
     {"log-level", "info", "debug, info, warning or error"},
     {"store", NULL, "directory of the store; default: `store` in the data directory"},
+    {"store-passphrase-file", NULL, "holds the passphrase of an encrypted store"},
+    {"store-key-file", NULL, "the key file of an encrypted store"},
     {"max-jobs", "16", "jobs that run at once"},
     {"connections", "2", "data connections of a job"},
     {"max-attempts", "3", "tries of a job that fails for a reason that may pass"},
@@ -97,15 +99,22 @@ static bool has_file(const char *data_directory, enum server_file file)
     return has;
 }
 
+static struct config *load_config(const char *data_directory, const char *config_path, struct error *err)
+{
+    if (!has_file(data_directory, SERVER_FILE_CATALOG) ||
+        !has_file(data_directory, SERVER_FILE_CERTIFICATE)) {
+        error_set(err, ERROR_NOT_INITIALIZED, "%s holds no server", data_directory);
+        return NULL;
+    }
+    char *path = server_path(data_directory, SERVER_FILE_CONFIG);
+    struct config *config = config_load(config_path != NULL ? config_path : path, server_config_keys, err);
+    free(path);
+    return config;
+}
+
 static int open_config(struct server *server, const char *config_path, struct error *err)
 {
-    if (!has_file(server->data_directory, SERVER_FILE_CATALOG) ||
-        !has_file(server->data_directory, SERVER_FILE_CERTIFICATE)) {
-        return error_set(err, ERROR_NOT_INITIALIZED, "%s holds no server", server->data_directory);
-    }
-    char *path = server_path(server->data_directory, SERVER_FILE_CONFIG);
-    server->config = config_load(config_path != NULL ? config_path : path, server_config_keys, err);
-    free(path);
+    server->config = load_config(server->data_directory, config_path, err);
     return server->config != NULL ? 0 : -1;
 }
 
@@ -122,14 +131,43 @@ static int read_id(struct server *server, struct error *err)
     return result;
 }
 
+/* What the configuration names. */
+static int secret_file(const struct config *config, struct store_secret_file *file, struct error *err)
+{
+    const char *passphrase = config_text(config, "store-passphrase-file");
+    const char *key = config_text(config, "store-key-file");
+    if (passphrase != NULL && key != NULL) {
+        return error_set(err, ERROR_CONFIG_INVALID,
+                         "Of store-passphrase-file and store-key-file only one can be set");
+    }
+    *file = (struct store_secret_file){.kind = key != NULL ? STORE_KEY_FILE : STORE_KEY_PASSPHRASE,
+                                       .path = key != NULL ? key : passphrase};
+    return 0;
+}
+
+static struct store *open_store_by(const char *data_directory, const struct config *config,
+                                   const struct store_secret_file *file, struct store_secret_bytes *secret,
+                                   struct error *err)
+{
+    struct store_secret_file configured;
+    struct store *store = NULL;
+    const char *directory = config_text(config, "store");
+    char *path =
+        directory != NULL ? memory_copy_text(directory) : server_path(data_directory, SERVER_FILE_STORE);
+    if (secret_file(config, &configured, err) == 0 &&
+        store_secret_read(file != NULL && file->path != NULL ? file : &configured, secret, err) == 0) {
+        struct store_open_options options = {.secret = store_secret_of(secret)};
+        store = store_open(path, &options, err);
+    }
+    free(path);
+    return store;
+}
+
 static int open_store(struct server *server, struct error *err)
 {
-    const char *configured = config_text(server->config, "store");
-    char *path = configured != NULL ? memory_copy_text(configured)
-                                    : server_path(server->data_directory, SERVER_FILE_STORE);
-    struct store_open_options options = {0};
-    server->store = store_open(path, &options, err);
-    free(path);
+    struct store_secret_bytes secret = {.bytes = NULL};
+    server->store = open_store_by(server->data_directory, server->config, NULL, &secret, err);
+    store_secret_clear(&secret);
     return server->store != NULL ? 0 : -1;
 }
 
@@ -200,6 +238,16 @@ static void on_progress(void *cookie, const char *host_id, const char *job_id, c
     (void)done_bytes; /* the receiver counts what arrived */
     (void)total_bytes;
     jobs_host_progress(((struct server *)cookie)->jobs, host_id, job_id, step);
+}
+
+struct store *server_open_store(const char *data_directory, const char *config_path,
+                                const struct store_secret_file *file, struct store_secret_bytes *secret,
+                                struct error *err)
+{
+    struct config *config = load_config(data_directory, config_path, err);
+    struct store *store = config != NULL ? open_store_by(data_directory, config, file, secret, err) : NULL;
+    config_destroy(config);
+    return store;
 }
 
 struct server *server_create(const char *data_directory, const char *config_path, struct error *err)

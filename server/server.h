@@ -10,6 +10,7 @@
 #include "server/agents.h"
 #include "server/catalog.h"
 #include "server/jobs.h"
+#include "server/store_secret.h"
 #include "storage/store.h"
 
 struct server;
@@ -21,12 +22,20 @@ struct server_init_options {
     uint16_t api_port;          /* 0: 7461 */
     const char *const *names;   /* more names and addresses for the certificate, ends with NULL; or NULL */
     uint32_t chunk_size;        /* of the store; 0: the default */
+    const char *store;          /* its directory; NULL: DIR/store. A store that is there is taken over. */
+    struct store_secret_file secret; /* of a store that is encrypted from now on */
 };
 
-/* Make CA, catalog, default policy, first store (DIR/store), DIR/admin.token and DIR/holdfastd.conf. What is there
- * already stays: so a lost catalog is made anew, and the next start lists the store's recovery points in it.
- * *made is false when nothing was missing. Blocks. */
+/* Make CA, catalog, default policy, first store (DIR/store), DIR/admin.token and DIR/holdfastd.conf. What is
+ * there already stays: so a lost catalog is made anew, and the next start lists the store's recovery points
+ * in it. *made is false when nothing was missing. Blocks. */
 int server_init(const struct server_init_options *options, bool *made, struct error *err);
+
+/* Open the store by itself, as for its keys. file with a path takes the place of what the configuration
+ * names; *secret (out) is what opened it, to be cleared by the caller also on failure. */
+struct store *server_open_store(const char *data_directory, const char *config_path,
+                                const struct store_secret_file *file, struct store_secret_bytes *secret,
+                                struct error *err);
 
 /* config_path NULL: DIR/holdfastd.conf. NOT_INITIALIZED, STORE_LOCKED, CATALOG_NEWER, CONFIG_INVALID.
  * Everything runs but the API. */

@@ -126,29 +126,54 @@ static int make_catalog(const char *data_directory, struct error *err)
     return result;
 }
 
+/* A store that is there already, as one that was copied from another machine, is only opened: it must open
+ * with that secret. */
 static int make_store(const struct server_init_options *options, struct error *err)
 {
-    struct store_settings settings = {.chunk_size = options->chunk_size};
-    char *path = server_path(options->data_directory, SERVER_FILE_STORE);
-    struct store *store =
-        os_path_exists(path) ? store_open(path, &(struct store_open_options){0}, err) : NULL;
-    int result = store != NULL ? 0 : store_create(path, &settings, err);
-    store_close(store);
+    struct store_secret_bytes secret;
+    if (store_secret_read(&options->secret, &secret, err) != 0) {
+        return -1;
+    }
+    char *path = options->store != NULL ? memory_copy_text(options->store)
+                                        : server_path(options->data_directory, SERVER_FILE_STORE);
+    int result;
+    if (store_exists(path)) {
+        struct store_open_options open = {.secret = store_secret_of(&secret)};
+        struct store *store = store_open(path, &open, err);
+        result = store != NULL ? 0 : -1;
+        store_close(store);
+    } else {
+        struct store_settings settings = {.chunk_size = options->chunk_size,
+                                          .secret = store_secret_of(&secret)};
+        result = store_create(path, &settings, err);
+    }
     free(path);
+    store_secret_clear(&secret);
     return result;
+}
+
+static char *config_line(const char *name, const char *value)
+{
+    return value != NULL ? memory_format("%s = %s\n", name, value) : memory_copy_text("");
 }
 
 static int make_config(const struct server_init_options *options, struct error *err)
 {
+    char *store = config_line("store", options->store);
+    char *secret =
+        config_line(options->secret.kind == STORE_KEY_FILE ? "store-key-file" : "store-passphrase-file",
+                    options->secret.path);
     char *text = memory_format("# Settings of the Holdfast server; docs/guide.md has all of them.\n"
-                               "listen = %s\nagent-port = %u\napi-port = %u\n",
+                               "listen = %s\nagent-port = %u\napi-port = %u\n%s%s",
                                options->listen_address != NULL ? options->listen_address : "0.0.0.0",
                                options->agent_port != 0 ? options->agent_port : AGENT_PORT_DEFAULT,
-                               options->api_port != 0 ? options->api_port : API_PORT_DEFAULT);
+                               options->api_port != 0 ? options->api_port : API_PORT_DEFAULT, store, secret);
     char *path = server_path(options->data_directory, SERVER_FILE_CONFIG);
     int result = os_file_write_whole(path, text, strlen(text), 0644, err);
     free(path);
     free(text);
+    free(secret);
+    free(store);
     return result;
 }
 

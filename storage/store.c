@@ -56,6 +56,18 @@ int store_create_backend(struct backend *backend, const struct store_settings *s
     return store_write_superblock(backend, &superblock, err);
 }
 
+bool store_exists(const char *directory)
+{
+    static const char *const names[] = {SUPERBLOCK_NAME, SUPERBLOCK_COPY_NAME};
+    bool exists = false;
+    for (size_t i = 0; i < 2 && !exists; i++) {
+        char *path = os_path_join(directory, names[i]);
+        exists = os_path_exists(path);
+        free(path);
+    }
+    return exists;
+}
+
 static int is_empty_visit(void *cookie, const char *name)
 {
     (void)cookie;

@@ -38,6 +38,9 @@ struct store_settings {
 /* Make an empty store in a new or empty directory. FILE_FAILED when it holds anything. */
 int store_create(const char *directory, const struct store_settings *settings, struct error *err);
 
+/* Whether the directory holds a store, whole or not. */
+bool store_exists(const char *directory);
+
 struct store_open_options {
     uint64_t reserved_bytes; /* free space that backups leave alone, for index, catalog and clean-up; 0: the
                                 default, 1 %, but 64 MiB to 1 GiB, and an eighth of a small disk at most */
