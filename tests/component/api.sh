@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The API is what docs/openapi.yaml says, and docs/errors.md is what the catalogue says.
 . "$(dirname "$0")/../lib/test.sh"
-requires python3
+requires "$python"
 server_begin
 agent_begin alpha
 make_image "$work/a.raw" 16 4
 add_image alpha a "$work/a.raw"
 backup a
-python3 "$tests/lib/check_api.py" "$top" "https://127.0.0.1:$api_port" "$work/server/ca.pem" \
+"$python" "$tests/lib/check_api.py" "$top" "https://127.0.0.1:$api_port" "$work/server/ca.pem" \
     "$(cat "$work/server/admin.token")" alpha/a "$point" || fail "the API is not as documented"
 
 "$tests/lib/errors-page.sh" "$HOLDFAST_BIN/holdfast" >"$work/errors.md"

@@ -2,7 +2,7 @@
 # A flipped byte in a container is found by verify and named with the points it touches; a restore that meets it fails
 # with CHUNK_DAMAGED instead of writing wrong data; the next synchronization heals it from the source.
 . "$(dirname "$0")/../lib/test.sh"
-requires python3
+requires "$python"
 server_begin
 agent_begin alpha
 make_image "$work/a.raw" 64 24
@@ -20,7 +20,7 @@ expect 0 holdfast rp verify "$of_a" --wait
 step "one byte, in the middle of what the first backup wrote"
 stop server
 container=$(find "$work/server/store/containers" -type f -printf '%s %p\n' | sort -rn | head -n 1 | cut -d' ' -f2-)
-python3 - "$container" <<'X'
+"$python" - "$container" <<'X'
 import sys
 with open(sys.argv[1], "r+b") as f:
     f.seek(10 * 1048576 + 12345)

@@ -16,6 +16,7 @@ tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/lib.sh
 . "$tests/../deploy/lib.sh"
 
+python=/usr/bin/python3 # the one that Debian's python3-* packages are for
 HOLDFAST_BIN=${HOLDFAST_BIN:-$top/build-debug/bin}
 work=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-test.XXXXXX")
 chmod 755 "$work"
