@@ -146,8 +146,9 @@ static int remember_proxy(const struct arguments *arguments, struct error *err)
         result = os_file_read_whole(path, 1024 * 1024, &old, &length, err);
     }
     if (result == 0) {
-        char *text = memory_format("%.*s%sproxy = %s\n", (int)length, old != NULL ? (const char *)old : "",
-                                   length > 0 && old[length - 1] != '\n' ? "\n" : "", arguments->proxy);
+        char *text =
+            memory_format("%.*s%sproxy = %s\n", (int)length, old != NULL ? (const char *)old : "",
+                          old != NULL && length > 0 && old[length - 1] != '\n' ? "\n" : "", arguments->proxy);
         result = os_file_write_whole(path, text, strlen(text), 0600, err);
         free(text);
     }

@@ -45,6 +45,14 @@ int error_set_cause(struct error *err, const char *format, ...) __attribute__((f
 int error_wrap(struct error *err, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The analyzer sees one file at a time: this tells it what these return. */
+#if defined __clang_analyzer__ && !defined ERROR_IMPLEMENTATION
+#define error_set(...) (error_set(__VA_ARGS__), -1)
+#define error_set_errno(...) (error_set_errno(__VA_ARGS__), -1)
+#define error_set_cause(...) (error_set_cause(__VA_ARGS__), -1)
+#define error_wrap(...) (error_wrap(__VA_ARGS__), -1)
+#endif
+
 void error_clear(struct error *err);
 
 /* "CODE: message (cause)" into out, cut at size; returns out. For logs. */

@@ -63,8 +63,10 @@ static int start_tls_behind_proxy(struct channel *channel, struct error *err)
 
 static int proxy_status(const char *answer, const char *name, struct error *err)
 {
-    unsigned status = 0;
-    if (sscanf(answer, "HTTP/1.%*u %3u", &status) != 1) {
+    static const char version[] = "HTTP/1.";
+    const char *space = strncmp(answer, version, sizeof version - 1) == 0 ? strchr(answer, ' ') : NULL;
+    unsigned long status = space != NULL ? strtoul(space, NULL, 10) : 0;
+    if (status == 0) {
         return error_set(err, ERROR_PROTOCOL_INVALID, "The proxy did not answer with HTTP");
     }
     if (status == 407) {
@@ -72,7 +74,7 @@ static int proxy_status(const char *answer, const char *name, struct error *err)
                          "The proxy asks for authentication (407) to reach %s", name);
     }
     if (status < 200 || status > 299) {
-        return error_set(err, ERROR_SERVER_UNREACHABLE, "The proxy refused to reach %s with status %u", name,
+        return error_set(err, ERROR_SERVER_UNREACHABLE, "The proxy refused to reach %s with status %lu", name,
                          status);
     }
     return 0;

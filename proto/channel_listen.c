@@ -144,9 +144,17 @@ static uint16_t bound_port(evutil_socket_t fd)
 {
     struct sockaddr_storage bound = {0};
     socklen_t length = sizeof bound;
-    getsockname(fd, (struct sockaddr *)&bound, &length);
-    return bound.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)(void *)&bound)->sin6_port)
-                                       : ntohs(((struct sockaddr_in *)(void *)&bound)->sin_port);
+    if (getsockname(fd, (struct sockaddr *)&bound, &length) != 0) {
+        return 0;
+    }
+    if (bound.ss_family == AF_INET6) {
+        struct sockaddr_in6 six;
+        memcpy(&six, &bound, sizeof six);
+        return ntohs(six.sin6_port);
+    }
+    struct sockaddr_in four;
+    memcpy(&four, &bound, sizeof four);
+    return ntohs(four.sin_port);
 }
 
 static void listen_on_loop(void *cookie)

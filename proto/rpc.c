@@ -145,7 +145,7 @@ static void pending_on_deadline(void *cookie)
               channel_peer_address(rpc->channel), call->output->short_name, (long long)call->deadline_ms);
     channel_send(rpc->channel, &(struct frame_header){.kind = FRAME_CANCEL, .stream = call->id}, NULL, NULL);
     pending_fail(call, &err);
-    rpc_unref(rpc);
+    rpc_unref(rpc); /* NOLINT(clang-analyzer-unix.Malloc): the reference that was taken above */
 }
 
 static void pending_start(void *cookie)

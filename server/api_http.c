@@ -384,9 +384,17 @@ static int bound_port(struct evhttp_bound_socket *bound)
 {
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
-    getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&address, &length);
-    return address.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port)
-                                         : ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+    if (getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&address, &length) != 0) {
+        return 0;
+    }
+    if (address.ss_family == AF_INET6) {
+        struct sockaddr_in6 six;
+        memcpy(&six, &address, sizeof six);
+        return ntohs(six.sin6_port);
+    }
+    struct sockaddr_in four;
+    memcpy(&four, &address, sizeof four);
+    return ntohs(four.sin_port);
 }
 
 static void listen_on_loop(void *cookie)

@@ -56,7 +56,7 @@ static struct map_tree *tree_load(struct map_writer *writer, const struct chunk_
 static struct map_tree *tree_child(struct map_writer *writer, struct map_tree *tree, unsigned level,
                                    unsigned at, struct error *err)
 {
-    if (tree->children[at] == NULL) {
+    if (tree->children[at] == NULL) { /* NOLINT(clang-analyzer-core.NullDereference): only leaves have none */
         tree->children[at] = tree_load(writer, &tree->entries.names[at], level - 1, err);
     }
     return tree->children[at];

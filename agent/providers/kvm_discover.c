@@ -96,7 +96,7 @@ static const char *tracking_text(virDomainPtr domain, const struct kvm_domain *d
 static int describe(virDomainPtr domain, Holdfast__DiscoverReply *reply, struct error *err)
 {
     const char *name = virDomainGetName(domain);
-    struct kvm_domain described;
+    struct kvm_domain described = {0};
     int state = 0;
     int reason = 0;
     virDomainInfo info;

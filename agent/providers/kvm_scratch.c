@@ -22,7 +22,7 @@ static bool can_search(const char *path, unsigned uid, unsigned gid)
     struct stat info;
     if (uid == 0)
         return true;
-    if (stat(path, &info) != 0)
+    if (path == NULL || stat(path, &info) != 0)
         return false;
     if (info.st_uid == uid)
         return info.st_mode & S_IXUSR;

@@ -22,6 +22,8 @@ extern char **environ;
 /* From here to watchdog_run: in a fork of a process with threads, async-signal-safe calls only. */
 static void act(char *const *argv, unsigned tries)
 {
+    if (argv[0] == NULL)
+        return;
     for (unsigned i = 0; i < tries; i++) {
         pid_t child = fork();
         if (child == 0) {

@@ -64,8 +64,14 @@ static void take_owner(const xmlNode *node, struct kvm_domain *domain)
     if (!xml_tree_attribute_is(node, "model", "dac"))
         return;
     char *label = xml_tree_text(xml_tree_child(node, "label"));
-    if (label && sscanf(label, "+%u:+%u", &domain->owner_uid, &domain->owner_gid) == 2)
-        domain->has_owner = true;
+    char *group = NULL;
+    if (label && label[0] == '+') {
+        domain->owner_uid = (unsigned)strtoul(label + 1, &group, 10);
+        if (strncmp(group, ":+", 2) == 0) {
+            domain->owner_gid = (unsigned)strtoul(group + 2, NULL, 10);
+            domain->has_owner = true;
+        }
+    }
     free(label);
 }
 

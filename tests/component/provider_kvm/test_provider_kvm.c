@@ -57,9 +57,9 @@ static void open_provider(const char *scratch_max)
     struct error err;
     config = config_load(NULL, keys, &err);
     assert_non_null(config);
-    check_ok(config_set(config, "libvirt_uri", getenv("HOLDFAST_LAB_URI"), &err), err);
+    check_ok(config_set(config, "libvirt-uri", getenv("HOLDFAST_LAB_URI"), &err), err);
     if (scratch_max)
-        check_ok(config_set(config, "scratch_max_bytes", scratch_max, &err), err);
+        check_ok(config_set(config, "scratch-max-bytes", scratch_max, &err), err);
     const struct provider_context context = {lab_directory, server_id, config};
     provider = provider_kvm.open(&context, on_change, NULL, &err);
     check_ok(provider ? 0 : -1, err);
