@@ -25,6 +25,9 @@ static int open_disk(struct backup_receive *receive, struct receive_disk *disk,
         return error_set(err, ERROR_PROTOCOL_INVALID,
                          "Disk %s can't be incremental: there is no such disk before it", from->name);
     }
+    if (base != NULL && store_writer_pin(receive->store_writer, &base->root, err) != 0) {
+        return -1;
+    }
     disk->writer = map_writer_open(store, from->size, base != NULL ? &base->root : NULL,
                                    base != NULL ? base->size : 0, err);
     if (disk->writer == NULL && !from->incremental && err->code == ERROR_CHUNK_DAMAGED) {
@@ -36,7 +39,7 @@ static int open_disk(struct backup_receive *receive, struct receive_disk *disk,
     }
     struct error ignored;
     if (partial_load(store, receive->point->datasource, from->name, &size, &root, &ignored) == 1 &&
-        size == from->size) {
+        size == from->size && store_writer_pin(receive->store_writer, &root, &ignored) == 0) {
         disk->partial = map_reader_open(store, &root, size, &ignored);
     }
     return 0;
@@ -53,6 +56,7 @@ struct backup_receive *backup_receive_create(const struct backup_receive_options
         receive->options.connections = RECEIVE_LANES_MAX;
     }
     receive->session = name_set_create(RECEIVE_SESSION_NAMES);
+    receive->store_writer = store_writer_begin(options->store);
     receive->partial_ms = clock_monotonic_ms();
     pthread_mutex_init(&receive->lock, NULL);
     pthread_mutex_init(&receive->map_lock, NULL);
@@ -295,6 +299,7 @@ void backup_receive_destroy(struct backup_receive *receive)
         map_reader_destroy(receive->disks[i].partial);
     }
     free(receive->disks);
+    store_writer_end(receive->store_writer);
     name_set_destroy(receive->session);
     point_destroy(receive->point);
     pthread_cond_destroy(&receive->changed);

@@ -46,6 +46,7 @@ struct backup_receive {
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
+    struct store_writer *store_writer;
     struct name_set *session; /* names put by this job */
     struct receive_lane lanes[RECEIVE_LANES_MAX];
     unsigned lane_count;

@@ -124,7 +124,7 @@ static int visit_record(struct plan *plan, const struct plan_chunk *chunks, size
     return result;
 }
 
-static int visit_window(struct plan *plan, size_t count, struct error *err)
+static int visit_window_leased(struct plan *plan, size_t count, struct error *err)
 {
     for (size_t i = 0; i < count; i++) {
         plan->names[i] = plan->entries[i].name;
@@ -154,6 +154,15 @@ static int visit_window(struct plan *plan, size_t count, struct error *err)
         result = visit_record(plan, &plan->chunks[first], end - first, err);
         first = end;
     }
+    return result;
+}
+
+static int visit_window(struct plan *plan, size_t count, struct error *err)
+{
+    struct store_lease lease;
+    store_lease_begin(plan->store, &lease);
+    int result = visit_window_leased(plan, count, err);
+    store_lease_end(&lease);
     return result;
 }
 

@@ -65,6 +65,9 @@ bool chunk_exists(struct store *store, const struct chunk_name *name)
     seal_name(store->seal, name, &stored);
     pthread_rwlock_rdlock(&store->gate);
     int found = store_lookup(store, &stored, &location, &err);
+    if (found == 1 && !store_writer_may_use(store, name, &location, false)) {
+        found = 0;
+    }
     pthread_rwlock_unlock(&store->gate);
     if (found < 0) {
         log_error("a lookup failed", &err);
@@ -282,17 +285,21 @@ int chunk_read(struct store *store, const struct chunk_name *name, void *out, st
 {
     struct chunk_location location;
     struct chunk_name found;
+    struct store_lease lease;
     if (chunk_name_is_zero(name)) {
         memset(out, 0, store->chunk_size);
         return 0;
     }
-    if (chunk_locate(store, name, 1, &location, err) != 0) {
-        return -1;
-    }
-    if (location.container == 0) {
+    store_lease_begin(store, &lease);
+    int result = chunk_locate(store, name, 1, &location, err);
+    if (result == 0 && location.container == 0) {
+        store_lease_end(&lease);
         return error_set(err, ERROR_CHUNK_DAMAGED, "A chunk is missing or damaged");
     }
-    int result = cache_get(store, &location, out) ? 0 : read_and_unpack(store, &location, out, err);
+    if (result == 0 && !cache_get(store, &location, out)) {
+        result = read_and_unpack(store, &location, out, err);
+    }
+    store_lease_end(&lease);
     if (result == 0) {
         chunk_name_of(out, store->chunk_size, &found);
         if (!chunk_name_equal(&found, name)) {

@@ -43,13 +43,13 @@ int chunk_put_run(struct store *store, const struct chunk_run *run, struct chunk
                   struct error *err);
 
 /* True when the store holds the chunk undamaged (durable or put in this process). The zero name is always
- * there. */
+ * there. Of use to writers (storage/writers.h): what is there stays until the writer ends. */
 bool chunk_exists(struct store *store, const struct chunk_name *name);
 
 /* Read one chunk into out[chunk_size], checked against its name. CHUNK_DAMAGED. The zero name gives zeros. */
 int chunk_read(struct store *store, const struct chunk_name *name, void *out, struct error *err);
 
-/* Where a chunk lies. Containers are append-only, so a location stays valid. */
+/* Where a chunk lies: as long as a lease that was begun before (storage/writers.h). */
 struct chunk_location {
     uint64_t container; /* 0: the store does not have it, or it is damaged */
     uint32_t offset;

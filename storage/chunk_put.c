@@ -57,6 +57,9 @@ static int choose_new(struct store *store, struct checked_run *checked, struct e
             twice = twice || chunk_name_equal(&run->names[i], &run->names[j]);
         }
         int found = twice ? 1 : store_lookup(store, &checked->names[i], &location, err);
+        if (!twice && found == 1 && !store_writer_may_use(store, &run->names[i], &location, false)) {
+            found = 0;
+        }
         if (found < 0) {
             return -1;
         }
@@ -157,6 +160,9 @@ int store_put_node(struct store *store, const uint8_t *node, size_t length, stru
     seal_name(store->seal, name, &stored);
     pthread_rwlock_rdlock(&store->gate);
     int found = store_lookup(store, &stored, &location, err);
+    if (found == 1 && !store_writer_may_use(store, name, &location, true)) {
+        found = 0;
+    }
     if (found == 0) {
         uint32_t payload = (uint32_t)length + (store->seal != NULL ? SEAL_OVERHEAD : 0);
         uint8_t *record = scratch_get(SCRATCH_RECORD, record_size(1, payload));
@@ -193,7 +199,9 @@ int store_read_node(struct store *store, const struct chunk_name *name, uint8_t 
 {
     struct chunk_location location;
     struct stored_name stored;
+    struct store_lease lease;
     seal_name(store->seal, name, &stored);
+    store_lease_begin(store, &lease);
     pthread_rwlock_rdlock(&store->gate);
     int result = -1;
     int found = store_lookup(store, &stored, &location, err);
@@ -206,5 +214,6 @@ int store_read_node(struct store *store, const struct chunk_name *name, uint8_t 
         }
     }
     pthread_rwlock_unlock(&store->gate);
+    store_lease_end(&lease);
     return result;
 }

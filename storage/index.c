@@ -265,6 +265,53 @@ int index_finish(MDB_txn *txn, int code, struct error *err)
     return code == 0 ? 0 : index_error(err, code);
 }
 
+/* --- removing */
+
+static int remove_name(struct index *index, MDB_txn *txn, uint64_t container, const struct stored_name *name,
+                       uint64_t *nodes)
+{
+    MDB_val key = index_name_key(name);
+    MDB_val value;
+    struct chunk_location location;
+    bool node;
+    int code = mdb_get(txn, index->names, &key, &value);
+    if (code != 0 || !index_decode_value(&value, &location, &node) || location.container != container) {
+        return code == MDB_NOTFOUND ? 0 : code;
+    }
+    *nodes -= node && *nodes > 0;
+    code = mdb_del(txn, index->names, &key, NULL);
+    if (code == 0) {
+        code = mdb_del(txn, index->damaged, &key, NULL);
+        code = code == MDB_NOTFOUND ? 0 : code;
+    }
+    return code;
+}
+
+int index_remove_container(struct index *index, uint64_t container, const struct stored_name *names,
+                           size_t count, struct error *err)
+{
+    MDB_txn *txn;
+    uint8_t key_bytes[8];
+    uint64_t nodes;
+    int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
+    if (code != 0) {
+        return index_error(err, code);
+    }
+    code = index_read_counter(index, txn, key_nodes, &nodes);
+    for (size_t i = 0; i < count && code == 0; i++) {
+        code = remove_name(index, txn, container, &names[i], &nodes);
+    }
+    if (code == 0) {
+        code = index_write_counter(index, txn, key_nodes, nodes);
+    }
+    if (code == 0) {
+        MDB_val key = index_container_key(container, key_bytes);
+        code = mdb_del(txn, index->containers, &key, NULL);
+        code = code == MDB_NOTFOUND ? 0 : code;
+    }
+    return index_finish(txn, code, err);
+}
+
 /* --- damage */
 
 int index_damage(struct index *index, const struct stored_name *name, struct error *err)

@@ -22,6 +22,10 @@ int index_find(struct index *index, const struct stored_name *name, struct chunk
 int index_find_many(struct index *index, const struct stored_name *names, size_t count,
                     struct chunk_location *locations, struct error *err);
 
+/* Forget the container, and the names that lie in it; names that lie elsewhere by now stay. Durable. */
+int index_remove_container(struct index *index, uint64_t container, const struct stored_name *names,
+                           size_t count, struct error *err);
+
 /* How far a container has been read: in one transaction with the entries, synced. */
 struct index_watermark {
     uint64_t container;

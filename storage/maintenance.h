@@ -48,6 +48,31 @@ int store_verify_part(struct store *store, const struct verify_options *options,
  * damaged (*missing_chunks says how many), -1 error. Reads no chunk data. */
 int store_check_point(struct store *store, const char *point_id, uint64_t *missing_chunks, struct error *err);
 
+struct collect_options {
+    unsigned live_percent;     /* a container with less of it live is rewritten; 0: the default, 75 */
+    uint64_t bytes_per_second; /* of reading and rewriting; 0: no limit */
+    bool dry_run;              /* only count */
+};
+
+struct collect_report {
+    uint64_t containers; /* that were looked at */
+    uint64_t bytes;      /* of them */
+    uint64_t live_bytes;
+    uint64_t deleted;   /* containers without anything live */
+    uint64_t rewritten; /* containers with too little */
+    uint64_t written_bytes;
+    uint64_t freed_bytes; /* less what was written for it; of a dry run: what a collection would free */
+    uint64_t nodes;       /* distinct map nodes that were walked */
+    uint64_t chunks;      /* that they name */
+    uint64_t memory_bytes;
+};
+
+/* Free what no recovery point and no partial map needs (storage/writers.h says how that goes beside backups).
+ * Beside backups, restores and verify; JOB_CONFLICT beside another collection or a rebuild. CHUNK_DAMAGED: a
+ * recovery point can't be read whole, so that what it needs is not known; nothing was freed. */
+int store_collect(struct store *store, const struct collect_options *options, maintenance_watch watch,
+                  void *cookie, struct collect_report *report, struct error *err);
+
 /* Throw the index away and make it anew from the containers. Backups and lookups wait meanwhile; it can't be
  * cancelled (what watch returns is not used). */
 int store_rebuild_index(struct store *store, maintenance_watch watch, void *cookie, struct error *err);

@@ -78,14 +78,14 @@ int partial_load(struct store *store, const char *datasource, const char *disk, 
     return good;
 }
 
-struct name_list {
+struct object_list {
     char **names;
     size_t count;
 };
 
 static int collect_name(void *cookie, const char *name)
 {
-    struct name_list *list = cookie;
+    struct object_list *list = cookie;
     list->names = memory_resize(list->names, list->count + 1, sizeof *list->names);
     list->names[list->count++] = memory_copy_text(name);
     return 0;
@@ -93,7 +93,7 @@ static int collect_name(void *cookie, const char *name)
 
 int partial_remove(struct store *store, const char *datasource, struct error *err)
 {
-    struct name_list list = {0};
+    struct object_list list = {0};
     if (!identity_is_valid(datasource)) {
         return 0;
     }
@@ -109,5 +109,27 @@ int partial_remove(struct store *store, const char *datasource, struct error *er
     }
     free(list.names);
     free(folder);
+    return result;
+}
+
+int partial_list_roots(struct store *store, int (*visit)(void *cookie, const struct chunk_name *root),
+                       void *cookie, struct error *err)
+{
+    struct object_list list = {0};
+    int result = store->backend->operations->list(store->backend, "partials", collect_name, &list, err);
+    for (size_t i = 0; i < list.count; i++) {
+        struct chunk_name root;
+        uint64_t size;
+        json_t *object;
+        char *name = memory_format("partials/%s", list.names[i]);
+        /* One that is damaged is only a saving that is lost. */
+        if (result == 0 && envelope_read(store, name, &object, err) == 1) {
+            result = partial_parse(object, &size, &root) == 0 ? visit(cookie, &root) : 0;
+            json_decref(object);
+        }
+        free(name);
+        free(list.names[i]);
+    }
+    free(list.names);
     return result;
 }

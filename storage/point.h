@@ -5,6 +5,7 @@
 #define HOLDFAST_STORAGE_POINT_H
 
 #include "storage/map.h"
+#include "storage/writers.h"
 
 struct point_disk {
     char *name;    /* target name on the VM ("vda"), unique in the point */

@@ -23,4 +23,8 @@ int envelope_read(struct store *store, const char *object, json_t **root, struct
  * or its seal is broken, or it is open and there is a seal. */
 json_t *envelope_parse(uint8_t *bytes, size_t length, const struct seal *seal);
 
+/* Calls visit with the root of every partial map that can be read; non-zero stops and is returned. */
+int partial_list_roots(struct store *store, int (*visit)(void *cookie, const struct chunk_name *root),
+                       void *cookie, struct error *err);
+
 #endif

@@ -22,8 +22,14 @@ static void on_rebuilt(void *cookie, uint64_t done, uint64_t total)
 int store_rebuild_index(struct store *store, maintenance_watch watch, void *cookie, struct error *err)
 {
     struct rebuild_watch rebuild = {.watch = watch, .cookie = cookie};
+    if (pthread_mutex_trylock(&store->maintenance_lock) != 0) {
+        return error_set(err, ERROR_JOB_CONFLICT, "Store %s is being collected", store->directory);
+    }
     pthread_rwlock_wrlock(&store->gate);
-    int result = store_sync_gated(store, err);
+    int result = store_reap(store, true, err); /* or it would be found again, and then be gone */
+    if (result == 0) {
+        result = store_sync_gated(store, err);
+    }
     if (result == 0) {
         result = store_renew_index(store, err);
         if (store->index == NULL) {
@@ -37,5 +43,6 @@ int store_rebuild_index(struct store *store, maintenance_watch watch, void *cook
         atomic_store(&store->damaged, 0);
     }
     pthread_rwlock_unlock(&store->gate);
+    pthread_mutex_unlock(&store->maintenance_lock);
     return result;
 }

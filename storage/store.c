@@ -211,6 +211,8 @@ static void init_locks(struct store *store)
     pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&store->gate, &attributes);
     pthread_rwlockattr_destroy(&attributes);
+    store_users_init(&store->users);
+    pthread_mutex_init(&store->maintenance_lock, NULL);
     pthread_mutex_init(&store->keys_lock, NULL);
     pthread_mutex_init(&store->sync_lock, NULL);
     pthread_mutex_init(&store->append_lock, NULL);
@@ -220,6 +222,7 @@ static void init_locks(struct store *store)
 static void store_free(struct store *store)
 {
     store_appender_destroy(store);
+    store_users_destroy(store);
     index_close(store->index);
     pending_destroy(store->pending);
     pending_destroy(store->syncing);
@@ -228,6 +231,7 @@ static void store_free(struct store *store)
     store->backend->operations->destroy(store->backend);
     seal_destroy(store->seal);
     pthread_rwlock_destroy(&store->gate);
+    pthread_mutex_destroy(&store->maintenance_lock);
     pthread_mutex_destroy(&store->keys_lock);
     pthread_mutex_destroy(&store->sync_lock);
     pthread_mutex_destroy(&store->append_lock);

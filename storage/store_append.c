@@ -111,6 +111,19 @@ static int container_seal(struct store *store, struct error *err)
     return 0;
 }
 
+int store_end_container(struct store *store, uint64_t *next, struct error *err)
+{
+    int result = 0;
+    pthread_mutex_lock(&store->append_lock);
+    if (store->appender.object != NULL &&
+        store->appender.written + store->appender.buffered > CONTAINER_HEADER_SIZE) {
+        result = container_seal(store, err);
+    }
+    *next = store->appender.object != NULL ? store->appender.container : store->next_container;
+    pthread_mutex_unlock(&store->append_lock);
+    return result;
+}
+
 static void note_pending(struct store *store, const struct record *record, uint32_t offset)
 {
     for (uint8_t i = 0; i < record->count; i++) {

@@ -1,14 +1,15 @@
 /*
  * Inside the room: the state of an open store.
  *
- * Locks, in the order in which they are taken: gate, sync_lock, append_lock. The gate is held shared by every
- * operation, and exclusively while the index is replaced.
+ * Locks, in the order in which they are taken: maintenance_lock, gate, users.lock, sync_lock, append_lock.
+ * The gate is held shared by every operation, and exclusively while the index is replaced.
  */
 #ifndef HOLDFAST_STORAGE_STORE_INTERNAL_H
 #define HOLDFAST_STORAGE_STORE_INTERNAL_H
 
 #include "base/os_file.h"
 #include "storage/backend.h"
+#include "storage/collect_internal.h"
 #include "storage/index.h"
 #include "storage/pending.h"
 #include "storage/record.h"
@@ -66,6 +67,8 @@ struct store {
     struct os_file *lock_file;
     struct index *index;
 
+    pthread_mutex_t maintenance_lock; /* held by a collection or a rebuild, all the way */
+    struct store_users users;
     pthread_rwlock_t gate;
     pthread_mutex_t sync_lock;   /* one sync at a time */
     bool poisoned;               /* a sync failed; guarded by sync_lock */
@@ -99,6 +102,9 @@ int store_append(struct store *store, const uint8_t *record, struct error *err);
 int store_flush_locked(struct store *store, struct error *err);
 /* With the gate held. */
 int store_sync_gated(struct store *store, struct error *err);
+/* The next record begins a new container: *next, which is the id that it gets, or a later one. With the gate
+ * held exclusively. */
+int store_end_container(struct store *store, uint64_t *next, struct error *err);
 void store_appender_destroy(struct store *store);
 
 /* Find a name: pending, syncing, index. 1 found, 0 not (or damaged), -1 error. With the gate held. */

@@ -126,6 +126,17 @@ static uint32_t complete_length(struct store *store, uint64_t container)
     return length;
 }
 
+/* A container that was emptied since the list was made is no damage. */
+static bool was_collected(struct store *store, uint64_t container)
+{
+    struct error ignored;
+    uint64_t watermark = 1;
+    pthread_rwlock_rdlock(&store->gate);
+    bool gone = index_watermark(store->index, container, &watermark, &ignored) == 0 && watermark == 0;
+    pthread_rwlock_unlock(&store->gate);
+    return gone;
+}
+
 /* Gives the number of bytes read. */
 static uint32_t scan_container(struct container_scan *scan)
 {
@@ -136,8 +147,10 @@ static uint32_t scan_container(struct container_scan *scan)
     uint32_t length;
     uint32_t complete = complete_length(store, scan->container);
     if (store_load_container(store, scan->container, 0, &bytes, &length, &err) != 0) {
-        log_error("a container can't be read", &err);
-        scan_bad(scan, 0, UINT32_MAX);
+        if (!was_collected(store, scan->container)) {
+            log_error("a container can't be read", &err);
+            scan_bad(scan, 0, UINT32_MAX);
+        }
         return 0;
     }
     bool whole_file = complete == UINT32_MAX;

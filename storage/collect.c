@@ -1,0 +1,419 @@
+/*
+ * Garbage collection: mark what recovery points and partial maps reach, through distinct map nodes, then
+ * empty the containers that hold much else. What decides is reachability alone, no clock and no age. Only the
+ * process that has the store open deletes, and only one collection at a time.
+ *
+ * 1. Begin: the current container is ended; only older ones are collected. Writers that are there are waited
+ * for: what they use is in no recovery point yet. Writers that come now mark what they use.
+ * 2. Mark, from the roots down. At its end, in one step, what is not marked stops being there for writers:
+ * they store it again if they need it.
+ * 3. Sweep: copies are durable and in the index before the old place leaves the index, and the container's
+ * file goes when no reader can be in it.
+ *
+ * A crash loses nothing: marks are forgotten, containers that are emptied are gone or whole.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "storage/map_node.h"
+#include "storage/maintenance.h"
+#include "storage/pace.h"
+#include "storage/point_internal.h"
+#include "storage/store_internal.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { LIVE_PERCENT_DEFAULT = 75, WAIT_MS = 200, BATCH_BYTES = 64 * 1024 * 1024 };
+
+struct collection {
+    struct store *store;
+    const struct collect_options *options;
+    maintenance_watch watch;
+    void *cookie;
+    struct collect_report *report;
+    struct error *err;
+    struct pace pace;
+    uint64_t *containers;
+    size_t container_count;
+    struct name_list work; /* nodes to be walked */
+    uint64_t *emptied;     /* rewritten, not yet removed */
+    uint64_t *emptied_bytes;
+    size_t emptied_count;
+    uint64_t written; /* since the last sync */
+};
+
+static int watch(struct collection *collection, const char *phase, uint64_t done, uint64_t total)
+{
+    struct maintenance_progress progress = {.phase = phase, .done = done, .total = total};
+    return collection->watch != NULL && collection->watch(collection->cookie, &progress)
+               ? error_set(collection->err, ERROR_JOB_CANCELLED, "The collection was cancelled")
+               : 0;
+}
+
+/* --- 1. begin */
+
+/* With users.lock held: gives it up for a moment, or until somebody ends. */
+static void wait_for_users(struct store_users *users)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += WAIT_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_cond_timedwait(&users->changed, &users->lock, &until);
+}
+
+static bool has_writer_until(const struct store_users *users, uint64_t serial)
+{
+    for (const struct store_writer *writer = users->writers; writer != NULL; writer = writer->next) {
+        if (writer->serial <= serial) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int list_old_containers(struct collection *collection, uint64_t boundary)
+{
+    uint64_t *ids;
+    size_t count;
+    if (store_list_containers(collection->store, &ids, &count, collection->err) != 0) {
+        return -1;
+    }
+    while (count > 0 && ids[count - 1] >= boundary) {
+        count--;
+    }
+    collection->containers = ids;
+    collection->container_count = count;
+    return 0;
+}
+
+static int begin(struct collection *collection)
+{
+    struct store *store = collection->store;
+    struct store_users *users = &store->users;
+    uint64_t boundary;
+    pthread_rwlock_wrlock(&store->gate); /* nobody is in the middle of anything */
+    int result = store_end_container(store, &boundary, collection->err);
+    if (result == 0) {
+        result = store_sync_gated(store, collection->err);
+    }
+    if (result == 0) {
+        result = list_old_containers(collection, boundary);
+    }
+    pthread_mutex_lock(&users->lock);
+    uint64_t serial = users->serial;
+    if (result == 0) {
+        users->marks = marks_create(store, collection->containers, collection->container_count);
+        users->failed = false;
+        users->phase = COLLECT_MARK;
+    }
+    pthread_mutex_unlock(&users->lock);
+    pthread_rwlock_unlock(&store->gate);
+    pthread_mutex_lock(&users->lock);
+    while (result == 0 && has_writer_until(users, serial)) {
+        wait_for_users(users);
+        pthread_mutex_unlock(&users->lock);
+        result = watch(collection, "wait", 0, 0);
+        pthread_mutex_lock(&users->lock);
+    }
+    pthread_mutex_unlock(&users->lock);
+    return result;
+}
+
+/* --- 2. mark */
+
+/* Marks the names; those that are nodes and were not marked before are walked later. */
+static int mark_names(struct collection *collection, const struct chunk_name *names, size_t count, bool nodes)
+{
+    struct store *store = collection->store;
+    struct stored_name stored[MAP_FANOUT];
+    struct chunk_location locations[MAP_FANOUT];
+    for (size_t i = 0; i < count; i++) {
+        seal_name(store->seal, &names[i], &stored[i]);
+    }
+    pthread_rwlock_rdlock(&store->gate);
+    int result = index_find_many(store->index, stored, count, locations, collection->err);
+    for (size_t i = 0; i < count && result == 0; i++) {
+        if (locations[i].container ==
+            0) { /* pending, of a writer that is at work: in a container that stays */
+            result = store_lookup(store, &stored[i], &locations[i], collection->err) < 0 ? -1 : 0;
+        }
+    }
+    pthread_rwlock_unlock(&store->gate);
+    pthread_mutex_lock(&store->users.lock);
+    for (size_t i = 0; i < count && result == 0; i++) {
+        if (locations[i].container == 0) {
+            result = nodes ? error_set(collection->err, ERROR_CHUNK_DAMAGED, "A map node is missing") : 0;
+            continue;
+        }
+        enum marks_outcome outcome = marks_add(store->users.marks, &locations[i], collection->err);
+        result = outcome == MARKS_FAILED ? -1 : 0;
+        if (nodes && (outcome == MARKS_NEW || outcome == MARKS_ELSEWHERE)) {
+            name_list_add(&collection->work, &names[i]);
+        }
+    }
+    pthread_mutex_unlock(&store->users.lock);
+    return result;
+}
+
+static int walk_node(struct collection *collection, const struct chunk_name *name)
+{
+    static const size_t level_at = 4;
+    struct map_entries entries;
+    struct chunk_name names[MAP_FANOUT];
+    uint8_t *bytes;
+    size_t length;
+    size_t count = 0;
+    if (store_read_node(collection->store, name, &bytes, &length, collection->err) != 0) {
+        return -1;
+    }
+    unsigned level = length > level_at ? bytes[level_at] : 0;
+    int decoded = map_node_decode(bytes, length, level, &entries);
+    free(bytes);
+    if (decoded != 0) {
+        return error_set(collection->err, ERROR_CHUNK_DAMAGED, "A map node is damaged");
+    }
+    for (unsigned i = 0; i < MAP_FANOUT; i++) {
+        if (!chunk_name_is_zero(&entries.names[i])) {
+            names[count++] = entries.names[i];
+        }
+    }
+    collection->report->nodes++;
+    collection->report->chunks += level == 0 ? count : 0;
+    return count > 0 ? mark_names(collection, names, count, level > 0) : 0;
+}
+
+/* Everything below the root, each node once. Nodes in newer containers are not marked, so they are remembered
+ * by being walked last: there are only as many as were written since the collection began. */
+static int mark_tree(struct collection *collection, const struct chunk_name *root)
+{
+    int result = chunk_name_is_zero(root) ? 0 : mark_names(collection, root, 1, true);
+    while (result == 0 && collection->work.count > 0) {
+        struct chunk_name next = collection->work.names[--collection->work.count];
+        result = walk_node(collection, &next);
+        if (result == 0 && collection->report->nodes % 1024 == 0) {
+            result = watch(collection, "mark", collection->report->nodes, 0);
+        }
+    }
+    collection->work.count = 0;
+    return result;
+}
+
+static int mark_point(void *cookie, const char *id)
+{
+    struct collection *collection = cookie;
+    struct error *err = collection->err;
+    struct point *point = point_read(collection->store, id, err);
+    if (point == NULL) {
+        return err->code == ERROR_RP_NOT_FOUND ? 0 : -1; /* deleted since it was listed */
+    }
+    int result = 0;
+    for (size_t i = 0; i < point->disk_count && result == 0; i++) {
+        result = mark_tree(collection, &point->disks[i].root);
+    }
+    if (result != 0 && err->code == ERROR_CHUNK_DAMAGED) {
+        error_wrap(err, ERROR_CHUNK_DAMAGED,
+                   "Nothing is collected while recovery point %s of %s can't be read whole", id,
+                   point->vm_name);
+    }
+    point_destroy(point);
+    return result;
+}
+
+static int mark_partial(void *cookie, const struct chunk_name *root)
+{
+    return mark_tree(cookie, root);
+}
+
+/* What the writers that are there now build on. */
+static int mark_pins(struct collection *collection)
+{
+    struct store_users *users = &collection->store->users;
+    struct name_list pins = {0};
+    pthread_mutex_lock(&users->lock);
+    for (const struct store_writer *writer = users->writers; writer != NULL; writer = writer->next) {
+        for (size_t i = 0; i < writer->pins.count; i++) {
+            name_list_add(&pins, &writer->pins.names[i]);
+        }
+    }
+    pthread_mutex_unlock(&users->lock);
+    int result = 0;
+    for (size_t i = 0; i < pins.count && result == 0; i++) {
+        result = mark_tree(collection, &pins.names[i]);
+    }
+    free(pins.names);
+    return result;
+}
+
+/* What writers have used meanwhile, until there is nothing more: then, in the same step, the sweep begins. */
+static int mark_touched(struct collection *collection)
+{
+    struct store_users *users = &collection->store->users;
+    int result = 0;
+    bool over = false;
+    while (result == 0 && !over) {
+        pthread_mutex_lock(&users->lock);
+        struct name_list touched = users->touched;
+        users->touched = (struct name_list){0};
+        over = touched.count == 0;
+        if (over && users->failed) {
+            *collection->err = users->failure;
+            result = -1;
+        } else if (over && !collection->options->dry_run) {
+            users->phase = COLLECT_SWEEP;
+        }
+        pthread_mutex_unlock(&users->lock);
+        for (size_t i = 0; i < touched.count && result == 0; i++) {
+            result = mark_tree(collection, &touched.names[i]);
+        }
+        free(touched.names);
+    }
+    return result;
+}
+
+static int mark(struct collection *collection)
+{
+    if (point_list(collection->store, mark_point, collection, collection->err) != 0 ||
+        partial_list_roots(collection->store, mark_partial, collection, collection->err) != 0 ||
+        mark_pins(collection) != 0) {
+        return -1;
+    }
+    return mark_touched(collection);
+}
+
+/* --- 3. sweep */
+
+/* Rewritten containers leave once their copies are durable and in the index. */
+static int remove_emptied(struct collection *collection)
+{
+    struct store *store = collection->store;
+    if (collection->emptied_count == 0) {
+        return 0;
+    }
+    int result = store_sync(store, collection->err);
+    for (size_t i = 0; i < collection->emptied_count && result == 0; i++) {
+        result = collect_remove(store, collection->emptied[i], collection->emptied_bytes[i], collection->err);
+        collection->report->freed_bytes += result == 0 ? collection->emptied_bytes[i] : 0;
+    }
+    collection->emptied_count = 0;
+    collection->written = 0;
+    return result;
+}
+
+static int sweep_container(struct collection *collection, uint64_t container)
+{
+    struct store *store = collection->store;
+    struct collect_report *report = collection->report;
+    char name[STORE_CONTAINER_NAME_SIZE];
+    struct marks_figures figures;
+    uint64_t size;
+    uint64_t written = 0;
+    bool damaged = false;
+    int found = store->backend->operations->size(store->backend, store_container_name(container, name), &size,
+                                                 collection->err);
+    if (found != 1) {
+        return found;
+    }
+    pthread_mutex_lock(&store->users.lock);
+    int result = marks_figures(store->users.marks, container, &figures, collection->err);
+    pthread_mutex_unlock(&store->users.lock);
+    if (result != 0) {
+        return -1;
+    }
+    report->containers++;
+    report->bytes += size;
+    report->live_bytes += figures.live_bytes;
+    if (figures.live_bytes * 100 >= figures.bytes * collection->options->live_percent && figures.bytes > 0) {
+        return 0;
+    }
+    report->deleted += figures.live_bytes == 0;
+    report->rewritten += figures.live_bytes > 0;
+    if (collection->options->dry_run) {
+        report->freed_bytes += size - figures.live_bytes;
+        return 0;
+    }
+    if (figures.live_bytes > 0) {
+        result = collect_rewrite(store, store->users.marks, container, &written, &damaged, collection->err);
+        pace_spend(&collection->pace, size + written);
+        report->written_bytes += written;
+        report->freed_bytes -= written < report->freed_bytes ? written : report->freed_bytes;
+        collection->written += written;
+    }
+    if (result != 0 || damaged) {
+        report->rewritten -= damaged && result == 0;
+        return result;
+    }
+    collection->emptied[collection->emptied_count] = container;
+    collection->emptied_bytes[collection->emptied_count++] = size;
+    return collection->written >= BATCH_BYTES ? remove_emptied(collection) : 0;
+}
+
+static int sweep(struct collection *collection)
+{
+    int result = 0;
+    collection->emptied = memory_array(collection->container_count + 1, sizeof *collection->emptied);
+    collection->emptied_bytes =
+        memory_array(collection->container_count + 1, sizeof *collection->emptied_bytes);
+    for (size_t i = 0; i < collection->container_count && result == 0; i++) {
+        result = sweep_container(collection, collection->containers[i]);
+        if (result == 0) {
+            result = watch(collection, "sweep", i + 1, collection->container_count);
+        }
+    }
+    if (result == 0) {
+        result = remove_emptied(collection);
+    }
+    free(collection->emptied);
+    free(collection->emptied_bytes);
+    return result;
+}
+
+/* --- all of it */
+
+static void end(struct collection *collection)
+{
+    struct store_users *users = &collection->store->users;
+    pthread_mutex_lock(&users->lock);
+    collection->report->memory_bytes = users->marks != NULL ? marks_memory(users->marks) : 0;
+    users->phase = COLLECT_NONE;
+    marks_destroy(users->marks);
+    users->marks = NULL;
+    free(users->touched.names);
+    users->touched = (struct name_list){0};
+    pthread_mutex_unlock(&users->lock);
+    free(collection->containers);
+    free(collection->work.names);
+    pace_destroy(&collection->pace);
+}
+
+int store_collect(struct store *store, const struct collect_options *asked, maintenance_watch watch_progress,
+                  void *cookie, struct collect_report *report, struct error *err)
+{
+    struct collect_options options = *asked;
+    struct collection collection = {.store = store,
+                                    .options = &options,
+                                    .watch = watch_progress,
+                                    .cookie = cookie,
+                                    .report = report,
+                                    .err = err};
+    *report = (struct collect_report){0};
+    if (options.live_percent == 0) {
+        options.live_percent = LIVE_PERCENT_DEFAULT;
+    }
+    if (pthread_mutex_trylock(&store->maintenance_lock) != 0) {
+        return error_set(err, ERROR_JOB_CONFLICT, "Store %s is being collected or rebuilt", store->directory);
+    }
+    pace_init(&collection.pace, options.bytes_per_second);
+    int result = begin(&collection);
+    if (result == 0) {
+        result = mark(&collection);
+    }
+    if (result == 0) {
+        result = sweep(&collection);
+    }
+    end(&collection);
+    pthread_mutex_unlock(&store->maintenance_lock);
+    return result;
+}

@@ -1,0 +1,425 @@
+/* Garbage collection: what is needed stays, whatever goes on beside it; the rest goes. */
+#include "store_fixture.h"
+
+#include "base/identity.h"
+#include "storage/point.h"
+#include "storage/writers.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { CHUNKS = 160, CHUNK = STORE_CHUNK_SIZE_DEFAULT, CONTAINER = 1024 * 1024 };
+static const uint64_t disk_size = (uint64_t)CHUNKS * CHUNK;
+
+static void open_small(struct fixture *fixture)
+{
+    struct error err;
+    struct store_open_options options = {.reserved_bytes = 1, .container_bytes = CONTAINER};
+    store_close(fixture->store);
+    fixture->store = store_open(fixture->directory, &options, &err);
+    assert_non_null(fixture->store);
+}
+
+static int set_up(void **state)
+{
+    fixture_set_up(state);
+    open_small(*state);
+    return 0;
+}
+
+#define check(call, err)                                                                                     \
+    do {                                                                                                     \
+        char text_[3 * ERROR_TEXT_MAX];                                                                      \
+        if ((call) != 0) {                                                                                   \
+            fail_msg("%s", error_format(&(err), text_, sizeof text_));                                       \
+        }                                                                                                    \
+    } while (0)
+
+/* A map of the chunks seeds, seeds + 1, ... in runs of up to `run` chunks. */
+static void write_map(struct store *store, uint32_t seed, size_t run, struct chunk_name *root)
+{
+    static uint8_t plain[STORE_RUN_MAX * CHUNK];
+    struct chunk_name names[STORE_RUN_MAX];
+    struct error err;
+    struct map_writer *writer = map_writer_open(store, disk_size, NULL, 0, &err);
+    assert_non_null(writer);
+    for (uint32_t i = 0; i < CHUNKS; i += (uint32_t)run) {
+        for (uint32_t j = 0; j < run; j++) {
+            make_chunk(seed + i + j, plain + j * CHUNK);
+            chunk_name_of(plain + j * CHUNK, CHUNK, &names[j]);
+        }
+        struct chunk_run put = {.names = names, .count = run, .payload = plain, .length = run * CHUNK};
+        struct chunk_put_result result;
+        check(chunk_put_run(store, &put, &result, &err), err);
+        for (uint32_t j = 0; j < run; j++) {
+            check(map_writer_set(writer, i + j, &names[j], &err), err);
+        }
+    }
+    check(map_writer_flush(writer, root, &err), err);
+    map_writer_destroy(writer);
+}
+
+static void commit_root(struct store *store, const struct chunk_name *root, char id[IDENTITY_SIZE])
+{
+    struct error err;
+    struct point *point = point_create();
+    identity_create(point->id);
+    identity_create(point->datasource);
+    struct point_disk *disk = point_add_disk(point, "vda");
+    disk->size = disk_size;
+    disk->root = *root;
+    memcpy(id, point->id, IDENTITY_SIZE);
+    check(point_commit(store, point, &err), err);
+    point_destroy(point);
+}
+
+static void commit(struct store *store, uint32_t seed, size_t run, char id[IDENTITY_SIZE])
+{
+    struct chunk_name root;
+    write_map(store, seed, run, &root);
+    commit_root(store, &root, id);
+}
+
+static void assert_reads(struct store *store, const char *id, uint32_t seed)
+{
+    static uint8_t chunk[CHUNK];
+    static uint8_t wanted[CHUNK];
+    struct error err;
+    struct point *point = point_read(store, id, &err);
+    assert_non_null(point);
+    struct map_reader *reader = map_reader_open(store, &point->disks[0].root, disk_size, &err);
+    check(reader != NULL ? 0 : -1, err);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        struct chunk_name name;
+        check(map_reader_get(reader, i, &name, &err), err);
+        check(chunk_read(store, &name, chunk, &err), err);
+        make_chunk(seed + i, wanted);
+        assert_memory_equal(chunk, wanted, CHUNK);
+    }
+    map_reader_destroy(reader);
+    point_destroy(point);
+}
+
+static void assert_whole(struct fixture *fixture)
+{
+    struct error err;
+    struct verify_report report;
+    check(store_verify(fixture->store, NULL, NULL, &report, &err), err);
+    assert_int_equal(report.damaged_chunks, 0);
+    assert_int_equal(report.damaged_point_count, 0);
+    verify_report_clear(&report);
+}
+
+static struct collect_report collect(struct store *store, maintenance_watch watch, void *cookie)
+{
+    struct error err;
+    struct collect_options options = {0};
+    struct collect_report report;
+    check(store_collect(store, &options, watch, cookie, &report, &err), err);
+    return report;
+}
+
+static struct store_status status(struct store *store)
+{
+    struct error err;
+    struct store_status status;
+    check(store_status_read(store, &status, &err), err);
+    return status;
+}
+
+static void remove_point(struct store *store, const char *id)
+{
+    struct error err;
+    check(point_delete(store, id, &err), err);
+}
+
+/* --- alone */
+
+static void test_frees_what_nobody_needs(void **state)
+{
+    struct fixture *fixture = *state;
+    char first[IDENTITY_SIZE];
+    char second[IDENTITY_SIZE];
+    commit(fixture->store, 1, 1, first);
+    commit(fixture->store, 1 + CHUNKS / 2, 1, second); /* half of it is the same */
+    assert_int_equal(collect(fixture->store, NULL, NULL).freed_bytes, 0);
+    struct store_status before = status(fixture->store);
+    remove_point(fixture->store, first);
+    struct collect_report report = collect(fixture->store, NULL, NULL);
+    assert_true(report.freed_bytes > CHUNKS / 3 * (uint64_t)CHUNK);
+    struct store_status after = status(fixture->store);
+    assert_int_equal(after.chunks, CHUNKS);
+    assert_true(after.container_bytes + report.freed_bytes <= before.container_bytes + CONTAINER);
+    assert_reads(fixture->store, second, 1 + CHUNKS / 2);
+    assert_whole(fixture);
+    open_small(fixture);
+    assert_reads(fixture->store, second, 1 + CHUNKS / 2);
+    struct error err;
+    check(store_rebuild_index(fixture->store, NULL, NULL, &err), err);
+    assert_reads(fixture->store, second, 1 + CHUNKS / 2);
+    assert_int_equal(status(fixture->store).chunks, CHUNKS);
+    remove_point(fixture->store, second);
+    collect(fixture->store, NULL, NULL);
+    assert_int_equal(status(fixture->store).chunks, 0);
+    assert_int_equal(status(fixture->store).nodes, 0);
+}
+
+static void test_runs_that_are_live_in_part(void **state)
+{
+    struct fixture *fixture = *state;
+    char first[IDENTITY_SIZE];
+    char second[IDENTITY_SIZE];
+    commit(fixture->store, 1, STORE_RUN_MAX, first);
+    commit(fixture->store, 1 + CHUNKS - 8, STORE_RUN_MAX, second); /* shares half a run */
+    remove_point(fixture->store, first);
+    collect(fixture->store, NULL, NULL);
+    assert_in_range(status(fixture->store).chunks, CHUNKS, CHUNKS + 8); /* little dead is left alone */
+    assert_reads(fixture->store, second, 1 + CHUNKS - 8);
+    assert_whole(fixture);
+}
+
+static void test_dry_run_frees_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    char id[IDENTITY_SIZE];
+    commit(fixture->store, 1, 1, id);
+    remove_point(fixture->store, id);
+    struct collect_options options = {.dry_run = true};
+    struct collect_report report;
+    struct store_status before = status(fixture->store);
+    check(store_collect(fixture->store, &options, NULL, NULL, &report, &err), err);
+    assert_true(report.freed_bytes > CHUNKS / 2 * (uint64_t)CHUNK);
+    assert_true(status(fixture->store).container_bytes >= before.container_bytes);
+    assert_int_equal(status(fixture->store).chunks, CHUNKS);
+}
+
+static void test_partial_maps_are_roots(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    char datasource[IDENTITY_SIZE];
+    struct chunk_name root;
+    identity_create(datasource);
+    write_map(fixture->store, 1, 1, &root);
+    check(partial_save(fixture->store, datasource, "vda", disk_size, &root, &err), err);
+    collect(fixture->store, NULL, NULL);
+    assert_int_equal(status(fixture->store).chunks, CHUNKS);
+    check(partial_remove(fixture->store, datasource, &err), err);
+    collect(fixture->store, NULL, NULL);
+    assert_int_equal(status(fixture->store).chunks, 0);
+}
+
+static bool cancel_in_sweep(void *cookie, const struct maintenance_progress *progress)
+{
+    (void)cookie;
+    return strcmp(progress->phase, "sweep") == 0 && progress->done == 3;
+}
+
+static void test_cancelled_anywhere(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    char first[IDENTITY_SIZE];
+    char second[IDENTITY_SIZE];
+    struct collect_options options = {0};
+    struct collect_report report;
+    commit(fixture->store, 1, 1, first);
+    commit(fixture->store, 1 + CHUNKS / 2, 1, second);
+    remove_point(fixture->store, first);
+    assert_int_equal(store_collect(fixture->store, &options, cancel_in_sweep, NULL, &report, &err), -1);
+    assert_int_equal(err.code, ERROR_JOB_CANCELLED);
+    assert_reads(fixture->store, second, 1 + CHUNKS / 2);
+    open_small(fixture);
+    assert_reads(fixture->store, second, 1 + CHUNKS / 2);
+    collect(fixture->store, NULL, NULL);
+    assert_int_equal(status(fixture->store).chunks, CHUNKS);
+    assert_whole(fixture);
+}
+
+/* --- beside a writer */
+
+struct beside {
+    struct fixture *fixture;
+    struct store_writer *old_writer;
+    struct store_writer *new_writer;
+    char old_point[IDENTITY_SIZE];
+    struct chunk_name new_root;
+    bool done;
+};
+
+/* While the collection waits for the writer that was there before it, another comes and uses what is garbage
+ * but for it; then the old one commits. */
+static bool on_wait(void *cookie, const struct maintenance_progress *progress)
+{
+    struct beside *beside = cookie;
+    if (strcmp(progress->phase, "wait") == 0 && !beside->done) {
+        beside->done = true;
+        beside->new_writer = store_writer_begin(beside->fixture->store);
+        write_map(beside->fixture->store, 1, 1, &beside->new_root);
+        struct chunk_name root;
+        write_map(beside->fixture->store, 1001, 1, &root);
+        commit_root(beside->fixture->store, &root, beside->old_point);
+        store_writer_end(beside->old_writer);
+    }
+    return false;
+}
+
+static void test_writers_before_and_during_the_mark(void **state)
+{
+    struct fixture *fixture = *state;
+    struct beside beside = {.fixture = fixture};
+    char garbage[IDENTITY_SIZE];
+    char new_point[IDENTITY_SIZE];
+    commit(fixture->store, 1, 1, garbage);
+    remove_point(fixture->store, garbage);
+    beside.old_writer = store_writer_begin(fixture->store);
+    struct chunk_name root;
+    write_map(fixture->store, 1001, 1, &root); /* put, and in no point yet */
+    collect(fixture->store, on_wait, &beside);
+    assert_true(beside.done);
+    commit_root(fixture->store, &beside.new_root, new_point);
+    store_writer_end(beside.new_writer);
+    assert_reads(fixture->store, beside.old_point, 1001);
+    assert_reads(fixture->store, new_point, 1);
+    assert_whole(fixture);
+}
+
+static bool on_sweep(void *cookie, const struct maintenance_progress *progress)
+{
+    struct beside *beside = cookie;
+    if (strcmp(progress->phase, "sweep") == 0 && !beside->done) {
+        struct error err;
+        struct chunk_name name;
+        static uint8_t plain[CHUNK];
+        beside->done = true;
+        beside->new_writer = store_writer_begin(beside->fixture->store);
+        make_chunk(CHUNKS, plain); /* the last of the garbage */
+        chunk_name_of(plain, CHUNK, &name);
+        assert_false(chunk_exists(beside->fixture->store, &name));
+        write_map(beside->fixture->store, 1, 1, &beside->new_root);
+        assert_true(chunk_exists(beside->fixture->store, &name));
+        assert_int_equal(store_writer_pin(beside->new_writer, &beside->new_root, &err), 0);
+    }
+    return false;
+}
+
+static void test_writer_during_the_sweep(void **state)
+{
+    struct fixture *fixture = *state;
+    struct beside beside = {.fixture = fixture};
+    char garbage[IDENTITY_SIZE];
+    char point[IDENTITY_SIZE];
+    commit(fixture->store, 1, 1, garbage);
+    remove_point(fixture->store, garbage);
+    collect(fixture->store, on_sweep, &beside);
+    assert_true(beside.done);
+    commit_root(fixture->store, &beside.new_root, point);
+    store_writer_end(beside.new_writer);
+    assert_reads(fixture->store, point, 1);
+    assert_whole(fixture);
+    open_small(fixture);
+    assert_reads(fixture->store, point, 1);
+}
+
+static bool on_wait_pin(void *cookie, const struct maintenance_progress *progress)
+{
+    struct beside *beside = cookie;
+    struct error err;
+    if (strcmp(progress->phase, "wait") == 0 && !beside->done) {
+        beside->done = true;
+        beside->new_writer = store_writer_begin(beside->fixture->store);
+        check(store_writer_pin(beside->new_writer, &beside->new_root, &err), err);
+        store_writer_end(beside->old_writer);
+    }
+    return false;
+}
+
+static void test_what_a_writer_builds_on_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    struct beside beside = {.fixture = fixture};
+    char parent[IDENTITY_SIZE];
+    char point[IDENTITY_SIZE];
+    write_map(fixture->store, 1, 1, &beside.new_root);
+    commit_root(fixture->store, &beside.new_root, parent);
+    remove_point(fixture->store, parent); /* under the writer's feet */
+    beside.old_writer = store_writer_begin(fixture->store);
+    collect(fixture->store, on_wait_pin, &beside);
+    commit_root(fixture->store, &beside.new_root, point);
+    store_writer_end(beside.new_writer);
+    assert_reads(fixture->store, point, 1);
+    assert_whole(fixture);
+}
+
+/* --- beside a reader */
+
+static void test_lease_holds_a_container_back(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    char id[IDENTITY_SIZE];
+    static uint8_t plain[CHUNK];
+    struct chunk_name name;
+    struct chunk_location location;
+    struct store_lease lease;
+    commit(fixture->store, 1, 1, id);
+    make_chunk(1, plain);
+    chunk_name_of(plain, CHUNK, &name);
+    store_lease_begin(fixture->store, &lease);
+    check(chunk_locate(fixture->store, &name, 1, &location, &err), err);
+    remove_point(fixture->store, id);
+    collect(fixture->store, NULL, NULL);
+    assert_int_equal(status(fixture->store).chunks, 0);
+    struct chunk_record *record = chunk_record_read(fixture->store, &location, &err);
+    assert_non_null(record);
+    chunk_record_destroy(record);
+    store_lease_end(&lease);
+    record = chunk_record_read(fixture->store, &location, &err);
+    assert_null(record);
+    chunk_record_destroy(record);
+}
+
+/* --- refusing */
+
+static void test_refuses_beside_itself_and_on_damage(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    struct chunk_name root;
+    char id[IDENTITY_SIZE];
+    char other[IDENTITY_SIZE];
+    struct collect_options options = {0};
+    struct collect_report report;
+    commit(fixture->store, 2001, 1, other);
+    write_map(fixture->store, 1, 1, &root);
+    commit_root(fixture->store, &root, id);
+    remove_point(fixture->store, other);
+    /* a point whose root is nowhere: what it needs is not known */
+    struct chunk_name nowhere;
+    memset(&nowhere, 7, sizeof nowhere);
+    char broken[IDENTITY_SIZE];
+    commit_root(fixture->store, &nowhere, broken);
+    struct store_status before = status(fixture->store);
+    assert_int_equal(store_collect(fixture->store, &options, NULL, NULL, &report, &err), -1);
+    assert_int_equal(err.code, ERROR_CHUNK_DAMAGED);
+    assert_non_null(strstr(err.message, broken));
+    assert_true(status(fixture->store).container_bytes >= before.container_bytes);
+    remove_point(fixture->store, broken);
+    assert_true(collect(fixture->store, NULL, NULL).freed_bytes > 0);
+    assert_reads(fixture->store, id, 1);
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, set_up, fixture_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_STORE(test_frees_what_nobody_needs),      WITH_STORE(test_runs_that_are_live_in_part),
+        WITH_STORE(test_dry_run_frees_nothing),        WITH_STORE(test_partial_maps_are_roots),
+        WITH_STORE(test_cancelled_anywhere),           WITH_STORE(test_writers_before_and_during_the_mark),
+        WITH_STORE(test_writer_during_the_sweep),      WITH_STORE(test_what_a_writer_builds_on_stays),
+        WITH_STORE(test_lease_holds_a_container_back), WITH_STORE(test_refuses_beside_itself_and_on_damage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
