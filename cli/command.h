@@ -108,6 +108,7 @@ int run_job_cancel(struct cli *cli, struct failure *failure);
 int run_store_status(struct cli *cli, struct failure *failure);
 int run_store_verify(struct cli *cli, struct failure *failure);
 int run_store_rebuild(struct cli *cli, struct failure *failure);
+int run_store_gc(struct cli *cli, struct failure *failure);
 
 /* What commands that start jobs share (command_jobs.c): tell of a job that was begun, or with --wait follow
  * it to its end and fail when it did. Takes the job over. */

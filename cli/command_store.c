@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "cli/arguments.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/text.h"
@@ -31,11 +32,16 @@ int run_store_status(struct cli *cli, struct failure *failure)
     return 0;
 }
 
-static int start(struct cli *cli, const char *path, struct failure *failure)
+/* Takes the body over; NULL for none. */
+static int start(struct cli *cli, const char *path, json_t *body, struct failure *failure)
 {
     json_t *job = NULL;
     struct client *client = cli_client(cli, failure);
-    if (client == NULL || client_call(client, "POST", path, NULL, &job, failure) != 0) {
+    if (client == NULL) {
+        json_decref(body);
+        return -1;
+    }
+    if (client_call(client, "POST", path, body, &job, failure) != 0) {
         return -1;
     }
     return cli_finish_job(cli, job, failure);
@@ -43,10 +49,16 @@ static int start(struct cli *cli, const char *path, struct failure *failure)
 
 int run_store_verify(struct cli *cli, struct failure *failure)
 {
-    return start(cli, "/v1/store/verify", failure);
+    return start(cli, "/v1/store/verify", NULL, failure);
 }
 
 int run_store_rebuild(struct cli *cli, struct failure *failure)
 {
-    return start(cli, "/v1/store/rebuild", failure);
+    return start(cli, "/v1/store/rebuild", NULL, failure);
+}
+
+int run_store_gc(struct cli *cli, struct failure *failure)
+{
+    json_t *body = json_pack("{s:b}", "dry_run", arguments_flag(cli->arguments, "dry-run"));
+    return start(cli, "/v1/store/collect", body, failure);
 }

@@ -70,6 +70,12 @@ static const struct cli_option backup_options[] = {
 
 static const struct cli_option wait_options[] = {WAIT, END};
 
+static const struct cli_option gc_options[] = {
+    {"dry-run", NULL, "only say how much could be freed", false},
+    WAIT,
+    END,
+};
+
 static const struct cli_option hold_options[] = {
     {"release", NULL, "end the hold", false},
     END,
@@ -95,7 +101,7 @@ static const struct cli_option restore_disk_options[] = {
 static const struct cli_option job_list_options[] = {
     {"vm", "VM", "only jobs of this VM", false},
     {"group", "GROUP", "only jobs of this group", false},
-    {"type", "TYPE", "backup, check, restore, verify or rebuild", false},
+    {"type", "TYPE", "backup, check, restore, verify, rebuild or collect", false},
     {"state", "STATE", "queued, running, completed, completed-with-warnings, failed or cancelled", false},
     {"since", "TIME", "created at or after, such as 2026-01-31 or 2026-01-31T22:00:00Z", false},
     {"limit", "N", "the newest N (default 50)", false},
@@ -185,6 +191,8 @@ const struct cli_command cli_commands[] = {
      run_store_status},
     {"store verify", "", 0, 0, "Read the whole store and check it", wait_options, NULL,
      "holdfast store verify --wait\n", run_store_verify},
+    {"store gc", "", 0, 0, "Free what no recovery point needs (also done every day by itself)", gc_options,
+     NULL, "holdfast store gc --dry-run --wait\nholdfast store gc --wait\n", run_store_gc},
     {"store rebuild", "", 0, 0, "Make the store's index anew and list every recovery point that it holds",
      wait_options, NULL, "holdfast store rebuild --wait\n", run_store_rebuild},
 

@@ -91,6 +91,7 @@ int api_job_cancel(struct api_call *call, struct error *err);
 int api_store_status(struct api_call *call, struct error *err);
 int api_store_verify(struct api_call *call, struct error *err);
 int api_store_rebuild(struct api_call *call, struct error *err);
+int api_store_collect(struct api_call *call, struct error *err);
 
 /* --- streams. The sink is called on a worker and blocks while the client reads slowly; -1 when it is gone.
  */

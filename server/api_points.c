@@ -156,3 +156,15 @@ int api_store_rebuild(struct api_call *call, struct error *err)
                ? -1
                : api_accept_job(call, id, err);
 }
+
+int api_store_collect(struct api_call *call, struct error *err)
+{
+    static const char *const fields[] = {"dry_run", NULL};
+    char id[IDENTITY_SIZE];
+    bool dry_run = false;
+    return api_check_fields(call->body, fields, err) != 0 ||
+                   api_boolean_field(call->body, "dry_run", &dry_run, err) != 0 ||
+                   jobs_start_collect(server_jobs(call->server), dry_run, "admin", id, err) != 0
+               ? -1
+               : api_accept_job(call, id, err);
+}

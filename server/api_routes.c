@@ -43,6 +43,7 @@ const struct api_route api_routes[] = {
     {"GET", "/v1/store", api_store_status},
     {"POST", "/v1/store/verify", api_store_verify},
     {"POST", "/v1/store/rebuild", api_store_rebuild},
+    {"POST", "/v1/store/collect", api_store_collect},
     {NULL, NULL, NULL},
 };
 

@@ -339,7 +339,7 @@ int catalog_tracking_clear(struct catalog *catalog, const char *vm_id, struct er
  * ---------------------------------------------------------------------------------------------------------
  */
 
-enum job_type { JOB_BACKUP, JOB_CHECK, JOB_RESTORE, JOB_VERIFY, JOB_REBUILD, JOB_TYPE_COUNT };
+enum job_type { JOB_BACKUP, JOB_CHECK, JOB_RESTORE, JOB_VERIFY, JOB_REBUILD, JOB_COLLECT, JOB_TYPE_COUNT };
 enum job_state {
     JOB_QUEUED,
     JOB_RUNNING,
@@ -381,7 +381,8 @@ struct catalog_job {
     const char *requested_by; /* "admin", "schedule" */
     bool on_demand;
     bool full;          /* backup: asked to ignore what is there */
-    const char *mode;   /* what it became: "full", "incremental", "check"; "" until that is known */
+    const char *mode;   /* what it became: "full", "incremental", "check"; "" until that is known. Of a
+                           collection: "dry-run" or "" */
     const char *reason; /* why that mode, or why it waits or was skipped; "" */
     const char *step;   /* a few words on what it does now */
     int64_t retain_until_ms;

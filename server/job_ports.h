@@ -42,7 +42,7 @@ struct job_ports {
                          job_stream_arrived arrived, void *cookie);
     void (*session_close)(void *self, const uint8_t session[JOB_SESSION_SIZE]);
 
-    /* --- the store. These four block on the disk and are called on workers. */
+    /* --- the store. These five block on the disk and are called on workers. */
     struct point *(*point_read)(void *self, const char *point_id, struct error *err);
     int (*store_verify)(void *self, maintenance_watch watch, void *cookie, struct verify_report *report,
                         struct error *err);
@@ -50,6 +50,8 @@ struct job_ports {
     /* Rebuilds the index, then brings points that the catalog lacks into it; *imported says how many. */
     int (*store_rebuild)(void *self, maintenance_watch watch, void *cookie, uint64_t *imported,
                          struct error *err);
+    int (*store_collect)(void *self, bool dry_run, maintenance_watch watch, void *cookie,
+                         struct collect_report *report, struct error *err);
     uint32_t (*store_chunk_size)(void *self);
 
     /* --- transfers: server/backup_receive.h and server/restore_send.h, where the contract of each is. The

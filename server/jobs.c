@@ -36,11 +36,17 @@ static unsigned count_running(const struct jobs *jobs)
     return count;
 }
 
+static bool job_is_of_store(const struct job *job)
+{
+    return job->row.type == JOB_REBUILD || job->row.type == JOB_COLLECT ||
+           (job->row.type == JOB_VERIFY && job->row.point_id[0] == '\0');
+}
+
 /* Both change or read the same VM, or the whole store. */
 static bool jobs_exclude(const struct job *a, const struct job *b)
 {
-    bool a_store = a->row.type == JOB_REBUILD || (a->row.type == JOB_VERIFY && a->row.point_id[0] == '\0');
-    bool b_store = b->row.type == JOB_REBUILD || (b->row.type == JOB_VERIFY && b->row.point_id[0] == '\0');
+    bool a_store = job_is_of_store(a);
+    bool b_store = job_is_of_store(b);
     bool a_vm = job_is_backup(a) || (a->row.type == JOB_RESTORE && a->row.restore_to_original);
     bool b_vm = job_is_backup(b) || (b->row.type == JOB_RESTORE && b->row.restore_to_original);
     return (a_store && b_store) || (a_vm && b_vm && strcmp(a->row.vm_id, b->row.vm_id) == 0);

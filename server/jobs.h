@@ -74,6 +74,10 @@ int jobs_start_verify(struct jobs *jobs, const char *point_id, const char *reque
 int jobs_start_rebuild(struct jobs *jobs, const char *requested_by, char job_id[IDENTITY_SIZE],
                        struct error *err);
 
+/* Free what no recovery point needs, or with dry_run only say how much that is. JOB_CONFLICT. */
+int jobs_start_collect(struct jobs *jobs, bool dry_run, const char *requested_by, char job_id[IDENTITY_SIZE],
+                       struct error *err);
+
 /* Ask the job to stop; it is cancelled soon after. JOB_NOT_FOUND, JOB_NOT_RUNNING, JOB_NOT_CANCELLABLE. */
 int jobs_cancel(struct jobs *jobs, const char *job_id, struct error *err);
 

@@ -42,7 +42,7 @@ enum job_stage {
     STAGE_TRANSFER, /* the receiver and BackupTransfer */
     STAGE_END,      /* BackupEnd */
     STAGE_RESTORE,  /* the sender's lanes and Restore */
-    STAGE_STORE,    /* verify or rebuild, on the pool */
+    STAGE_STORE,    /* verify, rebuild or collect, on the pool */
     STAGE_FINAL,
 };
 

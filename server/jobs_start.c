@@ -241,3 +241,13 @@ int jobs_start_rebuild(struct jobs *jobs, const char *requested_by, char job_id[
     question.row.on_demand = true;
     return ask_start(jobs, &question, job_id);
 }
+
+int jobs_start_collect(struct jobs *jobs, bool dry_run, const char *requested_by, char job_id[IDENTITY_SIZE],
+                       struct error *err)
+{
+    struct start_question question;
+    start_question_init(&question, JOB_COLLECT, requested_by, err);
+    question.row.on_demand = true;
+    question.row.mode = dry_run ? "dry-run" : "";
+    return ask_start(jobs, &question, job_id);
+}

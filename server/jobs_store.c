@@ -1,4 +1,4 @@
-/* Jobs of the store: verify, rebuild. They run on the pool from end to end. */
+/* Jobs of the store: verify, rebuild, collect. They run on the pool from end to end. */
 #include "server/jobs_internal.h"
 
 #include "base/clock.h"
@@ -13,6 +13,7 @@ struct store_work {
     uint64_t missing_chunks;
     bool point_damaged;
     uint64_t imported;
+    struct collect_report collected;
 };
 
 static bool watch(void *cookie, const struct maintenance_progress *progress)
@@ -171,22 +172,73 @@ static void rebuild_finish(struct job *job, struct job_work *work)
     job_end_attempt(job);
 }
 
+static void collect_run(struct job_work *work)
+{
+    struct store_work *collect = (struct store_work *)(void *)work;
+    struct job *job = work->job;
+    const struct job_ports *ports = job->jobs->options.ports;
+    log_set_job(job->row.id);
+    work->result = ports->store_collect(ports->self, strcmp(job->row.mode, "dry-run") == 0, watch, job,
+                                        &collect->collected, &work->err);
+    log_set_job(NULL);
+}
+
+static void collect_finish(struct job *job, struct job_work *work)
+{
+    enum { MIB_SHIFT = 20 };
+    const struct collect_report *report = &((struct store_work *)(void *)work)->collected;
+    if (work->result != 0) {
+        job_fail(job, &work->err);
+    } else {
+        bool dry_run = strcmp(job->row.mode, "dry-run") == 0;
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE,
+                "%llu MiB %s: of %llu containers (%llu MiB, %llu MiB of it live) %llu hold nothing that is "
+                "needed "
+                "and %llu too little; %llu map nodes walked",
+                (unsigned long long)(report->freed_bytes >> MIB_SHIFT), dry_run ? "could be freed" : "freed",
+                (unsigned long long)report->containers, (unsigned long long)(report->bytes >> MIB_SHIFT),
+                (unsigned long long)(report->live_bytes >> MIB_SHIFT), (unsigned long long)report->deleted,
+                (unsigned long long)report->rewritten, (unsigned long long)report->nodes);
+    }
+    free(work);
+    job_end_attempt(job);
+}
+
+static void choose_work(const struct job *job, struct job_work *work)
+{
+    bool one_point = job->row.type == JOB_VERIFY && job->row.point_id[0] != '\0';
+    switch (job->row.type) {
+    case JOB_COLLECT:
+        work->run = collect_run;
+        work->finish = collect_finish;
+        break;
+    case JOB_REBUILD:
+        work->run = rebuild_run;
+        work->finish = rebuild_finish;
+        break;
+    default:
+        work->run = one_point ? check_run : verify_run;
+        work->finish = one_point ? check_finish : verify_finish;
+        break;
+    }
+}
+
 void job_start_store(struct job *job)
 {
     struct error err;
-    bool verify = job->row.type == JOB_VERIFY;
-    bool one_point = verify && job->row.point_id[0] != '\0';
+    const char *doing = job->row.type == JOB_VERIFY    ? "verifying"
+                        : job->row.type == JOB_COLLECT ? "collecting"
+                                                       : "rebuilding";
     job->row.state = JOB_RUNNING;
     job->row.started_ms = clock_wall_ms();
     job->stage = STAGE_STORE;
-    job_step(job, "%s", verify ? "verifying" : "rebuilding");
+    job_step(job, "%s", doing);
     if (job_save(job, &err) != 0) {
         job_fail(job, &err);
         job_end_attempt(job);
         return;
     }
     struct store_work *work = memory_zalloc(sizeof *work);
-    work->work.run = one_point ? check_run : verify ? verify_run : rebuild_run;
-    work->work.finish = one_point ? check_finish : verify ? verify_finish : rebuild_finish;
+    choose_work(job, &work->work);
     job_submit(job, &work->work);
 }

@@ -8,7 +8,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { LOOK_MS = 1000, RETENTION_MS = 600000 };
+enum { LOOK_MS = 1000, RETENTION_MS = 600000, COLLECT_MS = 24 * 3600 * 1000 };
+
+static const char collected_setting[] = "collected_ms"; /* when a collection was begun by itself */
 
 struct scheduler {
     struct server *server;
@@ -132,6 +134,31 @@ static int start_backup(void *cookie, const struct catalog_group *group, const s
     return jobs_start_backup(server_jobs(scheduler->server), &request, job_id, err);
 }
 
+/* A collection a day. One that is refused because another job of the store runs is tried again. */
+static int collect_when_due(struct scheduler *scheduler, struct error *err)
+{
+    struct catalog *catalog = server_catalog(scheduler->server);
+    struct arena *arena = arena_create();
+    const char *text = NULL;
+    char id[IDENTITY_SIZE];
+    int64_t now_ms = clock_wall_ms();
+    int result = catalog_setting_get(catalog, arena, collected_setting, &text, err);
+    int64_t last_ms = result == 0 && text != NULL ? strtoll(text, NULL, 10) : 0;
+    bool due = result == 0 && (now_ms - last_ms >= COLLECT_MS || last_ms > now_ms);
+    bool first = due && last_ms == 0; /* a new server has nothing to collect */
+    if (due && !first &&
+        jobs_start_collect(server_jobs(scheduler->server), false, "schedule", id, err) != 0) {
+        result = err->code == ERROR_JOB_CONFLICT ? 0 : -1;
+        due = false;
+    }
+    if (due) {
+        result = catalog_setting_set(catalog, collected_setting,
+                                     arena_format(arena, "%lld", (long long)now_ms), err);
+    }
+    arena_destroy(arena);
+    return result;
+}
+
 static void look_once(struct scheduler *scheduler)
 {
     struct error err;
@@ -143,6 +170,9 @@ static void look_once(struct scheduler *scheduler)
     if (clock_monotonic_ms() >= scheduler->retention_due_ms) {
         if (retention_apply(scheduler->server, &deleted, &err) != 0) {
             log_error("retention not applied", &err);
+        }
+        if (collect_when_due(scheduler, &err) != 0) {
+            log_error("the daily collection could not be begun", &err);
         }
         scheduler->retention_due_ms = clock_monotonic_ms() + RETENTION_MS;
     }

@@ -59,6 +59,13 @@ static int rebuild(void *self, maintenance_watch watch, void *cookie, uint64_t *
                : 0;
 }
 
+static int collect(void *self, bool dry_run, maintenance_watch watch, void *cookie,
+                   struct collect_report *report, struct error *err)
+{
+    struct collect_options options = {.dry_run = dry_run};
+    return store_collect(store_of(self), &options, watch, cookie, report, err);
+}
+
 static uint32_t chunk_size(void *self)
 {
     return store_chunk_size(store_of(self));
@@ -89,6 +96,7 @@ void server_ports_fill(struct job_ports *ports, struct server_world *world)
         .store_verify = verify,
         .store_check_point = check_point,
         .store_rebuild = rebuild,
+        .store_collect = collect,
         .store_chunk_size = chunk_size,
         .receive_create = create_receive,
         .receive_add = backup_receive_add,
