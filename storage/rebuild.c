@@ -1,6 +1,7 @@
 #include "storage/maintenance.h"
 
-#include "base/log.h"
+#include "base/memory.h"
+#include "base/os_file.h"
 #include "storage/store_internal.h"
 #include <stdlib.h>
 
@@ -19,6 +20,41 @@ static void on_rebuilt(void *cookie, uint64_t done, uint64_t total)
     }
 }
 
+/* The new index beside the old, which stays in use unless the new one is complete: with half an index, what
+ * is appended next would move a container's watermark past names that were never read. */
+static int rebuild_beside(struct store *store, struct rebuild_watch *rebuild, struct error *err)
+{
+    bool unusable;
+    struct index *old = store->index;
+    char *path = memory_format("%s.new", store->index_path);
+    int result = os_path_remove_tree(path, err);
+    struct index *new = result == 0 ? index_open(path, store->superblock.uuid, &unusable, err) : NULL;
+    if (new != NULL) {
+        store->index = new;
+        result = store_replay(store, on_rebuilt, rebuild, err) == 0 ? 0 : -1;
+    } else {
+        result = -1;
+    }
+    /* Between these two a crash leaves no index: the next open makes one. */
+    if (result == 0) {
+        result = os_path_remove_tree(store->index_path, err);
+    }
+    if (result == 0) {
+        result = os_path_rename(path, store->index_path, err);
+    }
+    if (result == 0) {
+        index_close(old);
+        atomic_store(&store->damaged, 0);
+    } else {
+        struct error ignored;
+        store->index = old;
+        index_close(new);
+        os_path_remove_tree(path, &ignored);
+    }
+    free(path);
+    return result;
+}
+
 int store_rebuild_index(struct store *store, maintenance_watch watch, void *cookie, struct error *err)
 {
     struct rebuild_watch rebuild = {.watch = watch, .cookie = cookie};
@@ -31,16 +67,7 @@ int store_rebuild_index(struct store *store, maintenance_watch watch, void *cook
         result = store_sync_gated(store, err);
     }
     if (result == 0) {
-        result = store_renew_index(store, err);
-        if (store->index == NULL) {
-            /* Without an index nothing works; the next open makes one. */
-            log_error("the index could not be made", err);
-            abort();
-        }
-    }
-    if (result == 0) {
-        result = store_replay(store, on_rebuilt, &rebuild, err);
-        atomic_store(&store->damaged, 0);
+        result = rebuild_beside(store, &rebuild, err);
     }
     pthread_rwlock_unlock(&store->gate);
     pthread_mutex_unlock(&store->maintenance_lock);

@@ -1,5 +1,6 @@
 /* Appending records to containers, and making them durable. */
 #include "base/bytes.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "storage/store_internal.h"
 
@@ -83,31 +84,23 @@ static void table_add(struct appender *appender, const struct record *record, ui
     appender->table_length = needed;
 }
 
-/* End the container with its table and footer; it is synced with the next sync. */
+/* End the container; the next sync makes it durable and gives it its table. */
 static int container_seal(struct store *store, struct error *err)
 {
     struct appender *appender = &store->appender;
     if (store_flush_locked(store, err) != 0) {
         return -1;
     }
-    uint32_t total = record_size(0, appender->table_length);
-    uint8_t *bytes = memory_alloc(total + CONTAINER_FOOTER_SIZE);
-    record_encode(bytes, NULL, RECORD_TABLE, 0, NULL, 0, appender->table, appender->table_length,
-                  appender->table_length);
-    container_footer_encode(bytes + total, appender->written, total);
-    int result = store->backend->operations->append_write(appender->object, appender->written, bytes,
-                                                          total + CONTAINER_FOOTER_SIZE, err);
-    free(bytes);
-    if (result != 0) {
-        return -1;
-    }
     store->unsynced = memory_resize(store->unsynced, store->unsynced_count + 1, sizeof *store->unsynced);
-    store->unsynced[store->unsynced_count++] = (struct unsynced){
-        .object = appender->object,
-        .watermark = {.container = appender->container,
-                      .offset = appender->written + total + CONTAINER_FOOTER_SIZE},
-    };
+    store->unsynced[store->unsynced_count++] = (struct unsynced){.object = appender->object,
+                                                                 .container = appender->container,
+                                                                 .length = appender->written,
+                                                                 .table = appender->table,
+                                                                 .table_length = appender->table_length};
     appender->object = NULL;
+    appender->table = NULL;
+    appender->table_length = 0;
+    appender->table_capacity = 0;
     return 0;
 }
 
@@ -180,7 +173,7 @@ int store_append(struct store *store, const uint8_t *bytes, struct error *err)
     record_view(bytes, &record);
     pthread_mutex_lock(&store->append_lock);
     int result = append_locked(store, bytes, &record, err);
-    bool crowded = store->pending->count >= STORE_PENDING_MAX;
+    bool crowded = store->pending->count >= STORE_PENDING_MAX || store->unsynced_count > STORE_UNSYNCED_MAX;
     pthread_mutex_unlock(&store->append_lock);
     return result == 0 && crowded ? store_sync_gated(store, err) : result;
 }
@@ -189,6 +182,7 @@ void store_appender_destroy(struct store *store)
 {
     for (size_t i = 0; i < store->unsynced_count; i++) {
         store->backend->operations->append_close(store->unsynced[i].object);
+        free(store->unsynced[i].table);
     }
     free(store->unsynced);
     store->backend->operations->append_close(store->appender.object);
@@ -222,7 +216,8 @@ static int sync_begin(struct store *store, struct sync_set *set, struct error *e
         store->unsynced_count = 0;
         set->watermarks = memory_array(set->sealed_count + 1, sizeof *set->watermarks);
         for (size_t i = 0; i < set->sealed_count; i++) {
-            set->watermarks[set->watermark_count++] = set->sealed[i].watermark;
+            set->watermarks[set->watermark_count++] = (struct index_watermark){
+                .container = set->sealed[i].container, .offset = set->sealed[i].length};
         }
         if (set->current != NULL) {
             set->watermarks[set->watermark_count++] = (struct index_watermark){
@@ -233,11 +228,34 @@ static int sync_begin(struct store *store, struct sync_set *set, struct error *e
     return result;
 }
 
+/* The table of a container whose records are durable. Without room for it the container stays without: it is
+ * read record by record then. */
+static int write_table(struct store *store, const struct unsynced *sealed, struct index_watermark *watermark,
+                       struct error *err)
+{
+    const struct backend_operations *operations = store->backend->operations;
+    uint32_t total = record_size(0, sealed->table_length);
+    uint8_t *bytes = memory_alloc(total + CONTAINER_FOOTER_SIZE);
+    record_encode(bytes, NULL, RECORD_TABLE, 0, NULL, 0, sealed->table, sealed->table_length,
+                  sealed->table_length);
+    container_footer_encode(bytes + total, sealed->length, total);
+    int result =
+        operations->append_write(sealed->object, sealed->length, bytes, total + CONTAINER_FOOTER_SIZE, err);
+    free(bytes);
+    if (result != 0) {
+        log_error("a container stays without its table", err);
+        return 0;
+    }
+    watermark->offset = (uint64_t)sealed->length + total + CONTAINER_FOOTER_SIZE;
+    return operations->append_sync(sealed->object, err);
+}
+
 /* Step 2: the containers. */
-static int sync_containers(struct store *store, const struct sync_set *set, struct error *err)
+static int sync_containers(struct store *store, struct sync_set *set, struct error *err)
 {
     for (size_t i = 0; i < set->sealed_count; i++) {
-        if (store->backend->operations->append_sync(set->sealed[i].object, err) != 0) {
+        if (store->backend->operations->append_sync(set->sealed[i].object, err) != 0 ||
+            write_table(store, &set->sealed[i], &set->watermarks[i], err) != 0) {
             return -1;
         }
     }
@@ -277,6 +295,7 @@ static void sync_end(struct store *store, struct sync_set *set)
     pthread_mutex_unlock(&store->append_lock);
     for (size_t i = 0; i < set->sealed_count; i++) {
         store->backend->operations->append_close(set->sealed[i].object);
+        free(set->sealed[i].table);
     }
     free(set->sealed);
     free(set->watermarks);

@@ -22,6 +22,7 @@ enum {
     STORE_TABLE_SIZE_MAX = 4 * 1024 * 1024,  /* or its table past this: many tiny records */
     STORE_BUFFER_SIZE = 1024 * 1024,         /* appended bytes are written in pieces of about this size */
     STORE_PENDING_MAX = 65536,               /* names not yet in the index; more force a sync */
+    STORE_UNSYNCED_MAX = 4,                  /* full containers that wait for a sync; more force one */
     STORE_SPACE_CHECK_BYTES = 16 * 1024 * 1024,
     STORE_CONTAINER_NAME_SIZE = 32,
     STORE_RUN_CACHE_SLOTS = 8,
@@ -39,10 +40,14 @@ struct appender {
     uint32_t table_capacity;
 };
 
-/* A container that is full and not yet synced. */
+/* A container that is full and not yet synced. Its table is written when its records are durable: a container
+ * with a table has lost nothing. */
 struct unsynced {
     struct backend_append *object;
-    struct index_watermark watermark;
+    uint64_t container;
+    uint32_t length; /* without table and footer */
+    uint8_t *table;  /* entries, owned */
+    uint32_t table_length;
 };
 
 /* A run that was read and unpacked lately, for the reader of its neighbours. */
