@@ -21,6 +21,7 @@ static int open_disk(struct backup_receive *receive, struct receive_disk *disk,
     disk->chunk_count = map_chunk_count(store, from->size);
     disk->incremental = from->incremental;
     receive->expected += from->expected_bytes;
+    receive->named_max += RECEIVE_NAMED_FACTOR * disk->chunk_count + RECEIVE_NAMED_SLACK;
     if (from->incremental && (base == NULL || base->size != from->size)) {
         return error_set(err, ERROR_PROTOCOL_INVALID,
                          "Disk %s can't be incremental: there is no such disk before it", from->name);

@@ -10,7 +10,9 @@
 
 enum {
     RECEIVE_LANES_MAX = 8,
-    RECEIVE_OFFER_MAX = 4096,                 /* names in one offer */
+    RECEIVE_OFFER_MAX = 4096, /* names in one offer */
+    RECEIVE_NAMED_FACTOR = 2,
+    RECEIVE_NAMED_SLACK = 1024,
     RECEIVE_SESSION_NAMES = 262144,           /* 16 GiB of new data are deduplicated before they travel */
     RECEIVE_PARTIAL_BYTES = 32 * 1024 * 1024, /* partial maps are saved so often at most */
     RECEIVE_PARTIAL_MS = 1000,
@@ -46,6 +48,8 @@ struct backup_receive {
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
+    atomic_uint_fast64_t named; /* chunks that were offered, ranges of zeros */
+    uint64_t named_max;
     struct store_writer *store_writer;
     struct name_set *session; /* names put by this job */
     struct receive_lane lanes[RECEIVE_LANES_MAX];

@@ -85,6 +85,17 @@ static int answer_entry(struct receive_lane *lane, struct receive_disk *disk, co
     return have < 0 ? -1 : 0;
 }
 
+/* An honest agent names every chunk once, perhaps again after a change; one that goes on for ever would hold
+ * the job and what it uses. */
+static int count_named(struct backup_receive *receive, uint64_t chunks, struct error *err)
+{
+    uint64_t named = atomic_fetch_add(&receive->named, chunks) + chunks;
+    return named <= receive->named_max
+               ? 0
+               : error_set(err, ERROR_PROTOCOL_INVALID,
+                           "The agent names more chunks than the disks of %s have", receive->point->vm_name);
+}
+
 static int take_offer(struct receive_lane *lane, const struct stream_message *message,
                       const Holdfast__BackupOffer *offer, struct error *err)
 {
@@ -97,6 +108,9 @@ static int take_offer(struct receive_lane *lane, const struct stream_message *me
     if (message->payload_length % OFFER_ENTRY_SIZE != 0 || count == 0 || count > RECEIVE_OFFER_MAX) {
         return error_set(err, ERROR_PROTOCOL_INVALID, "An offer of %zu bytes is not allowed",
                          message->payload_length);
+    }
+    if (count_named(lane->receive, count, err) != 0) {
+        return -1;
     }
     uint64_t had = 0;
     for (size_t i = 0; i < count; i++) {
@@ -202,6 +216,9 @@ static int take_zeros(struct receive_lane *lane, const Holdfast__ZeroRange *rang
     if (range->count == 0 || range->count > disk->chunk_count ||
         range->first > disk->chunk_count - range->count) {
         return error_set(err, ERROR_PROTOCOL_INVALID, "Zeros past the end of disk %s", disk->name);
+    }
+    if (count_named(lane->receive, 1, err) != 0) {
+        return -1;
     }
     pthread_mutex_lock(&lane->receive->map_lock);
     int result = map_writer_set_zeros(disk->writer, range->first, range->count, err);

@@ -382,7 +382,7 @@ struct catalog_job {
     bool on_demand;
     bool full;          /* backup: asked to ignore what is there */
     const char *mode;   /* what it became: "full", "incremental", "check"; "" until that is known. Of a
-                           collection: "dry-run" or "" */
+                           collection: "dry-run" or "", of a verify: "part" or "" */
     const char *reason; /* why that mode, or why it waits or was skipped; "" */
     const char *step;   /* a few words on what it does now */
     int64_t retain_until_ms;

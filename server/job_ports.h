@@ -44,8 +44,10 @@ struct job_ports {
 
     /* --- the store. These five block on the disk and are called on workers. */
     struct point *(*point_read)(void *self, const char *point_id, struct error *err);
-    int (*store_verify)(void *self, maintenance_watch watch, void *cookie, struct verify_report *report,
-                        struct error *err);
+    /* days 0: all of it. Otherwise what was not verified for so many days, the longest ago first, as much as
+     * must be read in a day to get through the store in that time. */
+    int (*store_verify)(void *self, unsigned days, maintenance_watch watch, void *cookie,
+                        struct verify_report *report, struct error *err);
     int (*store_check_point)(void *self, const char *point_id, uint64_t *missing_chunks, struct error *err);
     /* Rebuilds the index, then brings points that the catalog lacks into it; *imported says how many. */
     int (*store_rebuild)(void *self, maintenance_watch watch, void *cookie, uint64_t *imported,

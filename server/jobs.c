@@ -256,7 +256,8 @@ static void set_defaults(struct jobs_options *options)
                                                  .reconnect_wait_ms = 600000,
                                                  .idle_timeout_ms = 120000,
                                                  .connections = 2,
-                                                 .max_running = 16};
+                                                 .max_running = 16,
+                                                 .verify_days = 30};
     options->max_attempts = options->max_attempts == 0 ? defaults.max_attempts : options->max_attempts;
     options->retry_delay_ms =
         options->retry_delay_ms == 0 ? defaults.retry_delay_ms : options->retry_delay_ms;
@@ -266,6 +267,7 @@ static void set_defaults(struct jobs_options *options)
         options->idle_timeout_ms == 0 ? defaults.idle_timeout_ms : options->idle_timeout_ms;
     options->connections = options->connections == 0 ? defaults.connections : options->connections;
     options->max_running = options->max_running == 0 ? defaults.max_running : options->max_running;
+    options->verify_days = options->verify_days == 0 ? defaults.verify_days : options->verify_days;
 }
 
 static void jobs_free(struct jobs *jobs)

@@ -26,6 +26,7 @@ struct jobs_options {
     unsigned idle_timeout_ms;      /* no data for so long fails a transfer; 0: 2 min */
     unsigned connections;          /* data connections of a job; 0: 2 */
     unsigned max_running;          /* jobs that run at once; more wait; 0: 16 */
+    unsigned verify_days;          /* in which scheduled verifies get through the store; 0: 30 */
 };
 
 /* Takes up the jobs that a former life of the server left. */
@@ -70,6 +71,10 @@ int jobs_start_restore(struct jobs *jobs, const struct jobs_restore_request *req
  * another job of the whole store runs. */
 int jobs_start_verify(struct jobs *jobs, const char *point_id, const char *requested_by,
                       char job_id[IDENTITY_SIZE], struct error *err);
+/* Read and check the part of the store that was not verified for the longest time: one day's share.
+ * JOB_CONFLICT. */
+int jobs_start_verify_part(struct jobs *jobs, const char *requested_by, char job_id[IDENTITY_SIZE],
+                           struct error *err);
 /* Make the store's index anew, then list every recovery point that the catalog lacks. JOB_CONFLICT. */
 int jobs_start_rebuild(struct jobs *jobs, const char *requested_by, char job_id[IDENTITY_SIZE],
                        struct error *err);

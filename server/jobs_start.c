@@ -251,3 +251,13 @@ int jobs_start_collect(struct jobs *jobs, bool dry_run, const char *requested_by
     question.row.mode = dry_run ? "dry-run" : "";
     return ask_start(jobs, &question, job_id);
 }
+
+int jobs_start_verify_part(struct jobs *jobs, const char *requested_by, char job_id[IDENTITY_SIZE],
+                           struct error *err)
+{
+    struct start_question question;
+    start_question_init(&question, JOB_VERIFY, requested_by, err);
+    question.row.on_demand = true;
+    question.row.mode = "part";
+    return ask_start(jobs, &question, job_id);
+}

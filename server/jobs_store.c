@@ -40,6 +40,7 @@ static int note_points(struct job *job, const struct verify_report *report, int6
                        struct error *err)
 {
     struct catalog *catalog = job->jobs->options.catalog;
+    bool part = strcmp(job->row.mode, "part") == 0; /* says nothing about what it did not read */
     struct catalog_page page = {0};
     for (;;) {
         struct arena *arena = arena_create();
@@ -51,7 +52,7 @@ static int note_points(struct job *job, const struct verify_report *report, int6
         }
         for (size_t i = 0; i < count && result == 0; i++) {
             bool damaged = report_names(report, points[i].id);
-            if (damaged || points[i].committed_ms < before_ms) {
+            if (damaged || (!part && points[i].committed_ms < before_ms)) {
                 result = catalog_point_set_verified(catalog, points[i].id, damaged, err);
             }
             page.after = points[i].number;
@@ -76,7 +77,9 @@ static void verify_run(struct job_work *work)
     const struct job_ports *ports = job->jobs->options.ports;
     int64_t began_ms = clock_wall_ms();
     log_set_job(job->row.id);
-    work->result = ports->store_verify(ports->self, watch, job, &verify->report, &work->err);
+    bool part = strcmp(job->row.mode, "part") == 0;
+    work->result = ports->store_verify(ports->self, part ? job->jobs->options.verify_days : 0, watch, job,
+                                       &verify->report, &work->err);
     if (work->result == 0) {
         work->result = note_points(job, &verify->report, began_ms, &work->err);
     }

@@ -8,9 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { LOOK_MS = 1000, RETENTION_MS = 600000, COLLECT_MS = 24 * 3600 * 1000 };
-
-static const char collected_setting[] = "collected_ms"; /* when a collection was begun by itself */
+enum { LOOK_MS = 1000, RETENTION_MS = 600000, CHORE_MS = 24 * 3600 * 1000 };
 
 struct scheduler {
     struct server *server;
@@ -134,26 +132,48 @@ static int start_backup(void *cookie, const struct catalog_group *group, const s
     return jobs_start_backup(server_jobs(scheduler->server), &request, job_id, err);
 }
 
-/* A collection a day. One that is refused because another job of the store runs is tried again. */
-static int collect_when_due(struct scheduler *scheduler, struct error *err)
+/* What the store needs once a day: 0, or -1 with the error. */
+struct chore {
+    const char *setting; /* in the catalog: when it was begun last */
+    int (*start)(struct scheduler *scheduler, char id[IDENTITY_SIZE], struct error *err);
+};
+
+static int start_collection(struct scheduler *scheduler, char id[IDENTITY_SIZE], struct error *err)
+{
+    return jobs_start_collect(server_jobs(scheduler->server), false, "schedule", id, err);
+}
+
+static int start_verification(struct scheduler *scheduler, char id[IDENTITY_SIZE], struct error *err)
+{
+    int64_t days;
+    if (config_integer(server_config(scheduler->server), "verify-days", 0, INT32_MAX, &days, err) != 0) {
+        return -1;
+    }
+    return days == 0 ? 0 : jobs_start_verify_part(server_jobs(scheduler->server), "schedule", id, err);
+}
+
+static const struct chore chores[] = {{"collected_ms", start_collection},
+                                      {"verified_ms", start_verification}};
+
+/* One that is refused because another job of the store runs is tried again soon. */
+static int do_when_due(struct scheduler *scheduler, const struct chore *chore, struct error *err)
 {
     struct catalog *catalog = server_catalog(scheduler->server);
     struct arena *arena = arena_create();
     const char *text = NULL;
     char id[IDENTITY_SIZE];
     int64_t now_ms = clock_wall_ms();
-    int result = catalog_setting_get(catalog, arena, collected_setting, &text, err);
+    int result = catalog_setting_get(catalog, arena, chore->setting, &text, err);
     int64_t last_ms = result == 0 && text != NULL ? strtoll(text, NULL, 10) : 0;
-    bool due = result == 0 && (now_ms - last_ms >= COLLECT_MS || last_ms > now_ms);
-    bool first = due && last_ms == 0; /* a new server has nothing to collect */
-    if (due && !first &&
-        jobs_start_collect(server_jobs(scheduler->server), false, "schedule", id, err) != 0) {
+    bool due = result == 0 && (now_ms - last_ms >= CHORE_MS || last_ms > now_ms);
+    bool first = due && last_ms == 0; /* a new server has nothing to do it on */
+    if (due && !first && chore->start(scheduler, id, err) != 0) {
         result = err->code == ERROR_JOB_CONFLICT ? 0 : -1;
         due = false;
     }
     if (due) {
-        result = catalog_setting_set(catalog, collected_setting,
-                                     arena_format(arena, "%lld", (long long)now_ms), err);
+        result =
+            catalog_setting_set(catalog, chore->setting, arena_format(arena, "%lld", (long long)now_ms), err);
     }
     arena_destroy(arena);
     return result;
@@ -171,8 +191,10 @@ static void look_once(struct scheduler *scheduler)
         if (retention_apply(scheduler->server, &deleted, &err) != 0) {
             log_error("retention not applied", &err);
         }
-        if (collect_when_due(scheduler, &err) != 0) {
-            log_error("the daily collection could not be begun", &err);
+        for (size_t i = 0; i < sizeof chores / sizeof *chores; i++) {
+            if (do_when_due(scheduler, &chores[i], &err) != 0) {
+                log_error("a daily job of the store could not be begun", &err);
+            }
         }
         scheduler->retention_due_ms = clock_monotonic_ms() + RETENTION_MS;
     }

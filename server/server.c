@@ -21,6 +21,7 @@ const struct config_key server_config_keys[] = {
     {"store-key-file", NULL, "the key file of an encrypted store"},
     {"max-jobs", "16", "jobs that run at once"},
     {"connections", "2", "data connections of a job"},
+    {"verify-days", "30", "the store is read and checked once in so many days, a part each day; 0: never"},
     {"max-attempts", "3", "tries of a job that fails for a reason that may pass"},
     {"retry-delay-seconds", "10", "before the second try, doubled for each after it"},
     {"reconnect-wait-seconds", "600", "how long a job waits for its host to come back"},
@@ -204,9 +205,10 @@ static int create_jobs(struct server *server, struct error *err)
 {
     enum { HOUR_S = 3600, SECOND_MS = 1000 };
     const struct config *config = server->config;
-    int64_t running, connections, attempts, retry, wait, idle;
+    int64_t running, connections, attempts, retry, wait, idle, days;
     if (config_integer(config, "max-jobs", 1, 1000, &running, err) != 0 ||
         config_integer(config, "connections", 1, 8, &connections, err) != 0 ||
+        config_integer(config, "verify-days", 0, 3650, &days, err) != 0 ||
         config_integer(config, "max-attempts", 1, 100, &attempts, err) != 0 ||
         config_integer(config, "retry-delay-seconds", 1, HOUR_S, &retry, err) != 0 ||
         config_integer(config, "reconnect-wait-seconds", 1, 24 * HOUR_S, &wait, err) != 0 ||
@@ -222,7 +224,8 @@ static int create_jobs(struct server *server, struct error *err)
                                    .reconnect_wait_ms = (unsigned)(wait * SECOND_MS),
                                    .idle_timeout_ms = (unsigned)(idle * SECOND_MS),
                                    .connections = (unsigned)connections,
-                                   .max_running = (unsigned)running};
+                                   .max_running = (unsigned)running,
+                                   .verify_days = (unsigned)days};
     server->jobs = jobs_create(&options, err);
     return server->jobs != NULL ? 0 : -1;
 }

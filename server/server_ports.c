@@ -2,6 +2,8 @@
 #include "server/point_import.h"
 #include "server/server_internal.h"
 
+#include "base/clock.h"
+
 static struct agents *agents_of(void *self)
 {
     return ((struct server_world *)self)->agents;
@@ -39,10 +41,22 @@ static struct point *read_point(void *self, const char *point_id, struct error *
     return point_read(store_of(self), point_id, err);
 }
 
-static int verify(void *self, maintenance_watch watch, void *cookie, struct verify_report *report,
-                  struct error *err)
+static int verify(void *self, unsigned days, maintenance_watch watch, void *cookie,
+                  struct verify_report *report, struct error *err)
 {
-    return store_verify(store_of(self), watch, cookie, report, err);
+    enum { DAY_MS = 24 * 3600 * 1000 };
+    const uint64_t least = (uint64_t)64 << 20;
+    struct store_status status;
+    if (days == 0) {
+        return store_verify(store_of(self), watch, cookie, report, err);
+    }
+    if (store_status_read(store_of(self), &status, err) != 0) {
+        return -1;
+    }
+    struct verify_options options = {.verified_before_ms = clock_wall_ms() - (int64_t)days * DAY_MS,
+                                     .bytes = status.container_bytes / days + least,
+                                     .readers = 1};
+    return store_verify_part(store_of(self), &options, watch, cookie, report, err);
 }
 
 static int check_point(void *self, const char *point_id, uint64_t *missing_chunks, struct error *err)
