@@ -12,7 +12,7 @@
  *
  * A crash loses nothing: marks are forgotten, containers that are emptied are gone or whole.
  */
-#include "base/clock.h"
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "storage/maintenance.h"
@@ -26,6 +26,15 @@
 
 enum { LIVE_PERCENT_DEFAULT = 75, WAIT_MS = 200, BATCH_BYTES = 64 * 1024 * 1024 };
 
+/* A disk of a recovery point. */
+struct disk_root {
+    char datasource[IDENTITY_SIZE];
+    char point[IDENTITY_SIZE];
+    uint32_t disk; /* a digest of its name: whoever shares it only makes the walk longer */
+    int64_t time_ms;
+    struct chunk_name root;
+};
+
 struct collection {
     struct store *store;
     const struct collect_options *options;
@@ -37,7 +46,11 @@ struct collection {
     uint64_t *containers;
     size_t container_count;
     struct name_list work; /* nodes to be walked */
-    uint64_t *emptied;     /* rewritten, not yet removed */
+    struct name_list
+        work_like; /* for each a node that was walked before and is mostly the same, or the zero name */
+    struct disk_root *roots;
+    size_t root_count;
+    uint64_t *emptied; /* rewritten, not yet removed */
     uint64_t *emptied_bytes;
     size_t emptied_count;
     uint64_t written; /* since the last sync */
@@ -124,8 +137,11 @@ static int begin(struct collection *collection)
 
 /* --- 2. mark */
 
-/* Marks the names; those that are nodes and were not marked before are walked later. */
-static int mark_names(struct collection *collection, const struct chunk_name *names, size_t count, bool nodes)
+static const struct chunk_name no_name;
+
+/* Marks the names; those that are nodes and were not marked before are walked later, beside `like`. */
+static int mark_names(struct collection *collection, const struct chunk_name *names,
+                      const struct chunk_name *like, size_t count, bool nodes)
 {
     struct store *store = collection->store;
     struct stored_name stored[MAP_FANOUT];
@@ -152,56 +168,81 @@ static int mark_names(struct collection *collection, const struct chunk_name *na
         result = outcome == MARKS_FAILED ? -1 : 0;
         if (nodes && (outcome == MARKS_NEW || outcome == MARKS_ELSEWHERE)) {
             name_list_add(&collection->work, &names[i]);
+            name_list_add(&collection->work_like, &like[i]);
         }
     }
     pthread_mutex_unlock(&store->users.lock);
     return result;
 }
 
-static int walk_node(struct collection *collection, const struct chunk_name *name)
+static int read_node(struct collection *collection, const struct chunk_name *name, unsigned *level,
+                     struct map_entries *entries)
 {
     static const size_t level_at = 4;
-    struct map_entries entries;
-    struct chunk_name names[MAP_FANOUT];
     uint8_t *bytes;
     size_t length;
-    size_t count = 0;
     if (store_read_node(collection->store, name, &bytes, &length, collection->err) != 0) {
         return -1;
     }
-    unsigned level = length > level_at ? bytes[level_at] : 0;
-    int decoded = map_node_decode(bytes, length, level, &entries);
+    *level = length > level_at ? bytes[level_at] : 0;
+    int decoded = map_node_decode(bytes, length, *level, entries);
     free(bytes);
-    if (decoded != 0) {
-        return error_set(collection->err, ERROR_CHUNK_DAMAGED, "A map node is damaged");
+    return decoded == 0 ? 0 : error_set(collection->err, ERROR_CHUNK_DAMAGED, "A map node is damaged");
+}
+
+/* What a node shares with one at its place in a tree that was walked before is marked already: an unchanged
+ * chunk costs a comparison, not a lookup. */
+static int walk_node(struct collection *collection, const struct chunk_name *name,
+                     const struct chunk_name *like)
+{
+    struct map_entries entries;
+    struct map_entries before = {0};
+    struct chunk_name names[MAP_FANOUT];
+    struct chunk_name beside[MAP_FANOUT];
+    unsigned level;
+    unsigned level_before;
+    size_t count = 0;
+    if (read_node(collection, name, &level, &entries) != 0) {
+        return -1;
+    }
+    if (!chunk_name_is_zero(like) &&
+        (read_node(collection, like, &level_before, &before) != 0 || level_before != level)) {
+        memset(&before, 0, sizeof before);
     }
     for (unsigned i = 0; i < MAP_FANOUT; i++) {
-        if (!chunk_name_is_zero(&entries.names[i])) {
+        if (!chunk_name_is_zero(&entries.names[i]) &&
+            !chunk_name_equal(&entries.names[i], &before.names[i])) {
+            beside[count] = before.names[i];
             names[count++] = entries.names[i];
         }
     }
     collection->report->nodes++;
     collection->report->chunks += level == 0 ? count : 0;
-    return count > 0 ? mark_names(collection, names, count, level > 0) : 0;
+    return count > 0 ? mark_names(collection, names, beside, count, level > 0) : 0;
 }
 
-/* Everything below the root, each node once. Nodes in newer containers are not marked, so they are remembered
- * by being walked last: there are only as many as were written since the collection began. */
-static int mark_tree(struct collection *collection, const struct chunk_name *root)
+/* Everything below the root that is not below `like`, whose tree was walked before (the zero name: none).
+ * Nodes in newer containers are not marked and so may be walked again: there are only as many as were written
+ * since the collection began. */
+static int mark_tree(struct collection *collection, const struct chunk_name *root,
+                     const struct chunk_name *like)
 {
-    int result = chunk_name_is_zero(root) ? 0 : mark_names(collection, root, 1, true);
+    bool same = chunk_name_is_zero(root) || chunk_name_equal(root, like);
+    int result = same ? 0 : mark_names(collection, root, like, 1, true);
     while (result == 0 && collection->work.count > 0) {
         struct chunk_name next = collection->work.names[--collection->work.count];
-        result = walk_node(collection, &next);
+        struct chunk_name beside = collection->work_like.names[--collection->work_like.count];
+        result = walk_node(collection, &next, &beside);
         if (result == 0 && collection->report->nodes % 1024 == 0) {
             result = watch(collection, "mark", collection->report->nodes, 0);
         }
     }
     collection->work.count = 0;
+    collection->work_like.count = 0;
     return result;
 }
 
-static int mark_point(void *cookie, const char *id)
+static int note_point(void *cookie, const char *id)
 {
     struct collection *collection = cookie;
     struct error *err = collection->err;
@@ -209,22 +250,59 @@ static int mark_point(void *cookie, const char *id)
     if (point == NULL) {
         return err->code == ERROR_RP_NOT_FOUND ? 0 : -1; /* deleted since it was listed */
     }
-    int result = 0;
-    for (size_t i = 0; i < point->disk_count && result == 0; i++) {
-        result = mark_tree(collection, &point->disks[i].root);
-    }
-    if (result != 0 && err->code == ERROR_CHUNK_DAMAGED) {
-        error_wrap(err, ERROR_CHUNK_DAMAGED,
-                   "Nothing is collected while recovery point %s of %s can't be read whole", id,
-                   point->vm_name);
+    for (size_t i = 0; i < point->disk_count; i++) {
+        collection->roots =
+            memory_resize(collection->roots, collection->root_count + 1, sizeof *collection->roots);
+        struct disk_root *root = &collection->roots[collection->root_count++];
+        const char *name = point->disks[i].name;
+        *root = (struct disk_root){.disk = digest_crc32c(0, name, strlen(name)),
+                                   .time_ms = point->time_ms,
+                                   .root = point->disks[i].root};
+        memcpy(root->datasource, point->datasource, IDENTITY_SIZE);
+        memcpy(root->point, point->id, IDENTITY_SIZE);
     }
     point_destroy(point);
+    return 0;
+}
+
+static bool is_same_disk(const struct disk_root *a, const struct disk_root *b)
+{
+    return a->disk == b->disk && strcmp(a->datasource, b->datasource) == 0;
+}
+
+static int compare_roots(const void *a, const void *b)
+{
+    const struct disk_root *left = a;
+    const struct disk_root *right = b;
+    int datasources = strcmp(left->datasource, right->datasource);
+    if (datasources != 0 || left->disk != right->disk) {
+        return datasources != 0 ? datasources : left->disk < right->disk ? -1 : 1;
+    }
+    return left->time_ms < right->time_ms ? -1 : left->time_ms > right->time_ms;
+}
+
+/* Every disk's points one behind the other, so that each is walked beside the one before it. */
+static int mark_points(struct collection *collection)
+{
+    int result = point_list(collection->store, note_point, collection, collection->err);
+    if (result == 0 && collection->root_count > 1) {
+        qsort(collection->roots, collection->root_count, sizeof *collection->roots, compare_roots);
+    }
+    for (size_t i = 0; i < collection->root_count && result == 0; i++) {
+        const struct disk_root *one = &collection->roots[i];
+        bool follows = i > 0 && is_same_disk(one, one - 1);
+        result = mark_tree(collection, &one->root, follows ? &one[-1].root : &no_name);
+        if (result != 0 && collection->err->code == ERROR_CHUNK_DAMAGED) {
+            error_wrap(collection->err, ERROR_CHUNK_DAMAGED,
+                       "Nothing is collected while recovery point %s can't be read whole", one->point);
+        }
+    }
     return result;
 }
 
 static int mark_partial(void *cookie, const struct chunk_name *root)
 {
-    return mark_tree(cookie, root);
+    return mark_tree(cookie, root, &no_name);
 }
 
 /* What the writers that are there now build on. */
@@ -241,7 +319,7 @@ static int mark_pins(struct collection *collection)
     pthread_mutex_unlock(&users->lock);
     int result = 0;
     for (size_t i = 0; i < pins.count && result == 0; i++) {
-        result = mark_tree(collection, &pins.names[i]);
+        result = mark_tree(collection, &pins.names[i], &no_name);
     }
     free(pins.names);
     return result;
@@ -266,7 +344,7 @@ static int mark_touched(struct collection *collection)
         }
         pthread_mutex_unlock(&users->lock);
         for (size_t i = 0; i < touched.count && result == 0; i++) {
-            result = mark_tree(collection, &touched.names[i]);
+            result = mark_tree(collection, &touched.names[i], &no_name);
         }
         free(touched.names);
     }
@@ -275,7 +353,7 @@ static int mark_touched(struct collection *collection)
 
 static int mark(struct collection *collection)
 {
-    if (point_list(collection->store, mark_point, collection, collection->err) != 0 ||
+    if (mark_points(collection) != 0 ||
         partial_list_roots(collection->store, mark_partial, collection, collection->err) != 0 ||
         mark_pins(collection) != 0) {
         return -1;
@@ -385,6 +463,8 @@ static void end(struct collection *collection)
     pthread_mutex_unlock(&users->lock);
     free(collection->containers);
     free(collection->work.names);
+    free(collection->work_like.names);
+    free(collection->roots);
     pace_destroy(&collection->pace);
 }
 

@@ -1,10 +1,11 @@
 /*
- * A store with the maps and the index of many large disks, and tiny payloads: how time, memory and index grow.
+ * A store with the maps and the index of many large disks, and tiny payloads: how time, memory and index
+ * grow.
  *
  *   scale_store DIR DISKS GIB POINTS CHANGE_PER_MILLE
  *
- * makes POINTS recovery points of each of DISKS disks of GIB, with that much of it changed between two, in random
- * places; opens the store again; deletes the oldest point of each; collects. Prints one line a step.
+ * makes POINTS recovery points of each of DISKS disks of GIB, with that much of it changed between two, in
+ * random places; opens the store again; deletes the oldest point of each; collects. Prints one line a step.
  */
 #include "base/clock.h"
 #include "base/digest.h"
@@ -25,6 +26,7 @@ struct scale {
     uint64_t next_name;
     uint64_t random;
     uint64_t chunks;
+    int64_t points;
 };
 
 static _Noreturn void die(const struct error *err)
@@ -89,6 +91,7 @@ static void commit(struct scale *scale, const char *datasource, uint64_t size, s
     struct point_disk *disk = point_add_disk(point, "vda");
     disk->size = size;
     disk->root = *root;
+    point->time_ms = ++scale->points;
     memcpy(id, point->id, IDENTITY_SIZE);
     check(point_commit(scale->store, point, &err), err);
     point_destroy(point);
@@ -167,14 +170,14 @@ int main(int argc, char **argv)
     check(store_create(argv[1], &settings, &err), err);
     scale.store = store_open(argv[1], &options, &err);
     struct chunk_name *roots = memory_array(disks, sizeof *roots);
-    char (*oldest)[IDENTITY_SIZE] = memory_array(disks, IDENTITY_SIZE);
+    char(*oldest)[IDENTITY_SIZE] = memory_array(disks, IDENTITY_SIZE);
     char id[IDENTITY_SIZE];
-    char datasource[IDENTITY_SIZE];
-    identity_create(datasource);
+    char(*datasources)[IDENTITY_SIZE] = memory_array(disks, IDENTITY_SIZE);
     double began = now_s();
     for (size_t i = 0; i < disks; i++) {
+        identity_create(datasources[i]);
         first_point(&scale, size, &roots[i]);
-        commit(&scale, datasource, size, &roots[i], oldest[i]);
+        commit(&scale, datasources[i], size, &roots[i], oldest[i]);
     }
     printf("first points: %.2f s, %" PRIu64 " chunks\n", now_s() - began, scale.chunks);
     collect(&scale, "collection with one point a disk");
@@ -185,7 +188,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < disks; i++) {
             double start = now_s();
             next_point(&scale, size, per_mille, &roots[i]);
-            commit(&scale, datasource, size, &roots[i], id);
+            commit(&scale, datasources[i], size, &roots[i], id);
             slowest = now_s() - start > slowest ? now_s() - start : slowest;
         }
     }
@@ -213,5 +216,6 @@ int main(int argc, char **argv)
     store_close(scale.store);
     free(roots);
     free(oldest);
+    free(datasources);
     return 0;
 }
