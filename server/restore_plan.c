@@ -9,7 +9,7 @@
 enum {
     PLAN_WINDOW = 65536,    /* chunks looked at together: 4 GiB of disk, 6 MiB here */
     PLAN_PLACES_MAX = 4096, /* of one run at a time: they travel in one message */
-    PLAN_LEVEL = -3, /* for the way only */
+    PLAN_LEVEL = -3,        /* for the way only */
 };
 
 struct plan_chunk {
