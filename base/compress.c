@@ -60,6 +60,10 @@ int decompress_run(enum compression compression, const void *payload, size_t pay
     if (compression != COMPRESSION_ZSTD) {
         return -1;
     }
+    /* zstd itself goes on with further frames, and skips over foreign ones. */
+    if (ZSTD_findFrameCompressedSize(payload, payload_length) != payload_length) {
+        return -1;
+    }
     size_t got = ZSTD_decompressDCtx(contexts_of_thread()->decompress, out, length, payload, payload_length);
     return ZSTD_isError(got) || got != length ? -1 : 0;
 }

@@ -72,12 +72,14 @@ static const char *feed(const struct stream *stream, size_t piece, uint8_t *disk
     }
     extents_destroy(extents);
     if (result == 0) {
-        uint8_t *bytes;
-        size_t length;
+        uint8_t *bytes = NULL;
+        size_t length = 0;
         assert_int_equal(disk_writer_finish(writer, &err), 0);
         assert_int_equal(os_file_read_whole(path, DISK, &bytes, &length, &err), 0);
         assert_int_equal(length, DISK);
-        memcpy(disk, bytes, DISK);
+        for (size_t i = 0; i < length; i++) {
+            disk[i] = bytes[i];
+        }
         free(bytes);
         unlink(path);
     } else {
