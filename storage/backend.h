@@ -33,6 +33,9 @@ struct backend_operations {
     int (*remove)(struct backend *backend, const char *name, struct error *err);
     /* Make durable whatever an earlier process left of the object: it may be in a cache only. */
     int (*settle)(struct backend *backend, const char *name, struct error *err);
+    /* Make durable which objects there are in a folder: one whose removal or replacement failed half way, or
+     * was cut short with an earlier process, does not come back. A folder that is not there is empty. */
+    int (*settle_folder)(struct backend *backend, const char *folder, struct error *err);
 
     /* Begin an object that must not exist. */
     struct backend_append *(*append_open)(struct backend *backend, const char *name, struct error *err);

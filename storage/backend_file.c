@@ -350,6 +350,45 @@ static int file_settle(struct backend *backend, const char *name, struct error *
     return result;
 }
 
+struct settling {
+    const struct file_system *fs;
+    const char *path;
+    struct error *err;
+};
+
+static int settle_entry(void *cookie, const char *name);
+
+static int settle_directory(const struct file_system *fs, const char *path, struct error *err)
+{
+    struct settling settling = {.fs = fs, .path = path, .err = err};
+    int result = fs->list(fs->cookie, path, settle_entry, &settling, err);
+    return result == 0 ? fs->sync_directory(fs->cookie, path, err) : -1;
+}
+
+static int settle_entry(void *cookie, const char *name)
+{
+    const struct settling *settling = cookie;
+    if (strchr(name, '.') != NULL) {
+        return 0; /* a file, see list_entry */
+    }
+    char *path = memory_format("%s/%s", settling->path, name);
+    int result = settle_directory(settling->fs, path, settling->err);
+    free(path);
+    return result;
+}
+
+static int file_settle_folder(struct backend *backend, const char *folder, struct error *err)
+{
+    struct backend_file *self = file_backend(backend);
+    char *path = memory_format("%s/%s", self->directory, folder);
+    int result = 0;
+    if (self->fs->exists(self->fs->cookie, path) && settle_directory(self->fs, path, err) != 0) {
+        result = backend_fail(self, err);
+    }
+    free(path);
+    return result;
+}
+
 static struct backend_append *file_append_open(struct backend *backend, const char *name, struct error *err)
 {
     struct backend_file *self = file_backend(backend);
@@ -409,6 +448,7 @@ static const struct backend_operations file_operations = {
     .list = file_list,
     .remove = file_remove,
     .settle = file_settle,
+    .settle_folder = file_settle_folder,
     .append_open = file_append_open,
     .append_write = file_append_write,
     .append_sync = file_append_sync,

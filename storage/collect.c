@@ -363,6 +363,15 @@ static int mark(struct collection *collection)
 
 /* --- 3. sweep */
 
+/* A root that was not found when they were listed must not come back after a crash: its removal may have been
+ * cut short before it was durable. */
+static int settle_roots(struct collection *collection)
+{
+    struct backend *backend = collection->store->backend;
+    int result = backend->operations->settle_folder(backend, "points", collection->err);
+    return result == 0 ? backend->operations->settle_folder(backend, "partials", collection->err) : -1;
+}
+
 /* Rewritten containers leave once their copies are durable and in the index. */
 static int remove_emptied(struct collection *collection)
 {
@@ -489,6 +498,9 @@ int store_collect(struct store *store, const struct collect_options *asked, main
     int result = begin(&collection);
     if (result == 0) {
         result = mark(&collection);
+    }
+    if (result == 0 && !options.dry_run) {
+        result = settle_roots(&collection);
     }
     if (result == 0) {
         result = sweep(&collection);
