@@ -1,6 +1,7 @@
 #include "crash_fs.h"
 
 #include "base/memory.h"
+#include "base/os_file.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,8 @@ struct crash_fs {
     unsigned fail_at;
     int fail_errno;
     bool fail_short;
+    bool loses_pages;
+    const char *failed; /* what the operation at fail_at was */
 };
 
 struct file {
@@ -172,7 +175,11 @@ static int enter(struct crash_fs *fs, const char *what, struct error *err)
     if (getenv("CRASH_TRACE") != NULL) {
         fprintf(stderr, "%u %s\n", fs->operations, what);
     }
-    return fs->operations == fs->fail_at ? fail(err, fs->fail_errno, what) : 0;
+    if (fs->operations != fs->fail_at) {
+        return 0;
+    }
+    fs->failed = what;
+    return fail(err, fs->fail_errno, what);
 }
 
 /* Reading does not count, but a machine that stopped does not read. */
@@ -247,13 +254,24 @@ static int fs_write(struct file *file, uint64_t offset, const void *bytes, size_
     return 0;
 }
 
+/* After a failed sync the kernel may call the pages clean: they are read as before, and no later sync writes
+ * them. */
 static int fs_sync(struct file *file, struct error *err)
 {
+    struct inode *inode = file->inode;
+    const struct crash_fs *fs = file->fs;
+    bool was_running = !crash_fs_stopped(fs);
     if (enter(file->fs, "sync", err) != 0) {
+        if (fs->loses_pages && was_running && !crash_fs_stopped(fs)) {
+            inode_forget_notes(inode);
+        }
         return -1;
     }
-    content_copy(&file->inode->durable, &file->inode->now);
-    inode_forget_notes(file->inode);
+    for (size_t i = 0; i < inode->note_count; i++) {
+        const struct write_note *note = &inode->notes[i];
+        content_write(&inode->durable, note->offset, note->bytes, note->length);
+    }
+    inode_forget_notes(inode);
     return 0;
 }
 
@@ -440,6 +458,17 @@ void crash_fs_fail_at(struct crash_fs *fs, unsigned at, int errnum, bool short_w
     fs->fail_at = at;
     fs->fail_errno = errnum;
     fs->fail_short = short_write;
+    fs->failed = NULL;
+}
+
+void crash_fs_lose_pages(struct crash_fs *fs)
+{
+    fs->loses_pages = true;
+}
+
+const char *crash_fs_failed(const struct crash_fs *fs)
+{
+    return fs->failed;
 }
 
 /* xorshift64* */
@@ -451,10 +480,13 @@ static unsigned choose(uint64_t *state, unsigned below)
     return (unsigned)((*state * 2685821657736338717u) >> 33) % below;
 }
 
+/* What becomes of all that was not synced: most disks lose or keep nearly all of it, the worst any part. */
+enum mood { MOOD_LOSES, MOOD_KEEPS, MOODS = 5 };
+
 /* Of a write that was not synced: nothing, all, or some of its sectors. */
-static void settle_write(struct inode *inode, const struct write_note *note, uint64_t *state)
+static void settle_write(struct inode *inode, const struct write_note *note, unsigned mood, uint64_t *state)
 {
-    unsigned part = choose(state, PARTS);
+    unsigned part = mood < 2 ? mood : choose(state, PARTS);
     if (part == 0) {
         return;
     }
@@ -485,8 +517,10 @@ static bool is_reachable(struct names *names, const char *path)
 void crash_fs_crash(struct crash_fs *fs, uint64_t seed)
 {
     uint64_t state = seed * 0x9E3779B97F4A7C15u + 1;
+    choose(&state, 2);
+    unsigned mood = choose(&state, MOODS);
     for (size_t i = 0; i < fs->change_count; i++) {
-        if (choose(&state, 2) == 0) {
+        if (mood == MOOD_KEEPS || (mood != MOOD_LOSES && choose(&state, 2) == 0)) {
             names_set(&fs->durable, fs->changes[i].path, fs->changes[i].inode);
         }
     }
@@ -494,7 +528,7 @@ void crash_fs_crash(struct crash_fs *fs, uint64_t seed)
     for (size_t i = 0; i < fs->inode_count; i++) {
         struct inode *inode = fs->inodes[i];
         for (size_t j = 0; j < inode->note_count; j++) {
-            settle_write(inode, &inode->notes[j], &state);
+            settle_write(inode, &inode->notes[j], mood, &state);
         }
         inode_forget_notes(inode);
         content_copy(&inode->now, &inode->durable);
@@ -512,4 +546,37 @@ void crash_fs_crash(struct crash_fs *fs, uint64_t seed)
     }
     fs->stop_at = 0;
     fs->fail_at = 0;
+}
+
+static int export_one(const struct name *name, const char *directory, struct error *err)
+{
+    char *path = memory_format("%s%s", directory, name->path + strlen("/store"));
+    int result = 0;
+    if (name->inode->directory) {
+        result = os_path_make_directory(path, 0700, err);
+    } else {
+        const struct content *content = &name->inode->now;
+        struct os_file *file = os_file_open(path, OS_FILE_CREATE_NEW, err);
+        result = file != NULL ? 0 : -1;
+        if (result == 0 && content->size > 0) {
+            result = os_file_write_at(file, 0, content->bytes, content->size, err);
+        }
+        os_file_close(file);
+    }
+    free(path);
+    return result;
+}
+
+int crash_fs_export(const struct crash_fs *fs, const char *directory, struct error *err)
+{
+    int result = 0;
+    for (int directories = 1; directories >= 0; directories--) {
+        for (size_t i = 0; i < fs->now.count && result == 0; i++) {
+            const struct name *name = &fs->now.items[i];
+            if (name->inode != NULL && name->inode->directory == (directories == 1)) {
+                result = export_one(name, directory, err);
+            }
+        }
+    }
+    return result;
 }

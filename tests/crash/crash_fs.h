@@ -21,10 +21,18 @@ unsigned crash_fs_operations(const struct crash_fs *fs);
 /* From operation `at` on (the first is 1) everything fails. 0: never. */
 void crash_fs_stop_at(struct crash_fs *fs, unsigned at);
 bool crash_fs_stopped(const struct crash_fs *fs);
-/* Operation `at` fails with this errno, a write perhaps after a part of it; those behind it work. */
+/* Operation `at` fails with this errno, a write perhaps after a part of it; those behind it work. 0: never.
+ */
 void crash_fs_fail_at(struct crash_fs *fs, unsigned at, int errnum, bool short_write);
+/* A sync that fails loses what it was for: that can be read until the machine stops, but no later sync makes
+ * it durable. */
+void crash_fs_lose_pages(struct crash_fs *fs);
+/* What the operation that failed was ("write", "sync"); NULL when it was not reached. */
+const char *crash_fs_failed(const struct crash_fs *fs);
 
 /* The machine starts again: only what is durable is there, and of the rest what the seed says. */
 void crash_fs_crash(struct crash_fs *fs, uint64_t seed);
+/* Write what is there now into a directory of the operating system. */
+int crash_fs_export(const struct crash_fs *fs, const char *directory, struct error *err);
 
 #endif
