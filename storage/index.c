@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDEX_READERS = 512, INDEX_FORMAT = 1, INDEX_IDENTITY_SIZE = 20, CONTAINER_VALUE_SIZE = 16 };
+enum { INDEX_READERS = 512, INDEX_FORMAT = 2, INDEX_IDENTITY_SIZE = 20, CONTAINER_VALUE_SIZE = 16 };
 /* Address space, not disk: the file grows as it is filled. */
 static const size_t index_map_size = (size_t)1 << 38;
 static const char key_identity[] = "store";
@@ -27,7 +27,7 @@ int index_error(struct error *err, int code)
 
 MDB_val index_name_key(const struct stored_name *name)
 {
-    return (MDB_val){.mv_size = sizeof name->bytes, .mv_data = (void *)(uintptr_t)name->bytes};
+    return (MDB_val){.mv_size = INDEX_NAME_SIZE, .mv_data = (void *)(uintptr_t)name->bytes};
 }
 
 /* Big-endian, so that the database is ordered by container. */
@@ -49,13 +49,14 @@ static int open_databases(struct index *index, MDB_txn *txn)
     struct {
         const char *name;
         MDB_dbi *handle;
-    } databases[] = {{"names", &index->names},
-                     {"containers", &index->containers},
-                     {"damaged", &index->damaged},
-                     {"meta", &index->meta}};
+        unsigned flags;
+    } databases[] = {{"names", &index->names, MDB_DUPSORT | MDB_DUPFIXED},
+                     {"containers", &index->containers, 0},
+                     {"damaged", &index->damaged, 0},
+                     {"meta", &index->meta, 0}};
     int code = 0;
     for (size_t i = 0; i < sizeof databases / sizeof databases[0] && code == 0; i++) {
-        code = mdb_dbi_open(txn, databases[i].name, MDB_CREATE, databases[i].handle);
+        code = mdb_dbi_open(txn, databases[i].name, MDB_CREATE | databases[i].flags, databases[i].handle);
     }
     return code;
 }
@@ -131,68 +132,28 @@ void index_close(struct index *index)
     }
 }
 
-/* --- values: 12 bytes, so that the leaf pages hold as many as they can. Containers are bounded far below
- * 2^39, offsets and lengths below 2^27 and are multiples of the records' alignment. */
-
-enum { VALUE_NODE_BIT = 0x80, VALUE_UNIT = 8 };
-
-void index_encode_value(uint8_t out[INDEX_VALUE_SIZE], const struct chunk_location *location, bool node)
-{
-    uint8_t wide[8];
-    bytes_put_u64(wide, location->container);
-    memcpy(out, wide, 5);
-    if (node) {
-        out[4] |= VALUE_NODE_BIT;
-    }
-    bytes_put_u64(wide, location->offset / VALUE_UNIT);
-    memcpy(out + 5, wide, 3);
-    bytes_put_u64(wide, location->length / VALUE_UNIT);
-    memcpy(out + 8, wide, 3);
-    out[11] = (uint8_t)(location->position << 4 | (location->run_count - 1));
-}
-
-bool index_decode_value(const MDB_val *value, struct chunk_location *location, bool *node)
-{
-    const uint8_t *in = value->mv_data;
-    uint8_t wide[8] = {0};
-    if (value->mv_size != INDEX_VALUE_SIZE) {
-        return false;
-    }
-    memcpy(wide, in, 5);
-    *node = (wide[4] & VALUE_NODE_BIT) != 0;
-    wide[4] &= (uint8_t)~VALUE_NODE_BIT;
-    location->container = bytes_get_u64(wide);
-    memset(wide, 0, sizeof wide);
-    memcpy(wide, in + 5, 3);
-    location->offset = bytes_get_u32(wide) * VALUE_UNIT;
-    memcpy(wide, in + 8, 3);
-    location->length = bytes_get_u32(wide) * VALUE_UNIT;
-    location->position = in[11] >> 4;
-    location->run_count = (uint8_t)((in[11] & 15) + 1);
-    return location->position < location->run_count;
-}
-
 /* --- looking up */
 
 int index_find_many(struct index *index, const struct stored_name *names, size_t count,
                     struct chunk_location *locations, struct error *err)
 {
     MDB_txn *txn;
+    MDB_cursor *cursor;
     int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
     if (code != 0) {
         return index_error(err, code);
     }
-    for (size_t i = 0; i < count && code == 0; i++) {
-        MDB_val key = index_name_key(&names[i]);
-        MDB_val value;
-        bool node;
-        locations[i] = (struct chunk_location){0};
-        code = mdb_get(txn, index->names, &key, &value);
-        if (code == MDB_NOTFOUND) {
-            code = 0;
-        } else if (code == 0 && !index_decode_value(&value, &locations[i], &node)) {
-            code = MDB_CORRUPTED;
+    code = mdb_cursor_open(txn, index->names, &cursor);
+    if (code == 0) {
+        for (size_t i = 0; i < count && code == 0; i++) {
+            bool node;
+            code = index_names_find(cursor, &names[i], &locations[i], &node);
+            if (code == MDB_NOTFOUND) {
+                locations[i] = (struct chunk_location){0};
+                code = 0;
+            }
         }
+        mdb_cursor_close(cursor);
     }
     mdb_txn_abort(txn);
     return code == 0 ? 0 : index_error(err, code);
@@ -227,31 +188,54 @@ int index_write_counter(struct index *index, MDB_txn *txn, const char *name, uin
     return mdb_put(txn, index->meta, &key, &written, 0);
 }
 
+static int add_entry(struct index *index, MDB_txn *txn, MDB_cursor *cursor, const struct pending_entry *entry,
+                     uint64_t *nodes)
+{
+    struct chunk_location old;
+    bool was_node;
+    int code = index_names_find(cursor, &entry->name, &old, &was_node);
+    if (code == 0) {
+        *nodes -= was_node && *nodes > 0;
+        code = index_names_delete(index, txn, &entry->name, &old, was_node);
+    } else if (code == MDB_NOTFOUND) {
+        code = 0;
+    }
+    if (code == 0) {
+        *nodes += entry->node;
+        code = index_names_add(index, txn, &entry->name, &entry->location, entry->node);
+    }
+    return code;
+}
+
+static int forget_damage(struct index *index, MDB_txn *txn, const struct stored_name *name)
+{
+    MDB_val key = index_name_key(name);
+    int code = mdb_del(txn, index->damaged, &key, NULL);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
 static int add_entries(struct index *index, MDB_txn *txn, const struct pending_entry **sorted, size_t count)
 {
     uint64_t nodes;
-    size_t damaged;
-    MDB_stat figures;
+    MDB_stat damaged;
+    MDB_cursor *cursor;
     int code = index_read_counter(index, txn, key_nodes, &nodes);
     if (code == 0) {
-        code = mdb_stat(txn, index->damaged, &figures);
+        code = mdb_stat(txn, index->damaged, &damaged);
     }
-    damaged = code == 0 ? figures.ms_entries : 0;
+    if (code == 0) {
+        code = mdb_cursor_open(txn, index->names, &cursor);
+    }
+    if (code != 0) {
+        return code;
+    }
     for (size_t i = 0; i < count && code == 0; i++) {
-        uint8_t bytes[INDEX_VALUE_SIZE];
-        MDB_val key = index_name_key(&sorted[i]->name);
-        MDB_val old;
-        MDB_val value = {.mv_size = sizeof bytes, .mv_data = bytes};
-        if (sorted[i]->node && mdb_get(txn, index->names, &key, &old) == MDB_NOTFOUND) {
-            nodes++;
-        }
-        index_encode_value(bytes, &sorted[i]->location, sorted[i]->node);
-        code = mdb_put(txn, index->names, &key, &value, 0);
-        if (code == 0 && damaged > 0) {
-            code = mdb_del(txn, index->damaged, &key, NULL);
-            code = code == MDB_NOTFOUND ? 0 : code;
+        code = add_entry(index, txn, cursor, sorted[i], &nodes);
+        if (code == 0 && damaged.ms_entries > 0) {
+            code = forget_damage(index, txn, &sorted[i]->name);
         }
     }
+    mdb_cursor_close(cursor);
     return code == 0 ? index_write_counter(index, txn, key_nodes, nodes) : code;
 }
 
@@ -267,24 +251,37 @@ int index_finish(MDB_txn *txn, int code, struct error *err)
 
 /* --- removing */
 
-static int remove_name(struct index *index, MDB_txn *txn, uint64_t container, const struct stored_name *name,
-                       uint64_t *nodes)
+static int remove_name(struct index *index, MDB_txn *txn, MDB_cursor *cursor, uint64_t container,
+                       const struct stored_name *name, uint64_t *nodes)
 {
-    MDB_val key = index_name_key(name);
-    MDB_val value;
     struct chunk_location location;
     bool node;
-    int code = mdb_get(txn, index->names, &key, &value);
-    if (code != 0 || !index_decode_value(&value, &location, &node) || location.container != container) {
+    int code = index_names_find(cursor, name, &location, &node);
+    if (code != 0 || location.container != container) {
         return code == MDB_NOTFOUND ? 0 : code;
     }
     *nodes -= node && *nodes > 0;
-    code = mdb_del(txn, index->names, &key, NULL);
+    code = index_names_delete(index, txn, name, &location, node);
+    return code == 0 ? forget_damage(index, txn, name) : code;
+}
+
+static int remove_names(struct index *index, MDB_txn *txn, uint64_t container,
+                        const struct stored_name *names, size_t count)
+{
+    uint64_t nodes;
+    MDB_cursor *cursor;
+    int code = index_read_counter(index, txn, key_nodes, &nodes);
     if (code == 0) {
-        code = mdb_del(txn, index->damaged, &key, NULL);
-        code = code == MDB_NOTFOUND ? 0 : code;
+        code = mdb_cursor_open(txn, index->names, &cursor);
     }
-    return code;
+    if (code != 0) {
+        return code;
+    }
+    for (size_t i = 0; i < count && code == 0; i++) {
+        code = remove_name(index, txn, cursor, container, &names[i], &nodes);
+    }
+    mdb_cursor_close(cursor);
+    return code == 0 ? index_write_counter(index, txn, key_nodes, nodes) : code;
 }
 
 int index_remove_container(struct index *index, uint64_t container, const struct stored_name *names,
@@ -292,18 +289,11 @@ int index_remove_container(struct index *index, uint64_t container, const struct
 {
     MDB_txn *txn;
     uint8_t key_bytes[8];
-    uint64_t nodes;
     int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
     if (code != 0) {
         return index_error(err, code);
     }
-    code = index_read_counter(index, txn, key_nodes, &nodes);
-    for (size_t i = 0; i < count && code == 0; i++) {
-        code = remove_name(index, txn, container, &names[i], &nodes);
-    }
-    if (code == 0) {
-        code = index_write_counter(index, txn, key_nodes, nodes);
-    }
+    code = remove_names(index, txn, container, names, count);
     if (code == 0) {
         MDB_val key = index_container_key(container, key_bytes);
         code = mdb_del(txn, index->containers, &key, NULL);
@@ -358,54 +348,6 @@ static int count_entries(struct index *index, MDB_dbi database, uint64_t *count,
 int index_count_damaged(struct index *index, uint64_t *count, struct error *err)
 {
     return count_entries(index, index->damaged, count, err);
-}
-
-/* --- walking through all of it */
-
-static int read_entries(struct index *index, MDB_txn *txn, const struct stored_name *after,
-                        struct index_entry *entries, size_t capacity, size_t *count)
-{
-    MDB_cursor *cursor;
-    MDB_val key = {0};
-    MDB_val value;
-    MDB_cursor_op step = MDB_FIRST;
-    int code = mdb_cursor_open(txn, index->names, &cursor);
-    if (code != 0) {
-        return code;
-    }
-    if (after != NULL) {
-        key = index_name_key(after);
-        step = MDB_SET_RANGE;
-    }
-    for (code = mdb_cursor_get(cursor, &key, &value, step); code == 0 && *count < capacity;
-         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-        struct index_entry *entry = &entries[*count];
-        if (key.mv_size != sizeof entry->name.bytes ||
-            (after != NULL && memcmp(key.mv_data, after->bytes, sizeof after->bytes) == 0)) {
-            continue;
-        }
-        memcpy(entry->name.bytes, key.mv_data, sizeof entry->name.bytes);
-        if (!index_decode_value(&value, &entry->location, &entry->node)) {
-            code = MDB_CORRUPTED;
-            break;
-        }
-        (*count)++;
-    }
-    mdb_cursor_close(cursor);
-    return code == MDB_NOTFOUND ? 0 : code;
-}
-
-int index_read_entries(struct index *index, const struct stored_name *after, struct index_entry *entries,
-                       size_t capacity, size_t *count, struct error *err)
-{
-    MDB_txn *txn;
-    *count = 0;
-    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
-    if (code == 0) {
-        code = read_entries(index, txn, after, entries, capacity, count);
-        mdb_txn_abort(txn);
-    }
-    return code == 0 ? 0 : index_error(err, code);
 }
 
 /* --- containers */

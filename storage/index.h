@@ -2,11 +2,16 @@
  * The index: where every name lies (LMDB), how far each container has been read into it, and which names are
  * damaged. Derivable from the containers. One writer at a time (the caller sees to that), any number of
  * readers. Names are as stored.
+ *
+ * A name is known by its first INDEX_NAME_SIZE bytes: whoever reads checks the digest anyway, and to make two
+ * blocks that the index takes for one costs 2^80 digests.
  */
 #ifndef HOLDFAST_STORAGE_INDEX_H
 #define HOLDFAST_STORAGE_INDEX_H
 
 #include "storage/pending.h"
+
+enum { INDEX_NAME_SIZE = 20 };
 
 struct index;
 
@@ -46,7 +51,7 @@ int index_count_damaged(struct index *index, uint64_t *count, struct error *err)
 /* The entries behind *after (NULL: from the first), ordered by name; *count is less than capacity at the end.
  * In portions, so that nothing waits for a walk through all of it. */
 struct index_entry {
-    struct stored_name name;
+    struct stored_name name; /* its first INDEX_NAME_SIZE bytes, zeros behind */
     struct chunk_location location;
     bool node;
 };
