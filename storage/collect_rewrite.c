@@ -94,47 +94,15 @@ int collect_rewrite(struct store *store, const struct marks *marks, uint64_t con
     return result;
 }
 
-struct names {
-    struct stored_name *items;
-    size_t count;
-    size_t capacity;
-};
-
-static int note_names(void *cookie, const struct record *record, uint8_t *bytes, uint32_t offset)
-{
-    struct names *names = cookie;
-    (void)bytes;
-    (void)offset;
-    for (unsigned i = 0; record->kind != RECORD_TABLE && i < record->count; i++) {
-        if (names->count == names->capacity) {
-            names->capacity = names->capacity == 0 ? 1024 : 2 * names->capacity;
-            names->items = memory_resize(names->items, names->capacity, sizeof *names->items);
-        }
-        memcpy(names->items[names->count++].bytes, record->names + RECORD_NAME_SIZE * (size_t)i,
-               RECORD_NAME_SIZE);
-    }
-    return 0;
-}
-
 /* Out of the index first: a crash between leaves a container that the next open reads in again. */
 int collect_remove(struct store *store, uint64_t container, uint64_t bytes_on_disk, struct error *err)
 {
-    struct names names = {0};
-    struct scan_visitor visitor = {.record = note_names, .cookie = &names};
     struct store_users *users = &store->users;
-    uint8_t *bytes;
-    uint32_t length;
-    if (store_load_container(store, container, CONTAINER_HEADER_SIZE, &bytes, &length, err) != 0) {
-        return -1;
-    }
-    store_scan_bytes(bytes, length, CONTAINER_HEADER_SIZE, &visitor);
-    free(bytes);
     pthread_rwlock_rdlock(&store->gate);
     pthread_mutex_lock(&store->sync_lock); /* one writer of the index at a time */
-    int result = index_remove_container(store->index, container, names.items, names.count, err);
+    int result = index_remove_container(store->index, container, err);
     pthread_mutex_unlock(&store->sync_lock);
     pthread_rwlock_unlock(&store->gate);
-    free(names.items);
     if (result != 0) {
         return -1;
     }

@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDEX_READERS = 512, INDEX_FORMAT = 2, INDEX_IDENTITY_SIZE = 20, CONTAINER_VALUE_SIZE = 16 };
+enum {
+    INDEX_READERS = 512,
+    INDEX_FORMAT = 3,
+    INDEX_IDENTITY_SIZE = 20,
+    RECENT_MAX = 256 * 1024, /* names; about 25 MB of LMDB, of which a commit writes no more than all */
+};
 /* Address space, not disk: the file grows as it is filled. */
 static const size_t index_map_size = (size_t)1 << 38;
 static const char key_identity[] = "store";
-static const char key_nodes[] = "nodes";
-static const char key_last[] = "last container";
 
 int index_error(struct error *err, int code)
 {
@@ -25,16 +28,9 @@ int index_error(struct error *err, int code)
     return error_set_cause(err, "%s", mdb_strerror(code));
 }
 
-MDB_val index_name_key(const struct stored_name *name)
+static MDB_val name_key(const struct stored_name *name)
 {
     return (MDB_val){.mv_size = INDEX_NAME_SIZE, .mv_data = (void *)(uintptr_t)name->bytes};
-}
-
-/* Big-endian, so that the database is ordered by container. */
-MDB_val index_container_key(uint64_t container, uint8_t bytes[8])
-{
-    bytes_put_u64(bytes, __builtin_bswap64(container));
-    return (MDB_val){.mv_size = 8, .mv_data = bytes};
 }
 
 static MDB_val text_key(const char *text)
@@ -49,14 +45,13 @@ static int open_databases(struct index *index, MDB_txn *txn)
     struct {
         const char *name;
         MDB_dbi *handle;
-        unsigned flags;
-    } databases[] = {{"names", &index->names, MDB_DUPSORT | MDB_DUPFIXED},
-                     {"containers", &index->containers, 0},
-                     {"damaged", &index->damaged, 0},
-                     {"meta", &index->meta, 0}};
+    } databases[] = {{"recent", &index->recent},
+                     {"containers", &index->containers},
+                     {"damaged", &index->damaged},
+                     {"meta", &index->meta}};
     int code = 0;
     for (size_t i = 0; i < sizeof databases / sizeof databases[0] && code == 0; i++) {
-        code = mdb_dbi_open(txn, databases[i].name, MDB_CREATE | databases[i].flags, databases[i].handle);
+        code = mdb_dbi_open(txn, databases[i].name, MDB_CREATE, databases[i].handle);
     }
     return code;
 }
@@ -106,6 +101,20 @@ static int open_environment(struct index *index, const char *path, const uint8_t
     return mdb_txn_commit(txn);
 }
 
+static int open_parts(struct index *index, const uint8_t store_uuid[16], bool *unusable, struct error *err)
+{
+    int code = open_environment(index, index->path, store_uuid);
+    if (code == 0) {
+        code = index_load_containers(index);
+    }
+    if (code != 0) {
+        *unusable = code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_VERSION_MISMATCH ||
+                    code == MDB_PAGE_NOTFOUND || code == MDB_INCOMPATIBLE || code == MDB_PANIC;
+        return index_error(err, code);
+    }
+    return index_set_load(index, unusable, err) == 0 ? index_start_merging(index, err) : -1;
+}
+
 struct index *index_open(const char *path, const uint8_t store_uuid[16], bool *unusable, struct error *err)
 {
     *unusable = false;
@@ -113,11 +122,14 @@ struct index *index_open(const char *path, const uint8_t store_uuid[16], bool *u
         return NULL;
     }
     struct index *index = memory_zalloc(sizeof *index);
-    int code = open_environment(index, path, store_uuid);
-    if (code != 0) {
-        *unusable = code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_VERSION_MISMATCH ||
-                    code == MDB_PAGE_NOTFOUND || code == MDB_INCOMPATIBLE || code == MDB_PANIC;
-        index_error(err, code);
+    index->path = memory_copy_text(path);
+    atomic_init(&index->recent_max, RECENT_MAX);
+    pthread_rwlock_init(&index->live.lock, NULL);
+    pthread_mutex_init(&index->change_lock, NULL);
+    pthread_mutex_init(&index->view_lock, NULL);
+    pthread_mutex_init(&index->merge_lock, NULL);
+    pthread_cond_init(&index->merge_wanted, NULL);
+    if (open_parts(index, store_uuid, unusable, err) != 0) {
         index_close(index);
         return NULL;
     }
@@ -126,46 +138,32 @@ struct index *index_open(const char *path, const uint8_t store_uuid[16], bool *u
 
 void index_close(struct index *index)
 {
-    if (index != NULL) {
-        mdb_env_close(index->environment);
-        free(index);
+    if (index == NULL) {
+        return;
     }
+    index_stop_merging(index);
+    index_set_release(index->set);
+    mdb_env_close(index->environment);
+    pthread_rwlock_destroy(&index->live.lock);
+    pthread_mutex_destroy(&index->change_lock);
+    pthread_mutex_destroy(&index->view_lock);
+    pthread_mutex_destroy(&index->merge_lock);
+    pthread_cond_destroy(&index->merge_wanted);
+    free(index->live.bits);
+    free(index->path);
+    free(index);
 }
 
-/* --- looking up */
-
-int index_find_many(struct index *index, const struct stored_name *names, size_t count,
-                    struct chunk_location *locations, struct error *err)
+int index_rename(struct index *index, const char *path, struct error *err)
 {
-    MDB_txn *txn;
-    MDB_cursor *cursor;
-    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
-    if (code != 0) {
-        return index_error(err, code);
+    pthread_mutex_lock(&index->change_lock);
+    int result = os_path_rename(index->path, path, err);
+    if (result == 0) {
+        free(index->path);
+        index->path = memory_copy_text(path);
     }
-    code = mdb_cursor_open(txn, index->names, &cursor);
-    if (code == 0) {
-        for (size_t i = 0; i < count && code == 0; i++) {
-            bool node;
-            code = index_names_find(cursor, &names[i], &locations[i], &node);
-            if (code == MDB_NOTFOUND) {
-                locations[i] = (struct chunk_location){0};
-                code = 0;
-            }
-        }
-        mdb_cursor_close(cursor);
-    }
-    mdb_txn_abort(txn);
-    return code == 0 ? 0 : index_error(err, code);
-}
-
-int index_find(struct index *index, const struct stored_name *name, struct chunk_location *location,
-               struct error *err)
-{
-    if (index_find_many(index, name, 1, location, err) != 0) {
-        return -1;
-    }
-    return location->container != 0 ? 1 : 0;
+    pthread_mutex_unlock(&index->change_lock);
+    return result;
 }
 
 /* --- adding */
@@ -188,57 +186,6 @@ int index_write_counter(struct index *index, MDB_txn *txn, const char *name, uin
     return mdb_put(txn, index->meta, &key, &written, 0);
 }
 
-static int add_entry(struct index *index, MDB_txn *txn, MDB_cursor *cursor, const struct pending_entry *entry,
-                     uint64_t *nodes)
-{
-    struct chunk_location old;
-    bool was_node;
-    int code = index_names_find(cursor, &entry->name, &old, &was_node);
-    if (code == 0) {
-        *nodes -= was_node && *nodes > 0;
-        code = index_names_delete(index, txn, &entry->name, &old, was_node);
-    } else if (code == MDB_NOTFOUND) {
-        code = 0;
-    }
-    if (code == 0) {
-        *nodes += entry->node;
-        code = index_names_add(index, txn, &entry->name, &entry->location, entry->node);
-    }
-    return code;
-}
-
-static int forget_damage(struct index *index, MDB_txn *txn, const struct stored_name *name)
-{
-    MDB_val key = index_name_key(name);
-    int code = mdb_del(txn, index->damaged, &key, NULL);
-    return code == MDB_NOTFOUND ? 0 : code;
-}
-
-static int add_entries(struct index *index, MDB_txn *txn, const struct pending_entry **sorted, size_t count)
-{
-    uint64_t nodes;
-    MDB_stat damaged;
-    MDB_cursor *cursor;
-    int code = index_read_counter(index, txn, key_nodes, &nodes);
-    if (code == 0) {
-        code = mdb_stat(txn, index->damaged, &damaged);
-    }
-    if (code == 0) {
-        code = mdb_cursor_open(txn, index->names, &cursor);
-    }
-    if (code != 0) {
-        return code;
-    }
-    for (size_t i = 0; i < count && code == 0; i++) {
-        code = add_entry(index, txn, cursor, sorted[i], &nodes);
-        if (code == 0 && damaged.ms_entries > 0) {
-            code = forget_damage(index, txn, &sorted[i]->name);
-        }
-    }
-    mdb_cursor_close(cursor);
-    return code == 0 ? index_write_counter(index, txn, key_nodes, nodes) : code;
-}
-
 int index_finish(MDB_txn *txn, int code, struct error *err)
 {
     if (code != 0) {
@@ -249,57 +196,173 @@ int index_finish(MDB_txn *txn, int code, struct error *err)
     return code == 0 ? 0 : index_error(err, code);
 }
 
-/* --- removing */
-
-static int remove_name(struct index *index, MDB_txn *txn, MDB_cursor *cursor, uint64_t container,
-                       const struct stored_name *name, uint64_t *nodes)
+static int forget_damage(struct index *index, MDB_txn *txn, const struct stored_name *name)
 {
-    struct chunk_location location;
-    bool node;
-    int code = index_names_find(cursor, name, &location, &node);
-    if (code != 0 || location.container != container) {
-        return code == MDB_NOTFOUND ? 0 : code;
-    }
-    *nodes -= node && *nodes > 0;
-    code = index_names_delete(index, txn, name, &location, node);
-    return code == 0 ? forget_damage(index, txn, name) : code;
+    MDB_val key = name_key(name);
+    int code = mdb_del(txn, index->damaged, &key, NULL);
+    return code == MDB_NOTFOUND ? 0 : code;
 }
 
-static int remove_names(struct index *index, MDB_txn *txn, uint64_t container,
-                        const struct stored_name *names, size_t count)
+static int add_entries(struct index *index, MDB_txn *txn, const struct pending_entry **sorted, size_t count)
 {
-    uint64_t nodes;
-    MDB_cursor *cursor;
-    int code = index_read_counter(index, txn, key_nodes, &nodes);
-    if (code == 0) {
-        code = mdb_cursor_open(txn, index->names, &cursor);
-    }
-    if (code != 0) {
-        return code;
-    }
+    MDB_stat damaged;
+    int code = mdb_stat(txn, index->damaged, &damaged);
     for (size_t i = 0; i < count && code == 0; i++) {
-        code = remove_name(index, txn, cursor, container, &names[i], &nodes);
+        uint8_t bytes[INDEX_VALUE_SIZE];
+        MDB_val key = name_key(&sorted[i]->name);
+        MDB_val value = {.mv_size = sizeof bytes, .mv_data = bytes};
+        index_item_encode(&sorted[i]->location, sorted[i]->node, bytes);
+        code = mdb_put(txn, index->recent, &key, &value, 0);
+        if (code == 0 && damaged.ms_entries > 0) {
+            code = forget_damage(index, txn, &sorted[i]->name);
+        }
     }
-    mdb_cursor_close(cursor);
-    return code == 0 ? index_write_counter(index, txn, key_nodes, nodes) : code;
+    return code;
 }
 
-int index_remove_container(struct index *index, uint64_t container, const struct stored_name *names,
-                           size_t count, struct error *err)
+static int compare_tallies(const void *a, const void *b)
+{
+    const struct index_tally *left = a;
+    const struct index_tally *right = b;
+    return left->watermark.container < right->watermark.container
+               ? -1
+               : left->watermark.container > right->watermark.container;
+}
+
+/* What comes to each container; malloc'd, sorted by container. */
+static struct index_tally *tally(const struct pending_entry **entries, size_t entry_count,
+                                 const struct index_watermark *watermarks, size_t count)
+{
+    struct index_tally *tallies = memory_array(count, sizeof *tallies);
+    for (size_t i = 0; i < count; i++) {
+        tallies[i] = (struct index_tally){.watermark = watermarks[i]};
+    }
+    qsort(tallies, count, sizeof *tallies, compare_tallies);
+    for (size_t i = 0; i < entry_count; i++) {
+        struct index_tally wanted = {.watermark = {.container = entries[i]->location.container}};
+        struct index_tally *found = bsearch(&wanted, tallies, count, sizeof *tallies, compare_tallies);
+        if (found != NULL) {
+            *(entries[i]->node ? &found->nodes : &found->chunks) += 1;
+        }
+    }
+    return tallies;
+}
+
+static void note_tallies(struct index *index, const struct index_tally *tallies, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        index_live_set(index, tallies[i].watermark.container, true);
+        atomic_fetch_add(&index->chunks, tallies[i].chunks);
+        atomic_fetch_add(&index->nodes, tallies[i].nodes);
+    }
+}
+
+int index_add(struct index *index, const struct pending *entries, const struct index_watermark *watermarks,
+              size_t watermark_count, struct error *err)
 {
     MDB_txn *txn;
-    uint8_t key_bytes[8];
     int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
     if (code != 0) {
         return index_error(err, code);
     }
-    code = remove_names(index, txn, container, names, count);
+    const struct pending_entry **sorted = pending_sorted(entries);
+    struct index_tally *tallies = tally(sorted, entries->count, watermarks, watermark_count);
+    code = add_entries(index, txn, sorted, entries->count);
     if (code == 0) {
-        MDB_val key = index_container_key(container, key_bytes);
-        code = mdb_del(txn, index->containers, &key, NULL);
-        code = code == MDB_NOTFOUND ? 0 : code;
+        code = index_put_tallies(index, txn, tallies, watermark_count);
     }
-    return index_finish(txn, code, err);
+    int result = index_finish(txn, code, err);
+    if (result == 0) {
+        note_tallies(index, tallies, watermark_count);
+        index_flush_if_many(index);
+    }
+    free(tallies);
+    free(sorted);
+    return result;
+}
+
+/* --- removing */
+
+struct names {
+    struct stored_name *items;
+    size_t count;
+};
+
+static int read_damaged(struct index *index, struct names *names)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    MDB_stat figures;
+    MDB_val key;
+    MDB_val value;
+    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
+    if (code != 0) {
+        return code;
+    }
+    code = mdb_stat(txn, index->damaged, &figures);
+    if (code == 0) {
+        code = mdb_cursor_open(txn, index->damaged, &cursor);
+    }
+    if (code == 0) {
+        names->items = memory_array(figures.ms_entries, sizeof *names->items);
+        while (names->count < figures.ms_entries && mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+            struct stored_name *name = &names->items[names->count++];
+            *name = (struct stored_name){0};
+            memcpy(name->bytes, key.mv_data, key.mv_size < INDEX_NAME_SIZE ? key.mv_size : INDEX_NAME_SIZE);
+        }
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return code;
+}
+
+/* Of damaged names those that the index does not know any more. */
+static int find_forgotten(struct index *index, struct names *names, struct error *err)
+{
+    int code = read_damaged(index, names);
+    size_t kept = 0;
+    if (code != 0) {
+        return index_error(err, code);
+    }
+    for (size_t i = 0; i < names->count; i++) {
+        struct chunk_location location;
+        int found = index_find(index, &names->items[i], &location, err);
+        if (found < 0) {
+            return -1;
+        }
+        if (found == 0) {
+            names->items[kept++] = names->items[i];
+        }
+    }
+    names->count = kept;
+    return 0;
+}
+
+int index_remove_container(struct index *index, uint64_t container, struct error *err)
+{
+    MDB_txn *txn;
+    struct names forgotten = {0};
+    struct index_tally had = {0};
+    index_live_set(index, container, false);
+    int result = find_forgotten(index, &forgotten, err);
+    int code = result == 0 ? mdb_txn_begin(index->environment, NULL, 0, &txn) : 0;
+    if (result == 0 && code != 0) {
+        result = index_error(err, code);
+    } else if (result == 0) {
+        code = index_drop_container(index, txn, container, &had);
+        for (size_t i = 0; i < forgotten.count && code == 0; i++) {
+            code = forget_damage(index, txn, &forgotten.items[i]);
+        }
+        result = index_finish(txn, code, err);
+    }
+    if (result == 0) {
+        atomic_fetch_sub(&index->chunks, had.chunks);
+        atomic_fetch_sub(&index->nodes, had.nodes);
+    } else {
+        index_live_set(index, container, true);
+    }
+    free(forgotten.items);
+    return result;
 }
 
 /* --- damage */
@@ -307,7 +370,7 @@ int index_remove_container(struct index *index, uint64_t container, const struct
 int index_damage(struct index *index, const struct stored_name *name, struct error *err)
 {
     MDB_txn *txn;
-    MDB_val key = index_name_key(name);
+    MDB_val key = name_key(name);
     MDB_val value = {.mv_size = 0, .mv_data = (void *)(uintptr_t)name};
     int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
     if (code != 0) {
@@ -319,7 +382,7 @@ int index_damage(struct index *index, const struct stored_name *name, struct err
 int index_is_damaged(struct index *index, const struct stored_name *name, bool *damaged, struct error *err)
 {
     MDB_txn *txn;
-    MDB_val key = index_name_key(name);
+    MDB_val key = name_key(name);
     MDB_val value;
     int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
     if (code != 0) {
@@ -350,165 +413,23 @@ int index_count_damaged(struct index *index, uint64_t *count, struct error *err)
     return count_entries(index, index->damaged, count, err);
 }
 
-/* --- containers */
-
-static int put_container(struct index *index, MDB_txn *txn, const struct index_container *container)
-{
-    uint8_t key_bytes[8];
-    uint8_t value_bytes[CONTAINER_VALUE_SIZE];
-    MDB_val key = index_container_key(container->container, key_bytes);
-    MDB_val value = {.mv_size = sizeof value_bytes, .mv_data = value_bytes};
-    bytes_put_u64(value_bytes, container->watermark);
-    bytes_put_u64(value_bytes + 8, (uint64_t)container->verified_ms);
-    return mdb_put(txn, index->containers, &key, &value, 0);
-}
-
-static int get_container(struct index *index, MDB_txn *txn, uint64_t id, struct index_container *container)
-{
-    uint8_t key_bytes[8];
-    MDB_val key = index_container_key(id, key_bytes);
-    MDB_val value;
-    *container = (struct index_container){.container = id};
-    int code = mdb_get(txn, index->containers, &key, &value);
-    if (code == 0 && value.mv_size == CONTAINER_VALUE_SIZE) {
-        const uint8_t *bytes = value.mv_data;
-        container->watermark = bytes_get_u64(bytes);
-        container->verified_ms = (int64_t)bytes_get_u64(bytes + 8);
-    }
-    return code == MDB_NOTFOUND ? 0 : code;
-}
-
-static int add_watermarks(struct index *index, MDB_txn *txn, const struct index_watermark *watermarks,
-                          size_t count)
-{
-    uint64_t last;
-    int code = index_read_counter(index, txn, key_last, &last);
-    for (size_t i = 0; i < count && code == 0; i++) {
-        struct index_container container = {.container = watermarks[i].container,
-                                            .watermark = watermarks[i].offset};
-        code = put_container(index, txn, &container);
-        last = watermarks[i].container > last ? watermarks[i].container : last;
-    }
-    return code == 0 ? index_write_counter(index, txn, key_last, last) : code;
-}
-
-int index_add(struct index *index, const struct pending *entries, const struct index_watermark *watermarks,
-              size_t watermark_count, struct error *err)
-{
-    MDB_txn *txn;
-    int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
-    if (code != 0) {
-        return index_error(err, code);
-    }
-    const struct pending_entry **sorted = pending_sorted(entries);
-    code = add_entries(index, txn, sorted, entries->count);
-    free(sorted);
-    if (code == 0) {
-        code = add_watermarks(index, txn, watermarks, watermark_count);
-    }
-    return index_finish(txn, code, err);
-}
-
-int index_watermark(struct index *index, uint64_t container, uint64_t *offset, struct error *err)
-{
-    MDB_txn *txn;
-    struct index_container found = {0};
-    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
-    if (code == 0) {
-        code = get_container(index, txn, container, &found);
-        mdb_txn_abort(txn);
-    }
-    *offset = found.watermark;
-    return code == 0 ? 0 : index_error(err, code);
-}
-
-int index_set_verified(struct index *index, uint64_t container, int64_t verified_ms, struct error *err)
-{
-    MDB_txn *txn;
-    struct index_container found;
-    int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
-    if (code != 0) {
-        return index_error(err, code);
-    }
-    code = get_container(index, txn, container, &found);
-    if (code == 0 && found.watermark > 0) {
-        found.verified_ms = verified_ms;
-        code = put_container(index, txn, &found);
-    }
-    return index_finish(txn, code, err);
-}
-
-int index_list_containers(struct index *index, struct index_container **containers, size_t *count,
-                          struct error *err)
-{
-    MDB_txn *txn;
-    MDB_cursor *cursor;
-    MDB_val key;
-    MDB_val value;
-    size_t capacity = 0;
-    *containers = NULL;
-    *count = 0;
-    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
-    if (code != 0) {
-        return index_error(err, code);
-    }
-    code = mdb_cursor_open(txn, index->containers, &cursor);
-    if (code == 0) {
-        while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-            const uint8_t *bytes = value.mv_data;
-            if (key.mv_size != 8 || value.mv_size != CONTAINER_VALUE_SIZE) {
-                continue;
-            }
-            if (*count == capacity) {
-                capacity = capacity == 0 ? 64 : 2 * capacity;
-                *containers = memory_resize(*containers, capacity, sizeof **containers);
-            }
-            (*containers)[(*count)++] =
-                (struct index_container){.container = __builtin_bswap64(bytes_get_u64(key.mv_data)),
-                                         .watermark = bytes_get_u64(bytes),
-                                         .verified_ms = (int64_t)bytes_get_u64(bytes + 8)};
-        }
-        mdb_cursor_close(cursor);
-    }
-    mdb_txn_abort(txn);
-    if (code != MDB_NOTFOUND) {
-        free(*containers);
-        *containers = NULL;
-        return index_error(err, code);
-    }
-    return 0;
-}
-
-int index_last_container(struct index *index, uint64_t *container, struct error *err)
-{
-    MDB_txn *txn;
-    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
-    if (code != 0) {
-        return index_error(err, code);
-    }
-    code = index_read_counter(index, txn, key_last, container);
-    mdb_txn_abort(txn);
-    return code == 0 ? 0 : index_error(err, code);
-}
-
 int index_figures_read(struct index *index, struct index_figures *figures, struct error *err)
 {
-    MDB_txn *txn;
     MDB_envinfo info;
     MDB_stat stat;
-    uint64_t names;
-    if (count_entries(index, index->names, &names, err) != 0) {
-        return -1;
-    }
-    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
+    struct index_view view;
+    int code = index_view_open(index, &view);
     if (code != 0) {
         return index_error(err, code);
     }
-    code = index_read_counter(index, txn, key_nodes, &figures->nodes);
-    mdb_txn_abort(txn);
     mdb_env_info(index->environment, &info);
     mdb_env_stat(index->environment, &stat);
-    figures->chunks = names - figures->nodes;
+    figures->chunks = atomic_load(&index->chunks);
+    figures->nodes = atomic_load(&index->nodes);
     figures->bytes = (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
-    return code == 0 ? 0 : index_error(err, code);
+    for (size_t i = 0; i < view.set->count; i++) {
+        figures->bytes += index_segment_bytes(view.set->segments[i]);
+    }
+    index_view_close(&view);
+    return 0;
 }

@@ -1,7 +1,7 @@
 /*
- * The index: where every name lies (LMDB), how far each container has been read into it, and which names are
+ * The index: where every name lies, how far each container has been read into it, and which names are
  * damaged. Derivable from the containers. One writer at a time (the caller sees to that), any number of
- * readers. Names are as stored.
+ * readers. Names are as stored. LMDB and sorted files: index_internal.h.
  *
  * A name is known by its first INDEX_NAME_SIZE bytes: whoever reads checks the digest anyway, and to make two
  * blocks that the index takes for one costs 2^80 digests.
@@ -19,6 +19,8 @@ struct index;
  * is there can't be an index of this store (so that throwing it away helps). */
 struct index *index_open(const char *path, const uint8_t store_uuid[16], bool *unusable, struct error *err);
 void index_close(struct index *index);
+/* Move it to another directory, which must not exist, while it is open. */
+int index_rename(struct index *index, const char *path, struct error *err);
 
 /* 1 found, 0 not, -1 error. */
 int index_find(struct index *index, const struct stored_name *name, struct chunk_location *location,
@@ -27,16 +29,16 @@ int index_find(struct index *index, const struct stored_name *name, struct chunk
 int index_find_many(struct index *index, const struct stored_name *names, size_t count,
                     struct chunk_location *locations, struct error *err);
 
-/* Forget the container, and the names that lie in it; names that lie elsewhere by now stay. Durable. */
-int index_remove_container(struct index *index, uint64_t container, const struct stored_name *names,
-                           size_t count, struct error *err);
+/* Forget the container and the names that lie there only. Durable. */
+int index_remove_container(struct index *index, uint64_t container, struct error *err);
 
 /* How far a container has been read: in one transaction with the entries, synced. */
 struct index_watermark {
     uint64_t container;
     uint64_t offset;
 };
-/* Adds the entries; what is added is damaged no more. */
+/* Adds the entries, all of which lie in the containers of these watermarks (or of earlier ones); what is
+ * added is damaged no more. */
 int index_add(struct index *index, const struct pending *entries, const struct index_watermark *watermarks,
               size_t watermark_count, struct error *err);
 /* 0 for a container that the index does not know. */
@@ -70,7 +72,7 @@ int index_list_containers(struct index *index, struct index_container **containe
                           struct error *err);
 
 struct index_figures {
-    uint64_t chunks;
+    uint64_t chunks; /* in all containers; one that lies in two counts twice */
     uint64_t nodes;
     uint64_t bytes; /* in use, on disk */
 };

@@ -1,174 +1,245 @@
-/*
- * The index's table of names, packed: a store has billions. A key is the first bytes of the name, its values
- * are sorted items of one size, which LMDB (MDB_DUPFIXED) lays side by side without any overhead:
- *
- *   | 18 | the rest of the name, as far as the index knows it
- *   |  5 | container, the highest bit set for a map node
- *   |  3 | offset in the container / 8
- *   |  3 | length in the container / 8
- *   |  1 | place in the run << 4 | (names of the run - 1)
- *
- * Containers are bounded far below 2^39, offsets and lengths below 2^27 and are multiples of the records'
- * alignment.
- */
+/* Looking up and walking. */
 #include "storage/index.h"
 
-#include "base/bytes.h"
+#include "base/digest.h"
+#include "base/memory.h"
 #include "storage/index_internal.h"
+#include <stdlib.h>
 #include <string.h>
 
-enum {
-    KEY_SIZE = 2,
-    REST_SIZE = INDEX_NAME_SIZE - KEY_SIZE,
-    ITEM_SIZE = REST_SIZE + 12,
-    NODE_BIT = 0x80,
-    UNIT = 8,
-};
+enum { GROUP = 128 };
 
-static MDB_val key_of(const struct stored_name *name)
+int index_view_open(struct index *index, struct index_view *view)
 {
-    return (MDB_val){.mv_size = KEY_SIZE, .mv_data = (void *)(uintptr_t)name->bytes};
-}
-
-/* The item of that name that comes before all others. */
-static MDB_val lowest_item(const struct stored_name *name, uint8_t bytes[ITEM_SIZE])
-{
-    memset(bytes, 0, ITEM_SIZE);
-    memcpy(bytes, name->bytes + KEY_SIZE, REST_SIZE);
-    return (MDB_val){.mv_size = ITEM_SIZE, .mv_data = bytes};
-}
-
-static MDB_val encode_item(const struct stored_name *name, const struct chunk_location *location, bool node,
-                           uint8_t bytes[ITEM_SIZE])
-{
-    uint8_t wide[8];
-    MDB_val item = lowest_item(name, bytes);
-    uint8_t *out = bytes + REST_SIZE;
-    bytes_put_u64(wide, location->container);
-    memcpy(out, wide, 5);
-    if (node) {
-        out[4] |= NODE_BIT;
+    pthread_mutex_lock(&index->view_lock);
+    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &view->txn);
+    if (code == 0) {
+        view->set = index->set;
+        atomic_fetch_add(&view->set->references, 1);
     }
-    bytes_put_u64(wide, location->offset / UNIT);
-    memcpy(out + 5, wide, 3);
-    bytes_put_u64(wide, location->length / UNIT);
-    memcpy(out + 8, wide, 3);
-    out[11] = (uint8_t)(location->position << 4 | (location->run_count - 1));
-    return item;
-}
-
-static int decode_item(const uint8_t item[ITEM_SIZE], struct chunk_location *location, bool *node)
-{
-    const uint8_t *in = item + REST_SIZE;
-    uint8_t wide[8] = {0};
-    memcpy(wide, in, 5);
-    *node = (wide[4] & NODE_BIT) != 0;
-    wide[4] &= (uint8_t)~NODE_BIT;
-    location->container = bytes_get_u64(wide);
-    memset(wide, 0, sizeof wide);
-    memcpy(wide, in + 5, 3);
-    location->offset = bytes_get_u32(wide) * UNIT;
-    memcpy(wide, in + 8, 3);
-    location->length = bytes_get_u32(wide) * UNIT;
-    location->position = in[11] >> 4;
-    location->run_count = (uint8_t)((in[11] & 15) + 1);
-    return location->position < location->run_count ? 0 : MDB_CORRUPTED;
-}
-
-int index_names_find(MDB_cursor *cursor, const struct stored_name *name, struct chunk_location *location,
-                     bool *node)
-{
-    uint8_t bytes[ITEM_SIZE];
-    MDB_val key = key_of(name);
-    MDB_val item = lowest_item(name, bytes);
-    int code = mdb_cursor_get(cursor, &key, &item, MDB_GET_BOTH_RANGE);
+    pthread_mutex_unlock(&index->view_lock);
     if (code != 0) {
         return code;
     }
-    if (item.mv_size != ITEM_SIZE) {
-        return MDB_CORRUPTED;
+    code = mdb_cursor_open(view->txn, index->recent, &view->recent);
+    if (code != 0) {
+        mdb_txn_abort(view->txn);
+        index_set_release(view->set);
     }
-    return memcmp(item.mv_data, name->bytes + KEY_SIZE, REST_SIZE) == 0
-               ? decode_item(item.mv_data, location, node)
-               : MDB_NOTFOUND;
+    return code;
 }
 
-int index_names_add(struct index *index, MDB_txn *txn, const struct stored_name *name,
-                    const struct chunk_location *location, bool node)
+void index_view_close(struct index_view *view)
 {
-    uint8_t bytes[ITEM_SIZE];
-    MDB_val key = key_of(name);
-    MDB_val item = encode_item(name, location, node, bytes);
-    return mdb_put(txn, index->names, &key, &item, 0);
+    mdb_cursor_close(view->recent);
+    mdb_txn_abort(view->txn);
+    index_set_release(view->set);
 }
 
-int index_names_delete(struct index *index, MDB_txn *txn, const struct stored_name *name,
-                       const struct chunk_location *location, bool node)
-{
-    uint8_t bytes[ITEM_SIZE];
-    MDB_val key = key_of(name);
-    MDB_val item = encode_item(name, location, node, bytes);
-    return mdb_del(txn, index->names, &key, &item);
-}
+/* --- looking up */
 
-/* --- walking through all of it */
-
-/* At the first item behind that name. */
-static int go_behind(MDB_cursor *cursor, const struct stored_name *after, MDB_val *key, MDB_val *item)
+static void take_if_live(const struct index *index, const uint8_t *value, struct chunk_location *location)
 {
-    uint8_t bytes[ITEM_SIZE];
-    *key = key_of(after);
-    *item = lowest_item(after, bytes);
-    memset(bytes + REST_SIZE, 0xFF, ITEM_SIZE - REST_SIZE);
-    int code = mdb_cursor_get(cursor, key, item, MDB_GET_BOTH_RANGE);
-    if (code != MDB_NOTFOUND) {
-        return code;
+    bool node;
+    struct chunk_location found;
+    index_item_decode(value, &found, &node);
+    if (found.position < found.run_count && index_live_has(index, found.container)) {
+        *location = found;
     }
-    *key = key_of(after);
-    code = mdb_cursor_get(cursor, key, item, MDB_SET_RANGE);
-    bool same = code == 0 && key->mv_size == KEY_SIZE && memcmp(key->mv_data, after->bytes, KEY_SIZE) == 0;
-    return same ? mdb_cursor_get(cursor, key, item, MDB_NEXT_NODUP) : code;
 }
 
-static int read_entries(MDB_cursor *cursor, const struct stored_name *after, struct index_entry *entries,
-                        size_t capacity, size_t *count)
+static int find_in_recent(const struct index *index, const struct index_view *view,
+                          const struct stored_name *names, size_t count, struct chunk_location *locations)
 {
-    MDB_val key;
-    MDB_val item;
-    int code = after == NULL ? mdb_cursor_get(cursor, &key, &item, MDB_FIRST)
-                             : go_behind(cursor, after, &key, &item);
+    for (size_t i = 0; i < count; i++) {
+        MDB_val key = {.mv_size = INDEX_NAME_SIZE, .mv_data = (void *)(uintptr_t)names[i].bytes};
+        MDB_val value;
+        int code = mdb_cursor_get(view->recent, &key, &value, MDB_SET);
+        if (code == 0 && value.mv_size == INDEX_VALUE_SIZE) {
+            take_if_live(index, value.mv_data, &locations[i]);
+        } else if (code != MDB_NOTFOUND) {
+            return code == 0 ? MDB_CORRUPTED : code;
+        }
+    }
+    return 0;
+}
+
+/* Names are spread over all of the segment: first ask for the memory of all of them, then look. */
+static void find_in_segment(const struct index *index, const struct index_segment *segment,
+                            const struct stored_name *names, size_t count, struct chunk_location *locations)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (locations[i].container == 0) {
+            index_segment_prefetch_directory(segment, &names[i]);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (locations[i].container == 0) {
+            index_segment_prefetch_items(segment, &names[i]);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct index_item *item =
+            locations[i].container == 0 ? index_segment_find(segment, &names[i]) : NULL;
+        if (item != NULL) {
+            take_if_live(index, item->value, &locations[i]);
+        }
+    }
+}
+
+int index_find_many(struct index *index, const struct stored_name *names, size_t count,
+                    struct chunk_location *locations, struct error *err)
+{
+    struct index_view view;
+    int code = index_view_open(index, &view);
+    if (code != 0) {
+        return index_error(err, code);
+    }
+    memset(locations, 0, count * sizeof *locations);
+    pthread_rwlock_rdlock(&index->live.lock);
+    code = find_in_recent(index, &view, names, count, locations);
+    for (size_t from = 0; from < count && code == 0; from += GROUP) {
+        size_t some = count - from < GROUP ? count - from : GROUP;
+        for (size_t i = view.set->count; i > 0; i--) {
+            find_in_segment(index, view.set->segments[i - 1], names + from, some, locations + from);
+        }
+    }
+    pthread_rwlock_unlock(&index->live.lock);
+    index_view_close(&view);
+    return code == 0 ? 0 : index_error(err, code);
+}
+
+int index_find(struct index *index, const struct stored_name *name, struct chunk_location *location,
+               struct error *err)
+{
+    if (index_find_many(index, name, 1, location, err) != 0) {
+        return -1;
+    }
+    return location->container != 0 ? 1 : 0;
+}
+
+/* --- walking */
+
+static struct index_source *lowest_source(struct index_source *sources, size_t count)
+{
+    struct index_source *lowest = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (sources[i].next < sources[i].end &&
+            (lowest == NULL || memcmp(sources[i].next->name, lowest->next->name, INDEX_NAME_SIZE) < 0)) {
+            lowest = &sources[i];
+        }
+    }
+    return lowest;
+}
+
+bool index_sources_next(const struct index *index, struct index_source *sources, size_t count,
+                        struct index_item *item)
+{
+    struct index_source *lowest;
+    while ((lowest = lowest_source(sources, count)) != NULL) {
+        const struct index_item *first = lowest->next;
+        struct chunk_location location = {0};
+        for (size_t i = 0; i < count; i++) {
+            struct index_source *source = &sources[i];
+            if (source->next == source->end ||
+                memcmp(source->next->name, first->name, INDEX_NAME_SIZE) != 0) {
+                continue;
+            }
+            if (location.container == 0) {
+                take_if_live(index, source->next->value, &location);
+                *item = *source->next;
+            }
+            source->crc = digest_crc32c(source->crc, source->next, sizeof *source->next);
+            source->next++;
+        }
+        if (location.container != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first `capacity` recent names that are not lower. */
+static int read_recent(const struct index_view *view, const uint8_t from[INDEX_NAME_SIZE],
+                       struct index_item *items, size_t capacity, size_t *count)
+{
+    uint8_t bytes[INDEX_NAME_SIZE];
+    MDB_val key = {.mv_size = INDEX_NAME_SIZE, .mv_data = bytes};
+    MDB_val value;
+    *count = 0;
+    memcpy(bytes, from, sizeof bytes);
+    int code = mdb_cursor_get(view->recent, &key, &value, MDB_SET_RANGE);
     while (code == 0 && *count < capacity) {
-        struct index_entry *entry = &entries[*count];
-        *entry = (struct index_entry){0};
-        if (key.mv_size != KEY_SIZE || item.mv_size != ITEM_SIZE) {
+        if (key.mv_size != INDEX_NAME_SIZE || value.mv_size != INDEX_VALUE_SIZE) {
             return MDB_CORRUPTED;
         }
-        memcpy(entry->name.bytes, key.mv_data, KEY_SIZE);
-        memcpy(entry->name.bytes + KEY_SIZE, item.mv_data, REST_SIZE);
-        code = decode_item(item.mv_data, &entry->location, &entry->node);
-        if (code == 0) {
-            ++*count;
-            code = mdb_cursor_get(cursor, &key, &item, MDB_NEXT);
-        }
+        memcpy(items[*count].name, key.mv_data, INDEX_NAME_SIZE);
+        memcpy(items[*count].value, value.mv_data, INDEX_VALUE_SIZE);
+        ++*count;
+        code = mdb_cursor_get(view->recent, &key, &value, MDB_NEXT);
     }
     return code == MDB_NOTFOUND ? 0 : code;
+}
+
+/* The name behind this one; false when there is none. */
+static bool name_behind(uint8_t name[INDEX_NAME_SIZE])
+{
+    for (size_t i = INDEX_NAME_SIZE; i > 0; i--) {
+        if (++name[i - 1] != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t merge_entries(struct index *index, struct index_source *sources, size_t source_count,
+                            struct index_entry *entries, size_t capacity)
+{
+    size_t count = 0;
+    struct index_item item;
+    pthread_rwlock_rdlock(&index->live.lock);
+    while (count < capacity && index_sources_next(index, sources, source_count, &item)) {
+        struct index_entry *entry = &entries[count++];
+        *entry = (struct index_entry){0};
+        memcpy(entry->name.bytes, item.name, INDEX_NAME_SIZE);
+        index_item_decode(item.value, &entry->location, &entry->node);
+    }
+    pthread_rwlock_unlock(&index->live.lock);
+    return count;
 }
 
 int index_read_entries(struct index *index, const struct stored_name *after, struct index_entry *entries,
                        size_t capacity, size_t *count, struct error *err)
 {
-    MDB_txn *txn;
-    MDB_cursor *cursor;
+    struct index_view view;
+    uint8_t from[INDEX_NAME_SIZE] = {0};
+    size_t recent_count;
     *count = 0;
-    int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
+    if (after != NULL) {
+        memcpy(from, after->bytes, sizeof from);
+        if (!name_behind(from)) {
+            return 0;
+        }
+    }
+    int code = index_view_open(index, &view);
     if (code != 0) {
         return index_error(err, code);
     }
-    code = mdb_cursor_open(txn, index->names, &cursor);
+    struct index_item *recent = memory_array(capacity, sizeof *recent);
+    struct index_source *sources = memory_array(view.set->count + 1, sizeof *sources);
+    code = read_recent(&view, from, recent, capacity, &recent_count);
     if (code == 0) {
-        code = read_entries(cursor, after, entries, capacity, count);
-        mdb_cursor_close(cursor);
+        sources[0] = (struct index_source){.next = recent, .end = recent + recent_count};
+        for (size_t i = 0; i < view.set->count; i++) {
+            const struct index_segment *segment = view.set->segments[view.set->count - 1 - i];
+            const struct index_item *items = index_segment_items(segment);
+            sources[i + 1] = (struct index_source){.next = items + index_segment_seek(segment, from),
+                                                   .end = items + index_segment_count(segment)};
+        }
+        *count = merge_entries(index, sources, view.set->count + 1, entries, capacity);
     }
-    mdb_txn_abort(txn);
+    free(recent);
+    free(sources);
+    index_view_close(&view);
     return code == 0 ? 0 : index_error(err, code);
 }

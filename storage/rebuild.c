@@ -40,7 +40,7 @@ static int rebuild_beside(struct store *store, struct rebuild_watch *rebuild, st
         result = os_path_remove_tree(store->index_path, err);
     }
     if (result == 0) {
-        result = os_path_rename(path, store->index_path, err);
+        result = index_rename(new, store->index_path, err);
     }
     if (result == 0) {
         index_close(old);
