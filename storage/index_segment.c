@@ -304,6 +304,14 @@ void index_segment_prefetch_items(const struct index_segment *segment, const str
     __builtin_prefetch(&segment->items[low + (high - low) / 2]);
 }
 
+/* Most names differ in their first bytes. */
+static bool is_lower(const uint8_t *left, const uint8_t *right)
+{
+    uint64_t a = __builtin_bswap64(bytes_get_u64(left));
+    uint64_t b = __builtin_bswap64(bytes_get_u64(right));
+    return a != b ? a < b : memcmp(left, right, INDEX_NAME_SIZE) < 0;
+}
+
 uint64_t index_segment_seek(const struct index_segment *segment, const uint8_t name[INDEX_NAME_SIZE])
 {
     uint64_t low;
@@ -311,7 +319,7 @@ uint64_t index_segment_seek(const struct index_segment *segment, const uint8_t n
     find_range(segment, name, &low, &high);
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (memcmp(segment->items[middle].name, name, INDEX_NAME_SIZE) < 0) {
+        if (is_lower(segment->items[middle].name, name)) {
             low = middle + 1;
         } else {
             high = middle;
