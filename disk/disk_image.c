@@ -178,6 +178,22 @@ bool disk_image_in_use(const char *path, const char *format)
     return os_process_run(argv, INFO_LIMIT, NULL, &err) != 0 && strstr(err.cause, "lock");
 }
 
+int disk_image_add_bitmap(const char *path, const char *format, const char *name, struct error *err)
+{
+    const char *argv[] = {"qemu-img", "bitmap", "--add", "-f", format, "--", path, name, NULL};
+    return os_process_run(argv, INFO_LIMIT, NULL, err) == 0
+               ? 0
+               : error_wrap(err, ERROR_TOOL_FAILED, "The image %s takes no record of changes.", path);
+}
+
+int disk_image_remove_bitmap(const char *path, const char *format, const char *name, struct error *err)
+{
+    const char *argv[] = {"qemu-img", "bitmap", "--remove", "-f", format, "--", path, name, NULL};
+    if (os_process_run(argv, INFO_LIMIT, NULL, err) == 0 || strstr(err->cause, "not found"))
+        return 0;
+    return error_wrap(err, ERROR_TOOL_FAILED, "A record of changes in %s can't be deleted.", path);
+}
+
 void disk_image_release(struct disk_image *image)
 {
     for (size_t i = 0; i < image->bitmap_count; i++)

@@ -37,6 +37,11 @@ int disk_image_size(const char *path, const char *format, uint64_t *size, struct
 bool disk_image_keeps_bitmaps(const char *path, const char *format);
 /* Does some QEMU hold the image open for writing? (QEMU locks what it writes.) */
 bool disk_image_in_use(const char *path, const char *format);
+/* Begin a persistent dirty bitmap in an image that nobody has open, or delete one, broken or not (0 when it
+ * is not there). The image is locked meanwhile, some 20 ms: a QEMU that opens it just then fails.
+ * TOOL_FAILED. */
+int disk_image_add_bitmap(const char *path, const char *format, const char *name, struct error *err);
+int disk_image_remove_bitmap(const char *path, const char *format, const char *name, struct error *err);
 void disk_image_release(struct disk_image *image);
 /* NULL when there is none of that name. */
 const struct disk_image_bitmap *disk_image_bitmap(const struct disk_image *image, const char *name);

@@ -5,11 +5,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "disk/disk_image.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static void backup_free(struct provider_backup *backup)
 {
@@ -100,63 +97,6 @@ static int begin_running(struct provider_backup *backup, virDomainPtr domain,
     return 0;
 }
 
-static int note_written(struct kvm_source *source, struct error *err)
-{
-    struct stat info;
-    if (stat(source->path, &info) != 0)
-        return error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "The disk %s can't be opened.",
-                               source->path);
-    source->written = info.st_mtim;
-    return 0;
-}
-
-/* A VM that is off: the bitmap in the file, if QEMU ended well, tells what was written since. */
-static void plan_off_disk(struct provider_backup *backup, struct kvm_source *source)
-{
-    struct disk_image image;
-    struct error err;
-    if (source->reason)
-        return;
-    const char *why = "The record of changes is missing.";
-    if (disk_image_inspect(source->path, source->format, &image, &err) == 0) {
-        const struct disk_image_bitmap *bitmap = disk_image_bitmap(&image, backup->base);
-        source->incremental = bitmap && !bitmap->in_use;
-        if (bitmap && bitmap->in_use)
-            why = "The record of changes is broken, since the VM did not end well.";
-        disk_image_release(&image);
-    }
-    if (!source->incremental)
-        kvm_source_read_whole(source, why);
-}
-
-static int begin_off(struct provider_backup *backup, virDomainPtr domain, const struct kvm_domain *described,
-                     const Holdfast__BackupBeginRequest *request, Holdfast__BackupBeginReply *reply,
-                     struct error *err)
-{
-    if (kvm_backup_plan(backup, domain, described, request, reply, err) != 0)
-        return -1;
-    bool tracked = false;
-    for (size_t i = 0; i < backup->count; i++) {
-        struct kvm_source *source = &backup->sources[i];
-        if (note_written(source, err) != 0)
-            return -1;
-        if (backup->base)
-            plan_off_disk(backup, source);
-        tracked |= source->incremental;
-    }
-    reply->instant_ms = clock_wall_ms();
-    provider_set_text(&reply->consistency, "crash");
-    if (strcmp(request->consistency, "crash") != 0)
-        provider_set_text(&reply->consistency_reason,
-                          "QUIESCE_NO_AGENT: The VM is off; its guest can't be asked.");
-    if (tracked) { /* the next one starts from the same point: nothing was made here, and more is never wrong
-                    */
-        provider_set_text(&reply->tracking, backup->base);
-        provider_set_text(&reply->tracking_metadata, request->base_tracking_metadata);
-    }
-    return 0;
-}
-
 static void answer_disks(const struct provider_backup *backup, Holdfast__BackupBeginReply *reply)
 {
     for (size_t i = 0; i < backup->count; i++) {
@@ -191,12 +131,22 @@ static int begin(struct provider_backup *backup, virDomainPtr domain, const stru
     provider_set_text(&reply->vm_name, backup->name);
     free(configuration);
     int result = strcmp(power, "off") == 0
-                     ? begin_off(backup, domain, described, request, reply, err)
+                     ? kvm_backup_begin_off(backup, domain, described, request, reply, err)
                      : begin_running(backup, domain, described, request, strcmp(power, "paused") == 0,
                                      cancelled, reply, err);
     if (result == 0)
         answer_disks(backup, reply);
     return result;
+}
+
+/* A backup that did not begin leaves no record of changes behind. */
+static void forget_tracking(const struct provider_backup *backup, virDomainPtr domain,
+                            const struct kvm_domain *described)
+{
+    if (backup->tracking && backup->running)
+        kvm_checkpoint_delete(domain, described, backup->tracking);
+    else if (backup->tracking)
+        kvm_checkpoint_delete_off(described, backup->tracking);
 }
 
 struct provider_backup *kvm_backup_begin(void *self, const Holdfast__BackupBeginRequest *request,
@@ -219,8 +169,7 @@ struct provider_backup *kvm_backup_begin(void *self, const Holdfast__BackupBegin
             struct error ignored;
             bool journaled = backup->scratch.directory != NULL;
             release_view(backup, domain, &ignored);
-            if (backup->tracking)
-                kvm_checkpoint_delete(domain, &described, backup->tracking);
+            forget_tracking(backup, domain, &described);
             if (journaled)
                 (void)job_journal_remove(provider->data_directory, backup->job, &ignored);
             backup_free(backup);
@@ -256,30 +205,25 @@ struct disk_reader *kvm_backup_open_disk(struct provider_backup *backup, size_t 
     return reader;
 }
 
-/* A VM that was off must have stayed off. */
-static int check_off(struct provider_backup *backup, struct error *err)
-{
-    int state = 0;
-    virDomainPtr domain = kvm_domain_lookup(backup->provider, backup->uuid, err);
-    if (!domain)
-        return -1;
-    bool active = virDomainGetState(domain, &state, NULL, 0) != 0 || strcmp(kvm_power(state, 0), "off") != 0;
-    virDomainFree(domain);
-    for (size_t i = 0; i < backup->count && !active; i++) {
-        const struct kvm_source *source = &backup->sources[i];
-        struct stat info;
-        active = stat(source->path, &info) != 0 || info.st_mtim.tv_sec != source->written.tv_sec ||
-                 info.st_mtim.tv_nsec != source->written.tv_nsec;
-    }
-    if (active)
-        return error_set(err, ERROR_VM_IN_TRANSITION, "The VM %s was started while its disks were read.",
-                         backup->name);
-    return 0;
-}
-
 int kvm_backup_check(struct provider_backup *backup, struct error *err)
 {
-    return backup->running ? kvm_backup_given_up(backup, err) : check_off(backup, err);
+    return backup->running ? kvm_backup_given_up(backup, err) : kvm_backup_check_off(backup, err);
+}
+
+/* The failed job's own tracking point goes, unless a recovery point starts from it all the same. */
+static void drop_tracking(struct kvm_provider *provider, virDomainPtr domain,
+                          const Holdfast__BackupEndRequest *request)
+{
+    char name[KVM_CHECKPOINT_NAME_SIZE];
+    struct kvm_domain described;
+    struct error err;
+    kvm_checkpoint_name(provider->server_id, request->job, name);
+    virDomainCheckpointPtr made = virDomainCheckpointLookupByName(domain, name, 0);
+    if (!made || provider_tracking_known(request->known_tracking, request->n_known_tracking, name) ||
+        kvm_domain_read(domain, &described, &err) != 0)
+        return;
+    kvm_checkpoint_delete(domain, &described, name);
+    kvm_domain_release(&described);
 }
 
 /* Which of our tracking points stay, now that the job has ended one way or the other. */
@@ -288,23 +232,17 @@ static void look_after_tracking(struct kvm_provider *provider, virDomainPtr doma
 {
     struct kvm_domain described;
     struct error err;
-    if (virDomainIsActive(domain) != 1)
-        return;
     const struct kvm_checkpoint_keep keep = {.names = request->known_tracking,
                                              .count = request->n_known_tracking,
                                              .also = request->committed ? request->tracking : NULL};
-    char name[KVM_CHECKPOINT_NAME_SIZE];
-    kvm_checkpoint_name(provider->server_id, request->job, name);
-    bool known = provider_tracking_known(request->known_tracking, request->n_known_tracking, name);
-    if (request->committed) {
-        kvm_checkpoint_prune(domain, provider->server_id, &keep);
-    } else if (!known && kvm_domain_read(domain, &described, &err) == 0) {
-        virDomainCheckpointPtr made = virDomainCheckpointLookupByName(domain, name, 0);
-        if (made) {
-            virDomainCheckpointFree(made);
-            kvm_checkpoint_delete(domain, &described, name);
-        }
+    int active = virDomainIsActive(domain);
+    if (active == 0 && kvm_domain_read(domain, &described, &err) == 0) {
+        kvm_checkpoint_prune_off(domain, &described, provider->server_id, &keep);
         kvm_domain_release(&described);
+    } else if (active == 1 && request->committed) {
+        kvm_checkpoint_prune(domain, provider->server_id, &keep);
+    } else if (active == 1) {
+        drop_tracking(provider, domain, request);
     }
 }
 

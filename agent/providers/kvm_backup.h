@@ -56,6 +56,12 @@ void kvm_source_read_whole(struct kvm_source *source, const char *why);
 /* The configuration that a restore defines the VM from; malloc'd. */
 char *kvm_backup_configuration(virDomainPtr domain, const struct kvm_domain *described, struct error *err);
 
+/* kvm_backup_off.c: a VM that is off, and must stay so. */
+int kvm_backup_begin_off(struct provider_backup *backup, virDomainPtr domain,
+                         const struct kvm_domain *described, const Holdfast__BackupBeginRequest *request,
+                         Holdfast__BackupBeginReply *reply, struct error *err);
+int kvm_backup_check_off(struct provider_backup *backup, struct error *err);
+
 /* kvm_backup_running.c: freeze, snapshot, thaw; kvm_backup_stop_job undoes. */
 int kvm_backup_snapshot(struct provider_backup *backup, virDomainPtr domain,
                         const struct kvm_domain *described, const Holdfast__BackupBeginRequest *request,

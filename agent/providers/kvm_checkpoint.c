@@ -77,6 +77,11 @@ void kvm_checkpoint_prune(virDomainPtr domain, const char *server_id, const stru
     free(list);
 }
 
+static bool is_tracked(const struct kvm_disk *disk)
+{
+    return !disk->problem && disk_image_keeps_bitmaps(disk->path, disk->format);
+}
+
 /* Metadata for bitmaps that may exist in any of the qcow2 disks. */
 static virDomainCheckpointPtr redefine(virDomainPtr domain, const struct kvm_domain *described,
                                        const char *name)
@@ -85,7 +90,7 @@ static virDomainCheckpointPtr redefine(virDomainPtr domain, const struct kvm_dom
     size_t count = 0;
     for (size_t i = 0; i < described->disk_count; i++) {
         const struct kvm_disk *disk = &described->disks[i];
-        if (!disk->problem && disk_image_keeps_bitmaps(disk->path, disk->format))
+        if (is_tracked(disk))
             targets[count++] = disk->target;
     }
     virDomainCheckpointPtr checkpoint = NULL;
@@ -116,8 +121,7 @@ void kvm_checkpoint_prune_orphans(virDomainPtr domain, const struct kvm_domain *
         const struct kvm_disk *disk = &described->disks[i];
         struct disk_image image;
         struct error err;
-        if (disk->problem || !disk_image_keeps_bitmaps(disk->path, disk->format) ||
-            disk_image_inspect(disk->path, disk->format, &image, &err) != 0)
+        if (!is_tracked(disk) || disk_image_inspect(disk->path, disk->format, &image, &err) != 0)
             continue;
         for (size_t b = 0; b < image.bitmap_count; b++) {
             const char *name = image.bitmaps[b].name;
@@ -129,6 +133,53 @@ void kvm_checkpoint_prune_orphans(virDomainPtr domain, const struct kvm_domain *
         }
         disk_image_release(&image);
     }
+}
+
+/* --- of a domain that is off */
+
+void kvm_checkpoint_delete_off(const struct kvm_domain *described, const char *name)
+{
+    struct error err;
+    for (size_t i = 0; i < described->disk_count; i++) {
+        const struct kvm_disk *disk = &described->disks[i];
+        if (is_tracked(disk) && disk_image_remove_bitmap(disk->path, disk->format, name, &err) != 0)
+            log_error("tracking point could not be deleted whole", &err);
+    }
+}
+
+/* Bitmaps and metadata go one by one: what is left when something fails goes the next time. */
+static void prune_image(const struct kvm_disk *disk, const char *server_id,
+                        const struct kvm_checkpoint_keep *keep)
+{
+    struct disk_image image;
+    struct error err;
+    if (disk_image_inspect(disk->path, disk->format, &image, &err) != 0)
+        return;
+    for (size_t i = 0; i < image.bitmap_count; i++) {
+        const char *name = image.bitmaps[i].name;
+        if (kvm_checkpoint_is_ours(server_id, name) && !is_kept(keep, name) &&
+            disk_image_remove_bitmap(disk->path, disk->format, name, &err) != 0)
+            log_error("tracking point could not be deleted whole", &err);
+    }
+    disk_image_release(&image);
+}
+
+void kvm_checkpoint_prune_off(virDomainPtr domain, const struct kvm_domain *described, const char *server_id,
+                              const struct kvm_checkpoint_keep *keep)
+{
+    virDomainCheckpointPtr *list = NULL;
+    for (size_t i = 0; i < described->disk_count; i++) {
+        if (is_tracked(&described->disks[i]))
+            prune_image(&described->disks[i], server_id, keep);
+    }
+    int count = virDomainListAllCheckpoints(domain, &list, 0);
+    for (int i = 0; i < count; i++) {
+        const char *name = virDomainCheckpointGetName(list[i]);
+        if (kvm_checkpoint_is_ours(server_id, name) && !is_kept(keep, name))
+            virDomainCheckpointDelete(list[i], VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY);
+        virDomainCheckpointFree(list[i]);
+    }
+    free(list);
 }
 
 char *kvm_checkpoint_describe(virDomainPtr domain, const struct kvm_domain *described, const char *name,

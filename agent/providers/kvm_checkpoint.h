@@ -1,7 +1,8 @@
 /*
  * Tracking points of KVM: libvirt checkpoints, each of which is a dirty bitmap in every qcow2 disk of the
  * domain, on the record of which libvirt keeps metadata of its own. Ours are called "holdfast-SERVER-JOB";
- * those of other servers and tools are never touched. Real work needs a running domain.
+ * those of other servers and tools are never touched. libvirt needs a running domain; in the disks of one
+ * that is off bitmaps are made and deleted without it.
  */
 #ifndef HOLDFAST_AGENT_PROVIDERS_KVM_CHECKPOINT_H
 #define HOLDFAST_AGENT_PROVIDERS_KVM_CHECKPOINT_H
@@ -32,6 +33,12 @@ void kvm_checkpoint_prune_orphans(virDomainPtr domain, const struct kvm_domain *
                                   const char *server_id, const struct kvm_checkpoint_keep *keep);
 /* Delete one of ours, whole or broken, with metadata or without. */
 void kvm_checkpoint_delete(virDomainPtr domain, const struct kvm_domain *described, const char *name);
+
+/* For a domain that is off, whose disks are files that nobody uses: delete the bitmap of that name, or all of
+ * ours but these, together with libvirt's metadata. */
+void kvm_checkpoint_delete_off(const struct kvm_domain *described, const char *name);
+void kvm_checkpoint_prune_off(virDomainPtr domain, const struct kvm_domain *described, const char *server_id,
+                              const struct kvm_checkpoint_keep *keep);
 
 /* See that libvirt knows the checkpoint (its metadata is made anew if it has none; *made is set then), and
  * describe it with sizes (malloc'd, for kvm_checkpoint_dirty). NULL when that is impossible. */
