@@ -12,6 +12,8 @@
 
 enum {
     FAN_OUT = 4,
+    LENGTH_MAX = 8,     /* segments of a tier or lower, with fewer than four of it */
+    TIERS = 16,         /* 4^16 times 262,144 names are more than disks hold */
     CHECK_EVERY = 4096, /* items between two looks at whether to stop */
 };
 
@@ -178,16 +180,23 @@ static bool is_mostly_dead(struct index *index, const struct segment_set *set)
     return items > 2 * (atomic_load(&index->chunks) + atomic_load(&index->nodes)) + 4 * index->recent_max;
 }
 
-/* The newest segments up to the fourth of a tier, when there are four of one. */
+/* The newest segments up to a tier, when there are four of it, or many below (while large ones were merged).
+ */
 static size_t choose_newest(const struct index *index, const struct segment_set *set)
 {
-    unsigned tiers[64] = {0};
-    unsigned highest = 0;
-    for (size_t i = set->count; i > 0; i--) {
-        unsigned tier = tier_of(index, set->segments[i - 1]);
-        highest = tier > highest ? tier : highest;
-        if (++tiers[tier] >= FAN_OUT && tier == highest) {
-            return set->count - (i - 1);
+    for (unsigned tier = 0; tier < TIERS; tier++) {
+        size_t length = 0;
+        size_t of_tier = 0;
+        while (length < set->count) {
+            unsigned next = tier_of(index, set->segments[set->count - 1 - length]);
+            if (next > tier) {
+                break;
+            }
+            of_tier += next == tier;
+            length++;
+        }
+        if (of_tier >= FAN_OUT || length >= LENGTH_MAX) {
+            return length;
         }
     }
     return 0;

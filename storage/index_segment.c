@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "base/os_file.h"
+#include <endian.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +29,17 @@ static uint64_t items_offset(unsigned bits)
     return (HEADER_SIZE + directory_entries(bits) * 8 + 63) / 64 * 64;
 }
 
+/* As a number that is ordered as names are. In this file and not called: lookups do little else. */
+static inline uint64_t first_bytes(const uint8_t *name)
+{
+    uint64_t value;
+    memcpy(&value, name, sizeof value);
+    return be64toh(value);
+}
+
 static uint64_t entry_of(const uint8_t *name, unsigned bits)
 {
-    return bits == 0 ? 0 : __builtin_bswap64(bytes_get_u64(name)) >> (64 - bits);
+    return bits == 0 ? 0 : first_bytes(name) >> (64 - bits);
 }
 
 static int segment_fail(const char *path, struct error *err)
@@ -307,8 +316,8 @@ void index_segment_prefetch_items(const struct index_segment *segment, const str
 /* Most names differ in their first bytes. */
 static bool is_lower(const uint8_t *left, const uint8_t *right)
 {
-    uint64_t a = __builtin_bswap64(bytes_get_u64(left));
-    uint64_t b = __builtin_bswap64(bytes_get_u64(right));
+    uint64_t a = first_bytes(left);
+    uint64_t b = first_bytes(right);
     return a != b ? a < b : memcmp(left, right, INDEX_NAME_SIZE) < 0;
 }
 

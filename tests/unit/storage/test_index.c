@@ -235,6 +235,30 @@ static void test_dead_entries_go(void **state)
     index_close(index);
 }
 
+/* Merging that lags behind catches up, however many small segments there are. */
+static void test_merging_catches_up(void **state)
+{
+    (void)state;
+    struct index *index = open_index();
+    index->recent_max = BATCH / 2;
+    index_stop_merging(index);
+    for (unsigned i = 61; i <= 100; i++) {
+        add_batch(index, i);
+    }
+    assert_true(index->set->count >= 40);
+    expect_all(index);
+    index_close(index);
+    index = open_index();
+    index->recent_max = BATCH / 2;
+    for (unsigned i = 101; i <= 105; i++) {
+        add_batch(index, i);
+    }
+    index_wait_merged(index);
+    assert_true(index->set->count <= 8);
+    expect_all(index);
+    index_close(index);
+}
+
 struct reading {
     struct index *index;
     atomic_bool stop;
@@ -330,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_against_array),
         cmocka_unit_test(test_dead_entries_go),
         cmocka_unit_test(test_reading_beside_writing),
+        cmocka_unit_test(test_merging_catches_up),
         cmocka_unit_test(test_damaged_segment_is_no_index),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
