@@ -132,6 +132,8 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
     }
     if (arguments_flag(cli->arguments, "require-consistency")) {
         json_object_set_new(body, "consistency_required", json_true());
+    } else if (!create && arguments_flag(cli->arguments, "accept-less-consistency")) {
+        json_object_set_new(body, "consistency_required", json_false());
     }
     return body;
 }

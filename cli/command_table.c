@@ -47,6 +47,7 @@ static const struct cli_option vm_list_options[] = {
 
 static const struct cli_option policy_create_options[] = {POLICY_OPTIONS, END};
 static const struct cli_option policy_edit_options[] = {
+    {"accept-less-consistency", NULL, "a backup with less consistency is a warning again", false},
     {"name", "NAME", "a new name", false},
     {"enable", NULL, "the schedule runs", false},
     {"disable", NULL, "the schedule rests", false},

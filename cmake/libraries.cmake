@@ -10,7 +10,7 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(LMDB REQUIRED IMPORTED_TARGET lmdb)
 # KVM: all or none. Without them the agent protects images and block devices only.
-pkg_check_modules(LIBVIRT IMPORTED_TARGET libvirt)
+pkg_check_modules(LIBVIRT IMPORTED_TARGET libvirt libvirt-qemu)
 pkg_check_modules(LIBNBD IMPORTED_TARGET libnbd)
 pkg_check_modules(LIBXML2 IMPORTED_TARGET libxml-2.0)
 find_program(PROTOC_C NAMES protoc-c REQUIRED)

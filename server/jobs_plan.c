@@ -217,15 +217,40 @@ static int take_consistency(struct job *job, const Holdfast__BackupBeginReply *r
     return 0;
 }
 
-/* Why not every disk is incremental, as far as nobody asked for that. */
+/* Has a disk before this one the same reason? */
+static bool reason_was_told(const Holdfast__BackupBeginReply *reply, size_t disk)
+{
+    for (size_t i = 0; i < disk; i++) {
+        if (!reply->disks[i]->incremental &&
+            strcmp(reply->disks[i]->reason, reply->disks[disk]->reason) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "vda, vdc": this disk and those behind it that have the same reason. */
+static const char *disks_of_reason(struct job *job, const Holdfast__BackupBeginReply *reply, size_t disk)
+{
+    const char *names = reply->disks[disk]->name;
+    for (size_t i = disk + 1; i < reply->n_disks; i++) {
+        if (!reply->disks[i]->incremental &&
+            strcmp(reply->disks[i]->reason, reply->disks[disk]->reason) == 0) {
+            names = arena_format(job->arena, "%s, %s", names, reply->disks[i]->name);
+        }
+    }
+    return names;
+}
+
+/* Why not every disk is incremental, as far as nobody asked for that: "vda, vdc: REASON; vdd: REASON". */
 static const char *mode_reason(struct job *job, const Holdfast__BackupBeginReply *reply)
 {
     const char *reasons = "";
     for (size_t i = 0; i < reply->n_disks; i++) {
         const char *reason = reply->disks[i]->reason;
-        if (!reply->disks[i]->incremental && reason[0] != '\0' && strstr(reasons, reason) == NULL) {
+        if (!reply->disks[i]->incremental && reason[0] != '\0' && !reason_was_told(reply, i)) {
             reasons = arena_format(job->arena, "%s%s%s: %.400s", reasons, reasons[0] == '\0' ? "" : "; ",
-                                   reply->disks[i]->name, reason);
+                                   disks_of_reason(job, reply, i), reason);
         }
     }
     return reasons;

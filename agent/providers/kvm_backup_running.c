@@ -1,5 +1,6 @@
 #include "agent/providers/kvm_backup.h"
 #include "agent/providers/kvm_freeze.h"
+#include "agent/providers/kvm_hooks.h"
 #include "agent/providers/kvm_watchdog.h"
 #include "agent/providers/provider_reply.h"
 #include "base/clock.h"
@@ -189,6 +190,20 @@ static int attempt_snapshot(struct provider_backup *backup, virDomainPtr domain,
     return result;
 }
 
+/* The file systems were frozen, which fails when a hook does: so the hooks that are there have run. */
+static void judge_hooks(int hooks, const struct error *unknown, Holdfast__BackupBeginReply *reply)
+{
+    if (hooks == 1) {
+        provider_set_text(&reply->consistency, "application");
+        return;
+    }
+    char *text = hooks == 0 ? memory_copy_text("CONSISTENCY_TOO_LOW: The file systems were frozen, but the "
+                                               "guest has no freeze hooks for its applications.")
+                            : provider_reason(unknown);
+    provider_set_text(&reply->consistency_reason, text);
+    free(text);
+}
+
 int kvm_backup_snapshot(struct provider_backup *backup, virDomainPtr domain,
                         const struct kvm_domain *described, const Holdfast__BackupBeginRequest *request,
                         bool paused, const atomic_bool *cancelled, Holdfast__BackupBeginReply *reply,
@@ -198,6 +213,9 @@ int kvm_backup_snapshot(struct provider_backup *backup, virDomainPtr domain,
     if (wanted && paused)
         provider_set_text(&reply->consistency_reason,
                           "QUIESCE_NO_AGENT: The VM is paused; its guest can't be asked.");
+    bool asks_hooks = wanted && !paused && strcmp(request->consistency, "application") == 0;
+    struct error hooks_reason;
+    int hooks = asks_hooks ? kvm_hooks_present(domain, &hooks_reason) : 0;
     guard_job(backup);
     for (enum attempt attempt = ATTEMPT_AS_PLANNED; attempt < ATTEMPTS; attempt++) {
         if (atomic_load(cancelled))
@@ -209,8 +227,7 @@ int kvm_backup_snapshot(struct provider_backup *backup, virDomainPtr domain,
         log_error("snapshot is tried again without the record of changes", err);
         forget_base(backup, domain, described, err);
     }
-    if (strcmp(request->consistency, "application") == 0 && strcmp(reply->consistency, "filesystem") == 0)
-        provider_set_text(&reply->consistency_reason, "CONSISTENCY_TOO_LOW: The file systems were frozen; "
-                                                      "whether hooks ran in the guest is not known.");
+    if (asks_hooks && strcmp(reply->consistency, "filesystem") == 0)
+        judge_hooks(hooks, &hooks_reason, reply);
     return 0;
 }

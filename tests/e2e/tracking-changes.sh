@@ -5,7 +5,10 @@
 . "$top/tests/lib/guest.sh"
 
 # how DISK: "incremental", or why it was read whole, in the last backup
-how() { job_field "(.reason // \"\") | [scan(\"(?:^|[ ;])$1: ([^;]*)\")[0]] | first // \"incremental\""; }
+how() {
+    job_field '[(.reason // "") | split("; ")[] | capture("^(?<disks>[a-z, ]+): (?<why>.*)") |
+        select(.disks | split(", ") | index("'"$1"'")) | .why] | first // "incremental"'
+}
 # expect_modes DISK=PATTERN...: a backup of web1 reads the disks so; then each point's disks equal the files.
 expect_modes() {
     local expected
