@@ -72,11 +72,6 @@ static int transfer(struct agent_jobs *jobs, struct agent_job *job,
         .cancelled = &job->cancelled,
     };
     int sent = backup_send(&options, &result, err);
-    struct error given_up;
-    const struct provider *provider = job->provider->provider;
-    if (sent != 0 && provider->backup_check != NULL && provider->backup_check(job->backup, &given_up) != 0) {
-        *err = given_up; /* what failed after that is only the consequence */
-    }
     reply->read_bytes = result.read_bytes;
     reply->sent_bytes = result.sent_bytes;
     return sent;

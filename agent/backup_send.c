@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@ enum {
     SEND_ENTRY_SIZE = 8 + DIGEST_SIZE,
     SEND_LEVEL = 1,
     SEND_CHECK_MS = 500,
+    CAUSE_WAIT_MS = 3000,
+    CAUSE_STEP_MS = 100,
     SEND_ANSWER_MS = 120000,
     SEND_COMMIT_MS = 900000,
 };
@@ -81,6 +84,24 @@ static void transfer_fail(struct transfer *transfer, const struct error *err)
             stream_send_failure(transfer->lanes[i].stream, err);
             stream_abort(transfer->lanes[i].stream, err);
         }
+    }
+}
+
+/* What failed may only be the consequence: a VM that stopped can't be read any more. The host may need a moment
+ * to notice. */
+static void find_cause(const struct backup_send_options *options, struct error *err)
+{
+    int64_t deadline = clock_monotonic_ms() + (err->code == ERROR_DISK_READ_FAILED ? CAUSE_WAIT_MS : 0);
+    struct error given_up;
+    while (options->provider->backup_check != NULL) {
+        if (options->provider->backup_check(options->backup, &given_up) != 0) {
+            *err = given_up;
+            return;
+        }
+        if (clock_monotonic_ms() >= deadline || atomic_load(options->cancelled)) {
+            return;
+        }
+        poll(NULL, 0, CAUSE_STEP_MS);
     }
 }
 
@@ -364,6 +385,7 @@ static void *lane_thread(void *cookie)
     struct lane *lane = cookie;
     lane->result = run_lane(lane, &lane->err);
     if (lane->result != 0) {
+        find_cause(lane->transfer->options, &lane->err);
         transfer_fail(lane->transfer, &lane->err);
     }
     return NULL;
@@ -462,6 +484,7 @@ int backup_send(const struct backup_send_options *options, struct backup_send_re
     if (opened == 0) {
         run_lanes(&transfer);
     } else {
+        find_cause(options, err);
         transfer_fail(&transfer, err);
     }
     for (unsigned i = 0; i < transfer.lane_count; i++) {

@@ -154,6 +154,7 @@ bool job_is_transient(enum error_code code)
     case ERROR_SNAPSHOT_FAILED:
     case ERROR_SNAPSHOT_TIMEOUT:
     case ERROR_DISK_CHANGED:
+    case ERROR_VM_IN_TRANSITION:
     case ERROR_AGENT_BUSY:
     case ERROR_STORE_UNAVAILABLE:
         return true;

@@ -15,6 +15,9 @@ enum {
     STOP_TIMEOUT_MS = 30000,
     STOP_STEP_MS = 10,
     JOB_WATCHDOG_TRIES = 10,
+    BOOTING_CPU_MS = 60000, /* a guest that had less processor time may still be booting */
+    BOOT_WAIT_MS = 15000,
+    BOOT_STEP_MS = 250,
 };
 
 static bool job_serves_on(virDomainPtr domain, const char *socket)
@@ -190,6 +193,28 @@ static int attempt_snapshot(struct provider_backup *backup, virDomainPtr domain,
     return result;
 }
 
+/* libvirt takes no notice of a guest agent that comes up during a backup job, and goes on taking it for silent:
+ * so a guest that boots is given the time for it. */
+static void await_agent(const struct provider_backup *backup, virDomainPtr domain, enum kvm_agent agent,
+                        const atomic_bool *cancelled)
+{
+    int64_t deadline = clock_monotonic_ms() + BOOT_WAIT_MS;
+    while (agent == KVM_AGENT_SILENT && clock_monotonic_ms() < deadline && !atomic_load(cancelled)) {
+        virDomainInfo info;
+        struct kvm_domain now;
+        struct error ignored;
+        if (virDomainGetInfo(domain, &info) != 0 || info.cpuTime / 1000000 > BOOTING_CPU_MS)
+            return;
+        poll(NULL, 0, BOOT_STEP_MS);
+        if (kvm_domain_read(domain, &now, &ignored) != 0)
+            return;
+        agent = now.agent;
+        kvm_domain_release(&now);
+    }
+    if (agent == KVM_AGENT_SILENT)
+        log_event(LOG_INFO, "guest agent does not come up", "vm=\"%s\"", backup->name);
+}
+
 /* The file systems were frozen, which fails when a hook does: so the hooks that are there have run. */
 static void judge_hooks(int hooks, const struct error *unknown, Holdfast__BackupBeginReply *reply)
 {
@@ -213,6 +238,8 @@ int kvm_backup_snapshot(struct provider_backup *backup, virDomainPtr domain,
     if (wanted && paused)
         provider_set_text(&reply->consistency_reason,
                           "QUIESCE_NO_AGENT: The VM is paused; its guest can't be asked.");
+    if (wanted && !paused)
+        await_agent(backup, domain, described->agent, cancelled);
     bool asks_hooks = wanted && !paused && strcmp(request->consistency, "application") == 0;
     struct error hooks_reason;
     int hooks = asks_hooks ? kvm_hooks_present(domain, &hooks_reason) : 0;

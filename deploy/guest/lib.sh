@@ -8,8 +8,13 @@ libvirt_start() {
     local dir=$1 host=${2:-host} folder
     mkdir -p "$dir"/{run,etc/qemu,lib,log,cache,disks}
     # the socket's path is short, whatever DIR is: sun_path has 108 bytes
-    folder=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-libvirt.XXXXXX")
-    printf '%s\n' "$folder" >"$dir/socket-folder"
+    if [ -s "$dir/socket-folder" ]; then # again: agents know the socket
+        folder=$(cat "$dir/socket-folder")
+        mkdir -p "$folder"
+    else
+        folder=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-libvirt.XXXXXX")
+        printf '%s\n' "$folder" >"$dir/socket-folder"
+    fi
     cat >"$dir/etc/qemu.conf" <<X
 user = "root"
 group = "root"
