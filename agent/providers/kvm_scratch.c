@@ -86,23 +86,28 @@ static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
     return value < least ? least : value > most ? most : value;
 }
 
-/* How much it may take, and is that free? */
+/* How much it may take. A guest seldom overwrites much of its disks during a backup, so less room than that is
+ * no reason not to begin: what is there is watched. */
 static int plan_space(const struct kvm_provider *provider, const char *vm, uint64_t disk_bytes,
                       struct kvm_scratch *scratch, struct error *err)
 {
+    const uint64_t least = 64 * mib;
     uint64_t room = 0;
     uint64_t total = 0;
     if (os_path_space(scratch->directory, &room, &total, err) != 0)
         return -1;
     scratch->cap =
-        provider->scratch_max ? provider->scratch_max : clamp(disk_bytes / 10, 64 * mib, 65536 * mib);
+        provider->scratch_max ? provider->scratch_max : clamp(disk_bytes / 10, least, 65536 * mib);
     scratch->reserve = clamp(total / 20, 32 * mib, 1024 * mib);
-    if (room >= scratch->cap + scratch->reserve)
-        return 0;
-    return error_set(err, ERROR_SCRATCH_SPACE_LOW,
-                     "%s has %llu MiB free for the backup of %s; %llu MiB are needed.", scratch->directory,
-                     (unsigned long long)(room / mib), vm,
-                     (unsigned long long)((scratch->cap + scratch->reserve) / mib));
+    uint64_t needed = scratch->reserve + (scratch->cap < least ? scratch->cap : least);
+    if (room < needed)
+        return error_set(err, ERROR_SCRATCH_SPACE_LOW,
+                         "%s has %llu MiB free for the backup of %s; %llu MiB are needed.",
+                         scratch->directory, (unsigned long long)(room / mib), vm,
+                         (unsigned long long)(needed / mib));
+    if (scratch->cap > room - scratch->reserve)
+        scratch->cap = room - scratch->reserve;
+    return 0;
 }
 
 int kvm_scratch_make(const struct kvm_provider *provider, const struct kvm_domain *domain, const char *job,
