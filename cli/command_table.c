@@ -63,7 +63,7 @@ static const struct cli_option group_create_options[] = {
 
 static const struct cli_option backup_options[] = {
     {"group", "GROUP", "every VM of this group instead of one VM", false},
-    {"full", NULL, "read everything anew; what the store has already is not sent again", false},
+    {"full", NULL, "read and send everything anew; nothing is stored twice", false},
     {"retain-until", "TIME", "keep the point until then, whatever the policy says", false},
     WAIT,
     END,
