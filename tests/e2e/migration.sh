@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# A VM that moves between two hosts keeps its protection: live, with shared storage, its chain goes on (bitmaps travel,
+# libvirt's metadata does not); with its storage copied, one consistency check. A backup that runs meanwhile is tried
+# again on the new host. Two libvirt daemons on one machine.
+. "$(dirname "$0")/../lib/test.sh"
+. "$top/tests/lib/guest.sh"
+guest_begin web1
+uri_alpha=$libvirt_uri
+at_end 'libvirt_stop "$work/libvirt2"'
+libvirt_start "$work/libvirt2" beta
+uri_beta=$libvirt_uri
+libvirt_uri=$uri_alpha
+agent_begin beta --libvirt-uri "$uri_beta"
+vm_id=$(value .id vm show web1)
+
+# migrate FROM TO [OPTION...]
+migrate() {
+    local from=$1 to=$2
+    shift 2
+    virsh -q -c "$from" migrate --live --persistent --undefinesource --unsafe --migrateuri tcp://127.0.0.1 "$@" web1 "$to"
+    libvirt_uri=$to
+}
+host_of() { value .host vm show "$vm_id"; }
+is_on() { [ "$(host_of)" = "$1" ]; }
+last_is() { # last_is MODE
+    job=$(last_job)
+    [ "$(job_field .mode)" = "$1" ] || fail "$(job_field .mode): $(job_field .reason)"
+}
+expect_file() { # the newest point's data disk, restored, has this file
+    rm -f "$work/vdb.raw"
+    holdfast restore disk "$(value '.items[0].id' rp list "$vm_id")" vdb --to "$work/vdb.raw" --format raw >>"$work/restore.log" 2>&1
+    debugfs -R "cat $1" "$work/vdb.raw" 2>/dev/null | grep -qx "$2" || fail "$1 is not in the recovery point"
+}
+
+holdfast backup web1 --wait >/dev/null
+guest_run web1 'echo before >/data/vdb/before; sync'
+
+step 'live, with shared storage'
+migrate "$uri_alpha" "$uri_beta"
+wait_for 30 is_on beta || fail "the server did not notice: $(host_of)"
+guest_run web1 'echo after >/data/vdb/after; sync'
+holdfast backup web1 --wait
+last_is incremental
+expect_file before before
+expect_file after after
+
+step 'and back, during a backup'
+guest_run web1 'head -c 300M /dev/urandom >/data/vdb/large; echo third >/data/vdb/third; sync'
+begin_backup web1
+transferring() { [ "$(job_field .progress.done_bytes)" -gt $((16 * 1048576)) ]; }
+wait_for 60 transferring || fail "the backup does not begin"
+until migrate "$uri_beta" "$uri_alpha" 2>>"$work/migrate.log"; do # libvirt refuses while a backup job runs
+    sleep 1
+done
+wait_job completed 240
+wait_for 30 is_on alpha || fail "the server did not notice: $(host_of)"
+holdfast backup web1 --wait
+last_is incremental
+expect_file third third
+
+step 'with its storage copied'
+mkdir "$work/disks-beta"
+for disk in root data; do
+    size=$(qemu-img info -U --output=json "$work/disks/web1-$disk.qcow2" | jq '."virtual-size"')
+    qemu-img create -q -f qcow2 "$work/disks-beta/web1-$disk.qcow2" "$size"
+done
+guest_virsh dumpxml web1 --migratable --security-info | sed "s#$work/disks/#$work/disks-beta/#" >"$work/beta.xml"
+migrate "$uri_alpha" "$uri_beta" --copy-storage-all --xml "$work/beta.xml" --persistent-xml "$work/beta.xml"
+wait_for 30 is_on beta || fail "the server did not notice: $(host_of)"
+guest_run web1 'echo fourth >/data/vdb/fourth; sync'
+holdfast backup web1 --wait
+job=$(last_job)
+step "after its storage was copied: $(job_field .mode)"
+expect_file fourth fourth
+guest_run web1 'echo fifth >/data/vdb/fifth; sync'
+holdfast backup web1 --wait
+last_is incremental
+expect_file fifth fifth
+[ "$(guest_virsh checkpoint-list web1 --name | grep -c '^holdfast-')" -le 2 ] || fail "checkpoints pile up"
+[ "$(holdfast --json vm list | jq '[.items[] | select(.name == "web1")] | length')" = 1 ] || fail "the VM is there twice"
+
+guest_virsh shutdown web1 --mode agent >/dev/null
+off() { [ "$(guest_state web1)" = 'shut off' ]; }
+wait_for 60 off || fail "the guest does not shut down"
+holdfast backup web1 --wait
+for disk in vda:root vdb:data; do
+    rm -f "$work/vdb.raw"
+    holdfast restore disk "$(newest_point web1)" "${disk%:*}" --to "$work/vdb.raw" --format raw >>"$work/restore.log" 2>&1
+    qemu-img compare -q -f raw -F qcow2 "$work/vdb.raw" "$work/disks-beta/web1-${disk#*:}.qcow2" || fail "${disk%:*} differs"
+done
