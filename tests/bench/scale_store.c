@@ -50,6 +50,23 @@ static double peak_mib(void)
     return (double)usage.ru_maxrss / KIB;
 }
 
+/* Without what is mapped from files. */
+static double anonymous_mib(void)
+{
+    char line[256];
+    long kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "RssAnon: %ld kB", &kib) == 1) {
+            break;
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return (double)kib / KIB;
+}
+
 static double now_s(void)
 {
     return (double)clock_monotonic_us() / 1e6;
@@ -147,9 +164,9 @@ static void collect(struct scale *scale, const char *what)
     double began = now_s();
     check(store_collect(scale->store, &options, NULL, NULL, &report, &err), err);
     printf("%s: %.2f s, %" PRIu64 " nodes walked, marks %.1f MiB, %" PRIu64 " of %" PRIu64
-           " containers deleted, %" PRIu64 " rewritten, peak %.0f MiB\n",
+           " containers deleted, %" PRIu64 " rewritten, peak %.0f MiB, now %.0f MiB without files\n",
            what, now_s() - began, report.nodes, (double)report.memory_bytes / MIB, report.deleted,
-           report.containers, report.rewritten, peak_mib());
+           report.containers, report.rewritten, peak_mib(), anonymous_mib());
 }
 
 int main(int argc, char **argv)
@@ -163,6 +180,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: scale_store DIR DISKS GIB POINTS CHANGE_PER_MILLE\n");
         return 2;
     }
+    setvbuf(stdout, NULL, _IOLBF, 0);
     size_t disks = strtoul(argv[2], NULL, 10);
     uint64_t size = strtoull(argv[3], NULL, 10) * KIB * MIB;
     size_t points = strtoul(argv[4], NULL, 10);
