@@ -124,7 +124,12 @@ struct index *index_open(const char *path, const uint8_t store_uuid[16], bool *u
     struct index *index = memory_zalloc(sizeof *index);
     index->path = memory_copy_text(path);
     atomic_init(&index->recent_max, RECENT_MAX);
-    pthread_rwlock_init(&index->live.lock, NULL);
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    /* Lookups never end; who adds a container gets its turn. */
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&index->live.lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
     pthread_mutex_init(&index->change_lock, NULL);
     pthread_mutex_init(&index->view_lock, NULL);
     pthread_mutex_init(&index->merge_lock, NULL);
@@ -152,6 +157,11 @@ void index_close(struct index *index)
     free(index->live.bits);
     free(index->path);
     free(index);
+}
+
+void index_retire(struct index *index)
+{
+    index_stop_merging(index);
 }
 
 int index_rename(struct index *index, const char *path, struct error *err)

@@ -19,6 +19,8 @@ struct index;
  * is there can't be an index of this store (so that throwing it away helps). */
 struct index *index_open(const char *path, const uint8_t store_uuid[16], bool *unusable, struct error *err);
 void index_close(struct index *index);
+/* It writes nothing of its own accord any more, and can still be used: before another takes its directory. */
+void index_retire(struct index *index);
 /* Move it to another directory, which must not exist, while it is open. */
 int index_rename(struct index *index, const char *path, struct error *err);
 

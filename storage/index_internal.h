@@ -46,7 +46,7 @@ struct index {
 
     pthread_mutex_t change_lock; /* whoever changes the set */
     uint64_t last_serial;
-    atomic_size_t recent_max; /* names, before they move */
+    atomic_size_t recent_max;  /* names, before they move */
     pthread_mutex_t view_lock; /* the set and the recent names change together */
     struct segment_set *set;
 

@@ -244,9 +244,9 @@ static int check_sources(const struct segment_set *set, const struct index_sourc
     return 0;
 }
 
-/* Gives the segment, or NULL in *segment when nothing was left of them. */
-static int merge_newest(struct index *index, const struct segment_set *set, size_t count, uint64_t serial,
-                        struct index_segment **segment, struct error *err)
+/* 1 a file was written, 0 nothing was left of them, -1. */
+static int merge_newest(struct index *index, const struct segment_set *set, size_t count, const char *path,
+                        struct error *err)
 {
     uint64_t total = 0;
     struct index_source *sources = memory_array(count, sizeof *sources);
@@ -256,9 +256,7 @@ static int merge_newest(struct index *index, const struct segment_set *set, size
         sources[i] = (struct index_source){.next = items, .end = items + index_segment_count(source)};
         total += index_segment_count(source);
     }
-    char *path = index_segment_path(index, serial);
     struct index_segment_writer *writer = index_segment_create(path, total, err);
-    free(path);
     int result = writer != NULL ? write_merged(index, sources, count, writer, err) : -1;
     if (result == 0) {
         result = check_sources(set, sources, count, err);
@@ -271,33 +269,43 @@ static int merge_newest(struct index *index, const struct segment_set *set, size
         index_segment_abandon(writer);
         return result;
     }
-    return index_segment_finish(writer, err) == 0 ? open_finished(index, serial, segment, err) : -1;
+    return index_segment_finish(writer, err) == 0 ? 1 : -1;
+}
+
+/* What was moved meanwhile is newer, and stays behind. */
+static int install(struct index *index, const struct segment_set *merged, size_t count, uint64_t serial,
+                   bool written, struct error *err)
+{
+    struct index_segment *segment = NULL;
+    pthread_mutex_lock(&index->change_lock);
+    int result = written ? open_finished(index, serial, &segment, err) : 0;
+    if (result == 0) {
+        result = replace(index, merged->count - count, count, segment, false, err);
+    }
+    if (result != 0 && segment != NULL) {
+        remove_file(index, segment);
+    }
+    pthread_mutex_unlock(&index->change_lock);
+    index_segment_release(segment);
+    return result;
 }
 
 /* 1 something was merged, 0 there is nothing to merge, -1 it failed. */
 static int merge_once(struct index *index, struct error *err)
 {
-    struct index_segment *segment = NULL;
     pthread_mutex_lock(&index->change_lock);
     struct segment_set *set = index->set;
     size_t count = choose(index, set);
     uint64_t serial = count > 0 ? ++index->last_serial : 0;
+    char *path = index_segment_path(index, serial); /* the index may be renamed later */
     atomic_fetch_add(&set->references, 1);
     pthread_mutex_unlock(&index->change_lock);
     int result = 0;
     if (count > 0) {
-        result = merge_newest(index, set, count, serial, &segment, err);
+        int written = merge_newest(index, set, count, path, err);
+        result = written >= 0 ? install(index, set, count, serial, written == 1, err) : -1;
     }
-    if (result == 0 && count > 0) {
-        /* What was moved meanwhile is newer, and stays behind. */
-        pthread_mutex_lock(&index->change_lock);
-        result = replace(index, set->count - count, count, segment, false, err);
-        if (result != 0 && segment != NULL) {
-            remove_file(index, segment);
-        }
-        pthread_mutex_unlock(&index->change_lock);
-    }
-    index_segment_release(segment);
+    free(path);
     index_set_release(set);
     return result != 0 ? -1 : count > 0 ? 1 : 0;
 }

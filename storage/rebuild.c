@@ -37,6 +37,7 @@ static int rebuild_beside(struct store *store, struct rebuild_watch *rebuild, st
     }
     /* Between these two a crash leaves no index: the next open makes one. */
     if (result == 0) {
+        index_retire(old);
         result = os_path_remove_tree(store->index_path, err);
     }
     if (result == 0) {
