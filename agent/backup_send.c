@@ -87,8 +87,8 @@ static void transfer_fail(struct transfer *transfer, const struct error *err)
     }
 }
 
-/* What failed may only be the consequence: a VM that stopped can't be read any more. The host may need a moment
- * to notice. */
+/* What failed may only be the consequence: a VM that stopped can't be read any more. The host may need a
+ * moment to notice. */
 static void find_cause(const struct backup_send_options *options, struct error *err)
 {
     int64_t deadline = clock_monotonic_ms() + (err->code == ERROR_DISK_READ_FAILED ? CAUSE_WAIT_MS : 0);

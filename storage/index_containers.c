@@ -171,12 +171,17 @@ int index_drop_container(struct index *index, MDB_txn *txn, uint64_t container, 
 static int read_row(struct index *index, uint64_t container, struct row *row, struct error *err)
 {
     MDB_txn *txn;
+    *row = (struct row){0};
     int code = mdb_txn_begin(index->environment, NULL, MDB_RDONLY, &txn);
     if (code == 0) {
         code = get_row(index, txn, container, row);
         mdb_txn_abort(txn);
     }
-    return code == 0 ? 0 : index_error(err, code);
+    if (code != 0) {
+        index_error(err, code);
+        return -1;
+    }
+    return 0;
 }
 
 int index_watermark(struct index *index, uint64_t container, uint64_t *offset, struct error *err)

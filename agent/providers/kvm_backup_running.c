@@ -193,8 +193,8 @@ static int attempt_snapshot(struct provider_backup *backup, virDomainPtr domain,
     return result;
 }
 
-/* libvirt takes no notice of a guest agent that comes up during a backup job, and goes on taking it for silent:
- * so a guest that boots is given the time for it. */
+/* libvirt takes no notice of a guest agent that comes up during a backup job, and goes on taking it for
+ * silent: so a guest that boots is given the time for it. */
 static void await_agent(const struct provider_backup *backup, virDomainPtr domain, enum kvm_agent agent,
                         const atomic_bool *cancelled)
 {

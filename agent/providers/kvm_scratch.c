@@ -86,8 +86,8 @@ static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
     return value < least ? least : value > most ? most : value;
 }
 
-/* How much it may take. A guest seldom overwrites much of its disks during a backup, so less room than that is
- * no reason not to begin: what is there is watched. */
+/* How much it may take. A guest seldom overwrites much of its disks during a backup, so less room than that
+ * is no reason not to begin: what is there is watched. */
 static int plan_space(const struct kvm_provider *provider, const char *vm, uint64_t disk_bytes,
                       struct kvm_scratch *scratch, struct error *err)
 {
@@ -96,15 +96,13 @@ static int plan_space(const struct kvm_provider *provider, const char *vm, uint6
     uint64_t total = 0;
     if (os_path_space(scratch->directory, &room, &total, err) != 0)
         return -1;
-    scratch->cap =
-        provider->scratch_max ? provider->scratch_max : clamp(disk_bytes / 10, least, 65536 * mib);
+    scratch->cap = provider->scratch_max ? provider->scratch_max : clamp(disk_bytes / 10, least, 65536 * mib);
     scratch->reserve = clamp(total / 20, 32 * mib, 1024 * mib);
     uint64_t needed = scratch->reserve + (scratch->cap < least ? scratch->cap : least);
     if (room < needed)
-        return error_set(err, ERROR_SCRATCH_SPACE_LOW,
-                         "%s has %llu MiB free for the backup of %s; %llu MiB are needed.",
-                         scratch->directory, (unsigned long long)(room / mib), vm,
-                         (unsigned long long)(needed / mib));
+        return error_set(
+            err, ERROR_SCRATCH_SPACE_LOW, "%s has %llu MiB free for the backup of %s; %llu MiB are needed.",
+            scratch->directory, (unsigned long long)(room / mib), vm, (unsigned long long)(needed / mib));
     if (scratch->cap > room - scratch->reserve)
         scratch->cap = room - scratch->reserve;
     return 0;
