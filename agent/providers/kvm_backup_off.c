@@ -41,45 +41,28 @@ static void plan_off_disk(struct provider_backup *backup, struct kvm_source *sou
         kvm_source_read_whole(source, why);
 }
 
-/* Every disk that can have a record of changes has a good one. */
-static bool is_recorded(const struct provider_backup *backup)
-{
-    bool some = false;
-    for (size_t i = 0; i < backup->count; i++) {
-        if (backup->sources[i].trackable && !backup->sources[i].incremental)
-            return false;
-        some |= backup->sources[i].trackable;
-    }
-    return some;
-}
-
-/* The next backup starts from the same point as this one when nothing has to be made here: what is recorded
- * is more than what changed by then, and more is never wrong. Otherwise a new record begins in all disks,
- * under a name of its own: the old one must not seem to begin now if this job fails. NULL: no record. */
-static const char *keep_record(struct provider_backup *backup, virDomainPtr domain,
-                               const struct kvm_domain *described,
-                               const Holdfast__BackupBeginRequest *request)
+/* A new record begins in all disks, under a name of its own. The old one would record enough for the next
+ * backup, too; but a name must stand for one recovery point only: an older copy of the file has the old
+ * record as well, and nothing would tell that it was put back. */
+static void begin_record(struct provider_backup *backup, virDomainPtr domain,
+                         const struct kvm_domain *described, const Holdfast__BackupBeginRequest *request)
 {
     const struct kvm_checkpoint_keep keep = {
         .names = request->known_tracking, .count = request->n_known_tracking, .also = request->base_tracking};
     char name[KVM_CHECKPOINT_NAME_SIZE];
-    bool some = false;
     struct error err;
-    if (is_recorded(backup))
-        return backup->base;
     kvm_checkpoint_prune_off(domain, described, backup->provider->server_id, &keep);
     kvm_checkpoint_name(backup->provider->server_id, backup->job, name);
-    backup->tracking = memory_copy_text(name);
     for (size_t i = 0; i < backup->count; i++) {
         const struct kvm_source *source = &backup->sources[i];
         if (!source->trackable)
             continue;
-        if (disk_image_add_bitmap(source->path, source->format, name, &err) == 0)
-            some = true;
-        else
+        if (disk_image_add_bitmap(source->path, source->format, name, &err) != 0) {
             log_error("record of changes can't begin", &err);
+        } else if (!backup->tracking) {
+            backup->tracking = memory_copy_text(name);
+        }
     }
-    return some ? backup->tracking : NULL;
 }
 
 int kvm_backup_begin_off(struct provider_backup *backup, virDomainPtr domain,
@@ -90,7 +73,7 @@ int kvm_backup_begin_off(struct provider_backup *backup, virDomainPtr domain,
         return -1;
     for (size_t i = 0; i < backup->count && backup->base; i++)
         plan_off_disk(backup, &backup->sources[i]);
-    const char *tracking = keep_record(backup, domain, described, request);
+    begin_record(backup, domain, described, request);
     for (size_t i = 0; i < backup->count; i++) {
         if (note_written(&backup->sources[i], err) != 0)
             return -1;
@@ -100,8 +83,8 @@ int kvm_backup_begin_off(struct provider_backup *backup, virDomainPtr domain,
     if (strcmp(request->consistency, "crash") != 0)
         provider_set_text(&reply->consistency_reason,
                           "QUIESCE_NO_AGENT: The VM is off; its guest can't be asked.");
-    if (tracking)
-        provider_set_text(&reply->tracking, tracking);
+    if (backup->tracking)
+        provider_set_text(&reply->tracking, backup->tracking);
     return 0;
 }
 

@@ -62,3 +62,16 @@ for disk in vda:root vdb:data; do
         fail "${disk%:*} differs"
     [ "$(bitmaps "${disk#*:}" | wc -l)" -le 2 ] || fail "bitmaps pile up in $disk: $(bitmaps "${disk#*:}")"
 done
+
+step 'an older copy of the files is put back: its record is no longer ours'
+cp "$work/disks/web1-data.qcow2" "$work/older.qcow2"
+guest_virsh start web1 >/dev/null
+guest_wait web1
+guest_run web1 'head -c 3M /dev/urandom >/data/vdb/newer; sync'
+shut_down
+holdfast backup web1 --wait
+cp "$work/older.qcow2" "$work/disks/web1-data.qcow2"
+holdfast backup web1 --wait
+rm -f "$work/vdb.raw"
+holdfast restore disk "$(newest_point web1)" vdb --to "$work/vdb.raw" --format raw
+qemu-img compare -q -f raw -F qcow2 "$work/vdb.raw" "$work/disks/web1-data.qcow2" || fail "vdb differs"
