@@ -14,7 +14,7 @@
 enum {
     STOP_TIMEOUT_MS = 30000,
     STOP_STEP_MS = 10,
-    JOB_WATCHDOG_TRIES = 10,
+    JOB_WATCHDOG_TRIES = 60,
     BOOTING_CPU_MS = 60000, /* a guest that had less processor time may still be booting */
     BOOT_WAIT_MS = 15000,
     BOOT_STEP_MS = 250,
@@ -126,7 +126,9 @@ static int begin_job(struct provider_backup *backup, virDomainPtr domain, bool w
 /* If the agent is killed, nobody watches over the scratch any more: then the job ends at once. */
 static void guard_job(struct provider_backup *backup)
 {
-    static const char script[] = "x=$(\"$0\" -q -c \"$1\" backup-dumpxml \"$2\") || exit 0\n"
+    /* Without a connection nobody can tell: that is tried again. */
+    static const char script[] = "\"$0\" -q -c \"$1\" domstate \"$2\" >/dev/null || exit 1\n"
+                                 "x=$(\"$0\" -q -c \"$1\" backup-dumpxml \"$2\") || exit 0\n"
                                  "case $x in *\"'$3'\"*) exec \"$0\" -q -c \"$1\" domjobabort \"$2\" ;; esac";
     const struct kvm_provider *provider = backup->provider;
     const char *const argv[] = {

@@ -379,10 +379,9 @@ static void scratch_that_runs_short_gives_the_backup_up(void **state)
     nothing_is_left();
     close_provider();
     open_provider("900T");
-    begin(&run, "crash", true, &err);
-    assert_null(run.backup);
-    assert_int_equal(err.code, ERROR_SCRATCH_SPACE_LOW);
-    holdfast__backup_begin_reply__free_unpacked(run.reply, NULL);
+    begin(&run, "crash", true, &err); /* a cap beyond what is free: what there is will do */
+    check_ok(run.backup ? 0 : -1, err);
+    end(&run, false);
     nothing_is_left();
     close_provider();
     open_provider(NULL);
