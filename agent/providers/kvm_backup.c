@@ -218,12 +218,15 @@ static void drop_tracking(struct kvm_provider *provider, virDomainPtr domain,
     struct kvm_domain described;
     struct error err;
     kvm_checkpoint_name(provider->server_id, request->job, name);
-    virDomainCheckpointPtr made = virDomainCheckpointLookupByName(domain, name, 0);
-    if (!made || provider_tracking_known(request->known_tracking, request->n_known_tracking, name) ||
-        kvm_domain_read(domain, &described, &err) != 0)
+    if (provider_tracking_known(request->known_tracking, request->n_known_tracking, name))
         return;
-    kvm_checkpoint_delete(domain, &described, name);
-    kvm_domain_release(&described);
+    virDomainCheckpointPtr made = virDomainCheckpointLookupByName(domain, name, 0);
+    if (made && kvm_domain_read(domain, &described, &err) == 0) {
+        kvm_checkpoint_delete(domain, &described, name);
+        kvm_domain_release(&described);
+    }
+    if (made)
+        virDomainCheckpointFree(made);
 }
 
 /* Which of our tracking points stay, now that the job has ended one way or the other. */
