@@ -146,7 +146,7 @@ void index_close(struct index *index)
     if (index == NULL) {
         return;
     }
-    index_stop_merging(index);
+    index_retire(index);
     index_set_release(index->set);
     mdb_env_close(index->environment);
     pthread_rwlock_destroy(&index->live.lock);
@@ -157,11 +157,6 @@ void index_close(struct index *index)
     free(index->live.bits);
     free(index->path);
     free(index);
-}
-
-void index_retire(struct index *index)
-{
-    index_stop_merging(index);
 }
 
 int index_rename(struct index *index, const char *path, struct error *err)

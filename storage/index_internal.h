@@ -117,7 +117,6 @@ struct segment_set *index_set_create(size_t count);
 /* Move the recent names to a segment when they are many. A failure is logged, and tried again later. */
 void index_flush_if_many(struct index *index);
 int index_start_merging(struct index *index, struct error *err);
-void index_stop_merging(struct index *index);
 /* Wait until nothing is left to be merged. For tests. */
 void index_wait_merged(struct index *index);
 

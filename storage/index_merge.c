@@ -354,7 +354,7 @@ int index_start_merging(struct index *index, struct error *err)
     return 0;
 }
 
-void index_stop_merging(struct index *index)
+void index_retire(struct index *index)
 {
     if (index->merging) {
         pthread_mutex_lock(&index->merge_lock);

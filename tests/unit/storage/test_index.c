@@ -241,7 +241,7 @@ static void test_merging_catches_up(void **state)
     (void)state;
     struct index *index = open_index();
     index->recent_max = BATCH / 2;
-    index_stop_merging(index);
+    index_retire(index);
     for (unsigned i = 61; i <= 100; i++) {
         add_batch(index, i);
     }
