@@ -24,7 +24,20 @@
 #include <string.h>
 #include <time.h>
 
-enum { LIVE_PERCENT_DEFAULT = 75, WAIT_MS = 200, BATCH_BYTES = 64 * 1024 * 1024 };
+enum { LIVE_PERCENT_DEFAULT = 75, WAIT_MS = 200, BATCH_BYTES = 64 * 1024 * 1024, BATCH_NODES = 4096 };
+
+/* A node that is marked and is to be walked. */
+struct step {
+    struct chunk_name name;
+    struct chunk_name like; /* a node that was walked before and is mostly the same, or the zero name */
+    struct chunk_location location;
+};
+
+struct step_list {
+    struct step *items;
+    size_t count;
+    size_t capacity;
+};
 
 /* A disk of a recovery point. */
 struct disk_root {
@@ -45,9 +58,7 @@ struct collection {
     struct pace pace;
     uint64_t *containers;
     size_t container_count;
-    struct name_list work; /* nodes to be walked */
-    struct name_list
-        work_like; /* for each a node that was walked before and is mostly the same, or the zero name */
+    struct step_list steps;
     struct disk_root *roots;
     size_t root_count;
     uint64_t *emptied; /* rewritten, not yet removed */
@@ -139,6 +150,15 @@ static int begin(struct collection *collection)
 
 static const struct chunk_name no_name;
 
+static void add_step(struct step_list *list, const struct step *step)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity * 2 + 64;
+        list->items = memory_resize(list->items, list->capacity, sizeof *list->items);
+    }
+    list->items[list->count++] = *step;
+}
+
 /* Marks the names; those that are nodes and were not marked before are walked later, beside `like`. */
 static int mark_names(struct collection *collection, const struct chunk_name *names,
                       const struct chunk_name *like, size_t count, bool nodes)
@@ -167,8 +187,8 @@ static int mark_names(struct collection *collection, const struct chunk_name *na
         enum marks_outcome outcome = marks_add(store->users.marks, &locations[i], collection->err);
         result = outcome == MARKS_FAILED ? -1 : 0;
         if (nodes && (outcome == MARKS_NEW || outcome == MARKS_ELSEWHERE)) {
-            name_list_add(&collection->work, &names[i]);
-            name_list_add(&collection->work_like, &like[i]);
+            add_step(&collection->steps,
+                     &(struct step){.name = names[i], .like = like[i], .location = locations[i]});
         }
     }
     pthread_mutex_unlock(&store->users.lock);
@@ -221,6 +241,35 @@ static int walk_node(struct collection *collection, const struct chunk_name *nam
     return count > 0 ? mark_names(collection, names, beside, count, level > 0) : 0;
 }
 
+static int compare_places(const void *a, const void *b)
+{
+    const struct chunk_location *left = &((const struct step *)a)->location;
+    const struct chunk_location *right = &((const struct step *)b)->location;
+    if (left->container != right->container) {
+        return left->container < right->container ? -1 : 1;
+    }
+    return left->offset < right->offset ? -1 : left->offset > right->offset;
+}
+
+/* Many of the nodes that wait, in the order in which they lie on the disk: a backup wrote those of one level
+ * one behind the other, so that the operating system reads ahead. */
+static int walk_batch(struct collection *collection, struct step *batch)
+{
+    struct step_list *waiting = &collection->steps;
+    size_t count = waiting->count < BATCH_NODES ? waiting->count : BATCH_NODES;
+    int result = 0;
+    waiting->count -= count;
+    memcpy(batch, waiting->items + waiting->count, count * sizeof *batch);
+    qsort(batch, count, sizeof *batch, compare_places);
+    for (size_t i = 0; i < count && result == 0; i++) {
+        result = walk_node(collection, &batch[i].name, &batch[i].like);
+        if (result == 0 && collection->report->nodes % 1024 == 0) {
+            result = watch(collection, "mark", collection->report->nodes, 0);
+        }
+    }
+    return result;
+}
+
 /* Everything below the root that is not below `like`, whose tree was walked before (the zero name: none).
  * Nodes in newer containers are not marked and so may be walked again: there are only as many as were written
  * since the collection began. */
@@ -229,16 +278,12 @@ static int mark_tree(struct collection *collection, const struct chunk_name *roo
 {
     bool same = chunk_name_is_zero(root) || chunk_name_equal(root, like);
     int result = same ? 0 : mark_names(collection, root, like, 1, true);
-    while (result == 0 && collection->work.count > 0) {
-        struct chunk_name next = collection->work.names[--collection->work.count];
-        struct chunk_name beside = collection->work_like.names[--collection->work_like.count];
-        result = walk_node(collection, &next, &beside);
-        if (result == 0 && collection->report->nodes % 1024 == 0) {
-            result = watch(collection, "mark", collection->report->nodes, 0);
-        }
+    struct step *batch = memory_array(BATCH_NODES, sizeof *batch);
+    while (result == 0 && collection->steps.count > 0) {
+        result = walk_batch(collection, batch);
     }
-    collection->work.count = 0;
-    collection->work_like.count = 0;
+    collection->steps.count = 0;
+    free(batch);
     return result;
 }
 
@@ -471,8 +516,7 @@ static void end(struct collection *collection)
     users->touched = (struct name_list){0};
     pthread_mutex_unlock(&users->lock);
     free(collection->containers);
-    free(collection->work.names);
-    free(collection->work_like.names);
+    free(collection->steps.items);
     free(collection->roots);
     pace_destroy(&collection->pace);
 }
