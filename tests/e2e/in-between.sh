@@ -11,13 +11,7 @@ begin_large() { # a backup that takes a few seconds
     begin_backup web1
     wait_for 60 transferring || fail "the backup does not begin"
 }
-off() { [ "$(guest_state web1)" = 'shut off' ]; }
-answers() { guest_virsh list >/dev/null; }
-expect_same() { # the newest point has what the disk of the VM that is off has
-    rm -f "$work/vdb.raw"
-    holdfast restore disk "$(newest_point web1)" vdb --to "$work/vdb.raw" --format raw >>"$work/restore.log" 2>&1
-    qemu-img compare -q -f raw -F qcow2 "$work/vdb.raw" "$work/disks/web1-data.qcow2" || fail "vdb differs"
-}
+expect_same() { expect_disk "$(newest_point web1)" vdb "$work/disks/web1-data.qcow2"; }
 holdfast backup web1 --wait >/dev/null
 
 step 'libvirtd is killed and starts again'
@@ -33,8 +27,7 @@ wait_for 30 no_job || fail "the backup job was not ended"
 expect_clean_host web1
 guest_run web1 'echo more >>/data/vdb/alive; sync'
 holdfast backup web1 --wait >/dev/null
-job=$(last_job)
-[ "$(job_field .mode)" = incremental ] || fail "the chain broke: $(job_field .reason)"
+expect_mode incremental
 expect_clean_host web1
 
 # libvirt 9 loses the guest agent of a guest that boots during a backup job, whoever's it is, so this looks at the disk
@@ -47,36 +40,31 @@ booted() { [ "$(reads)" -gt $((before + 100)) ]; }
 wait_for 60 booted || fail "the guest does not boot during a backup"
 wait_for 240 job_ended || fail "the job does not end"
 [ "$(job_field .state)" = completed ] || fail "not completed: $(job_field .error)"
-[ "$(guest_state web1)" = running ] || fail "the guest does not run"
+guest_is web1 running || fail "the guest does not run"
 guest_virsh destroy web1
-guest_virsh start web1
-guest_wait web1
+boot web1
 
 step 'the VM is powered off while it is read'
 begin_large
 guest_virsh destroy web1
 wait_for 240 job_ended || fail "the job does not end"
 [ "$(job_field .state)" = completed ] || fail "not completed: $(job_field .error)"
-wait_for 10 off || fail "the VM is not off"
+wait_for 10 guest_is web1 'shut off' || fail "the VM is not off"
 holdfast backup web1 --wait >/dev/null
 expect_same
 
 step 'the VM is started while its files are read'
-guest_virsh start web1
-guest_wait web1
+boot web1
 guest_run web1 'head -c 400M /dev/urandom >/data/vdb/large; sync'
-guest_virsh shutdown web1 --mode agent >/dev/null
-wait_for 60 off || fail "the guest does not shut down"
+shut_down web1
 begin_backup web1
 wait_for 60 transferring || fail "the backup does not begin"
-guest_virsh start web1
-guest_wait web1
+boot web1
 wait_for 240 job_ended || fail "the job does not end"
 [ "$(job_field .state)" = completed ] || fail "not completed: $(job_field .error)"
 [ "$(value .consistency rp show "$(newest_point web1)")" = filesystem ] || fail "a booting guest's agent was not waited for"
 expect_clean_host web1
 guest_run web1 'echo last >>/data/vdb/alive; sync'
-guest_virsh shutdown web1 --mode agent >/dev/null
-wait_for 60 off || fail "the guest does not shut down"
+shut_down web1
 holdfast backup web1 --wait >/dev/null
 expect_same

@@ -22,13 +22,9 @@ migrate() {
 }
 host_of() { value .host vm show "$vm_id"; }
 is_on() { [ "$(host_of)" = "$1" ]; }
-last_is() { # last_is MODE
-    job=$(last_job)
-    [ "$(job_field .mode)" = "$1" ] || fail "$(job_field .mode): $(job_field .reason)"
-}
 expect_file() { # the newest point's data disk, restored, has this file
     rm -f "$work/vdb.raw"
-    holdfast restore disk "$(value '.items[0].id' rp list "$vm_id")" vdb --to "$work/vdb.raw" --format raw >>"$work/restore.log" 2>&1
+    restore_disk "$(newest_point "$vm_id")" vdb "$work/vdb.raw" raw
     debugfs -R "cat $1" "$work/vdb.raw" 2>/dev/null | grep -qx "$2" || fail "$1 is not in the recovery point"
 }
 
@@ -40,7 +36,7 @@ migrate "$uri_alpha" "$uri_beta"
 wait_for 30 is_on beta || fail "the server did not notice: $(host_of)"
 guest_run web1 'echo after >/data/vdb/after; sync'
 holdfast backup web1 --wait
-last_is incremental
+expect_mode incremental
 expect_file before before
 expect_file after after
 
@@ -55,7 +51,7 @@ done
 wait_job completed 240
 wait_for 30 is_on alpha || fail "the server did not notice: $(host_of)"
 holdfast backup web1 --wait
-last_is incremental
+expect_mode incremental
 expect_file third third
 
 step 'with its storage copied'
@@ -74,17 +70,13 @@ step "after its storage was copied: $(job_field .mode)"
 expect_file fourth fourth
 guest_run web1 'echo fifth >/data/vdb/fifth; sync'
 holdfast backup web1 --wait
-last_is incremental
+expect_mode incremental
 expect_file fifth fifth
-[ "$(guest_virsh checkpoint-list web1 --name | grep -c '^holdfast-')" -le 2 ] || fail "checkpoints pile up"
+expect_checkpoints web1 2
 [ "$(holdfast --json vm list | jq '[.items[] | select(.name == "web1")] | length')" = 1 ] || fail "the VM is there twice"
 
-guest_virsh shutdown web1 --mode agent >/dev/null
-off() { [ "$(guest_state web1)" = 'shut off' ]; }
-wait_for 60 off || fail "the guest does not shut down"
+shut_down web1
 holdfast backup web1 --wait
 for disk in vda:root vdb:data; do
-    rm -f "$work/vdb.raw"
-    holdfast restore disk "$(newest_point web1)" "${disk%:*}" --to "$work/vdb.raw" --format raw >>"$work/restore.log" 2>&1
-    qemu-img compare -q -f raw -F qcow2 "$work/vdb.raw" "$work/disks-beta/web1-${disk#*:}.qcow2" || fail "${disk%:*} differs"
+    expect_disk "$(newest_point web1)" "${disk%:*}" "$work/disks-beta/web1-${disk#*:}.qcow2"
 done

@@ -7,8 +7,7 @@ guest_begin web1
 guest_run web1 'echo one >/data/vdb/story; sync'
 
 holdfast backup web1 --wait
-job=$(last_job)
-[ "$(job_field .mode)" = full ] || fail "the first backup is not full"
+expect_mode full
 first=$(newest_point web1)
 [ "$(holdfast --json rp show "$first" | jq -r .consistency)" = filesystem ] ||
     fail "not consistent: $(holdfast --json rp show "$first" | jq -r .consistency_reason)"
@@ -16,8 +15,7 @@ expect_clean_host web1
 
 guest_run web1 'echo two >>/data/vdb/story; head -c 8M /dev/urandom >/data/vdb/new; sync'
 holdfast backup web1 --wait
-job=$(last_job)
-[ "$(job_field .mode)" = incremental ] || fail "not incremental: $(job_field .reason)"
+expect_mode incremental
 second=$(newest_point web1)
 read_bytes=$(holdfast --json rp show "$second" | jq -r .read_bytes)
 sent=$(job_field .sent_bytes)
@@ -27,19 +25,13 @@ sent=$(job_field .sent_bytes)
 expect_clean_host web1
 
 # the host's own truth, while nothing writes: the disk as a file equals the guest's disk
-guest_virsh shutdown web1 --mode agent >/dev/null
-off() { [ "$(guest_state web1)" = 'shut off' ]; }
-wait_for 60 off || fail "the guest does not shut down"
+shut_down web1
 holdfast backup web1 --wait
 off_point=$(newest_point web1)
 [ "$(holdfast --json rp show "$off_point" | jq -r .consistency)" = crash ] || fail "an off VM is crash-consistent"
-for disk in vda vdb; do
-    holdfast restore disk "$off_point" $disk --to "$work/$disk.raw" --format raw
-done
-qemu-img compare -q -f raw -F qcow2 "$work/vda.raw" "$work/disks/web1-root.qcow2" || fail "vda differs"
-qemu-img compare -q -f raw -F qcow2 "$work/vdb.raw" "$work/disks/web1-data.qcow2" || fail "vdb differs"
-guest_virsh start web1 >/dev/null
-guest_wait web1
+expect_disk "$off_point" vda "$work/disks/web1-root.qcow2"
+expect_disk "$off_point" vdb "$work/disks/web1-data.qcow2"
+boot web1
 holdfast backup web1 --wait
 
 # as a new VM beside the original, which goes on running
@@ -47,7 +39,7 @@ mkdir "$work/restored"
 holdfast restore vm "$second" --to-host alpha --name web2 --dir "$work/restored" --start --wait
 guest_wait web2
 [ "$(guest_run web2 'cat /data/vdb/story' | tr '\n' ' ')" = 'one two ' ] || fail "the new VM has other data"
-[ "$(guest_state web1)" = running ] || fail "the original does not run"
+guest_is web1 running || fail "the original does not run"
 [ "$(guest_virsh domuuid web1)" != "$(guest_virsh domuuid web2)" ] || fail "two VMs share an identity"
 expect_code RESTORE_NAME_TAKEN holdfast restore vm "$second" --to-host alpha --name web2 \
     --dir "$work/restored" --wait
@@ -62,7 +54,6 @@ guest_wait web1
 guest_run web1 'echo three >>/data/vdb/story; sync'
 holdfast backup web1 --wait
 holdfast backup web1 --wait
-job=$(last_job)
-[ "$(job_field .mode)" = incremental ] || fail "the chain did not start again"
+expect_mode incremental
 expect_clean_host web1
 holdfast store verify --wait

@@ -10,7 +10,7 @@ guest_begin() {
     local name=$1
     shift
     [ -e "$guest_files/complete" ] || "$top/deploy/guest/build" "$guest_files"
-    at_end 'libvirt_stop "$work/libvirt"'
+    at_end 'libvirt_stop "$work/libvirt"; libvirt_logs "$work/libvirt"'
     libvirt_start "$work/libvirt" alpha
     guest_create "$name" "$guest_files" "$work/disks"
     server_begin
@@ -20,7 +20,39 @@ guest_begin() {
     wait_for 60 holdfast vm show "$name" || fail "the agent did not report $name"
 }
 
+# libvirt_logs DIR: what libvirt and QEMU said goes where a test that fails prints it.
+libvirt_logs() {
+    local log
+    for log in "$1"/log/libvirtd.log "$1"/log/qemu/*.log; do
+        [ ! -e "$log" ] || cp "$log" "$work/$(basename "$1")-$(basename "$log")"
+    done
+}
+
 guest_state() { guest_virsh domstate "$1" | head -n 1; }
+guest_is() { [ "$(guest_state "$1")" = "$2" ]; }
+shut_down() {
+    guest_virsh shutdown "$1" --mode agent >/dev/null
+    wait_for 60 guest_is "$1" 'shut off' || fail "the guest $1 does not shut down"
+}
+boot() {
+    guest_virsh start "$1" >/dev/null
+    guest_wait "$1"
+}
+# expect_mode MODE: of the last job; sets job.
+expect_mode() {
+    job=$(last_job)
+    [ "$(job_field .mode)" = "$1" ] || fail "the job is $(job_field .mode) instead of $1: $(job_field .reason)"
+}
+# expect_disk POINT DISK FILE [FORMAT]: the point has what the file of a VM that writes nothing has (qcow2).
+expect_disk() {
+    rm -f "$work/compare.raw"
+    restore_disk "$1" "$2" "$work/compare.raw" raw
+    qemu-img compare -q -U -f raw -F "${4:-qcow2}" "$work/compare.raw" "$3" || fail "$2 of $1 is not $3"
+    rm -f "$work/compare.raw"
+}
+expect_checkpoints() { # expect_checkpoints NAME MOST: of Holdfast's, whichever server made them
+    [ "$(guest_virsh checkpoint-list "$1" --name | grep -c '^holdfast-')" -le "$2" ] || fail "checkpoints pile up"
+}
 # Nothing frozen, no backup job, no scratch, no NBD socket.
 expect_clean_host() {
     [ "$(guest_virsh qemu-agent-command "$1" '{"execute":"guest-fsfreeze-status"}' | jq -r .return)" = thawed ] ||
@@ -28,5 +60,5 @@ expect_clean_host() {
     guest_virsh domjobinfo "$1" 2>/dev/null | grep -q 'Operation: *Backup' && fail "a backup job was left behind"
     [ -z "$(find "$work/alpha/scratch" "$work/alpha/jobs" -type f 2>/dev/null)" ] ||
         fail "files were left behind: $(find "$work/alpha/scratch" "$work/alpha/jobs" -type f)"
-    [ "$(guest_virsh checkpoint-list "$1" --name | grep -c '^holdfast-')" -le 2 ] || fail "checkpoints pile up"
+    expect_checkpoints "$1" 2
 }
