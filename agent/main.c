@@ -277,6 +277,7 @@ int main(int argc, char **argv)
     } commands[] = {{"enrol", run_enrol}, {"add-image", run_add_image}, {"run", run_agent}};
     struct arguments arguments;
     log_init("agent", LOG_WARNING);
+    os_service_ignore_broken_pipes();
     if (parse(argc, argv, &arguments) != 0) {
         return EXIT_STATUS_USAGE;
     }

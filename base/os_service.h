@@ -6,8 +6,11 @@
 #define HOLDFAST_BASE_OS_SERVICE_H
 
 /* Call once, on the main thread, before any other thread starts: signals that end the program are kept for
- * os_service_wait, SIGPIPE is ignored. */
+ * os_service_wait, and broken pipes are ignored. */
 void os_service_start(void);
+/* For other programs that use the network: writing to a connection that the other side has closed is an
+ * error, not SIGPIPE. Once, on the main thread, before any other thread starts. */
+void os_service_ignore_broken_pipes(void);
 /* Tell the service manager, if there is one, that start-up is over. */
 void os_service_ready(void);
 /* Block until SIGTERM or SIGINT comes. */

@@ -17,12 +17,17 @@ static void ending_signals(sigset_t *set)
     sigaddset(set, SIGINT);
 }
 
+void os_service_ignore_broken_pipes(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+}
+
 void os_service_start(void)
 {
     sigset_t ending;
     ending_signals(&ending);
     pthread_sigmask(SIG_BLOCK, &ending, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    os_service_ignore_broken_pipes();
 }
 
 void os_service_ready(void)

@@ -178,15 +178,21 @@ void channel_close(struct channel *channel, const struct error *why)
 /* --- sending
  * ------------------------------------------------------------------------------------------------ */
 
-/* On the loop. */
+/* On the loop. Not under the lock: behind a proxy TLS is a filter, which may write to the socket, and call
+ * on_output, at once. */
 static void channel_flush(struct channel *channel)
 {
+    struct evbuffer *ready = evbuffer_new();
     pthread_mutex_lock(&channel->lock);
     channel->flush_posted = false;
     if (channel->io != NULL && channel->state != CHANNEL_HANDSHAKE) {
-        bufferevent_write_buffer(channel->io, channel->output);
+        evbuffer_add_buffer(ready, channel->output);
     }
     pthread_mutex_unlock(&channel->lock);
+    if (evbuffer_get_length(ready) > 0) {
+        bufferevent_write_buffer(channel->io, ready);
+    }
+    evbuffer_free(ready);
 }
 
 static void channel_flush_posted(void *cookie)
