@@ -194,6 +194,21 @@ static int read_node_at(struct store *store, const struct chunk_location *locati
     return result;
 }
 
+int store_read_node_at(struct store *store, const struct chunk_name *name,
+                       const struct chunk_location *location, uint8_t **node, size_t *length,
+                       struct error *err)
+{
+    struct stored_name stored;
+    pthread_rwlock_rdlock(&store->gate);
+    int result = read_node_at(store, location, name, node, length, err);
+    if (result != 0 && err->code == ERROR_CHUNK_DAMAGED) {
+        seal_name(store->seal, name, &stored);
+        store_quarantine(store, &stored);
+    }
+    pthread_rwlock_unlock(&store->gate);
+    return result;
+}
+
 int store_read_node(struct store *store, const struct chunk_name *name, uint8_t **node, size_t *length,
                     struct error *err)
 {
@@ -203,17 +218,12 @@ int store_read_node(struct store *store, const struct chunk_name *name, uint8_t 
     seal_name(store->seal, name, &stored);
     store_lease_begin(store, &lease);
     pthread_rwlock_rdlock(&store->gate);
-    int result = -1;
     int found = store_lookup(store, &stored, &location, err);
+    pthread_rwlock_unlock(&store->gate);
+    int result = found == 1 ? store_read_node_at(store, name, &location, node, length, err) : -1;
     if (found == 0) {
         error_set(err, ERROR_CHUNK_DAMAGED, "A map node is missing or damaged");
-    } else if (found == 1) {
-        result = read_node_at(store, &location, name, node, length, err);
-        if (result != 0 && err->code == ERROR_CHUNK_DAMAGED) {
-            store_quarantine(store, &stored);
-        }
     }
-    pthread_rwlock_unlock(&store->gate);
     store_lease_end(&lease);
     return result;
 }

@@ -15,8 +15,8 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "storage/collect_mark.h"
 #include "storage/maintenance.h"
-#include "storage/map_node.h"
 #include "storage/pace.h"
 #include "storage/point_internal.h"
 #include "storage/store_internal.h"
@@ -24,20 +24,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { LIVE_PERCENT_DEFAULT = 75, WAIT_MS = 200, BATCH_BYTES = 64 * 1024 * 1024, BATCH_NODES = 4096 };
-
-/* A node that is marked and is to be walked. */
-struct step {
-    struct chunk_name name;
-    struct chunk_name like; /* a node that was walked before and is mostly the same, or the zero name */
-    struct chunk_location location;
-};
-
-struct step_list {
-    struct step *items;
-    size_t count;
-    size_t capacity;
-};
+enum { LIVE_PERCENT_DEFAULT = 75, WAIT_MS = 200, BATCH_BYTES = 64 * 1024 * 1024 };
 
 /* A disk of a recovery point. */
 struct disk_root {
@@ -58,7 +45,7 @@ struct collection {
     struct pace pace;
     uint64_t *containers;
     size_t container_count;
-    struct step_list steps;
+    struct marker *marker;
     struct disk_root *roots;
     size_t root_count;
     uint64_t *emptied; /* rewritten, not yet removed */
@@ -150,141 +137,15 @@ static int begin(struct collection *collection)
 
 static const struct chunk_name no_name;
 
-static void add_step(struct step_list *list, const struct step *step)
+static int watch_marks(void *cookie, const struct marker_figures *figures)
 {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity * 2 + 64;
-        list->items = memory_resize(list->items, list->capacity, sizeof *list->items);
-    }
-    list->items[list->count++] = *step;
+    return watch(cookie, "mark", figures->nodes, 0);
 }
 
-/* Marks the names; those that are nodes and were not marked before are walked later, beside `like`. */
-static int mark_names(struct collection *collection, const struct chunk_name *names,
-                      const struct chunk_name *like, size_t count, bool nodes)
-{
-    struct store *store = collection->store;
-    struct stored_name stored[MAP_FANOUT];
-    struct chunk_location locations[MAP_FANOUT];
-    for (size_t i = 0; i < count; i++) {
-        seal_name(store->seal, &names[i], &stored[i]);
-    }
-    pthread_rwlock_rdlock(&store->gate);
-    int result = index_find_many(store->index, stored, count, locations, collection->err);
-    for (size_t i = 0; i < count && result == 0; i++) {
-        if (locations[i].container ==
-            0) { /* pending, of a writer that is at work: in a container that stays */
-            result = store_lookup(store, &stored[i], &locations[i], collection->err) < 0 ? -1 : 0;
-        }
-    }
-    pthread_rwlock_unlock(&store->gate);
-    pthread_mutex_lock(&store->users.lock);
-    for (size_t i = 0; i < count && result == 0; i++) {
-        if (locations[i].container == 0) {
-            result = nodes ? error_set(collection->err, ERROR_CHUNK_DAMAGED, "A map node is missing") : 0;
-            continue;
-        }
-        enum marks_outcome outcome = marks_add(store->users.marks, &locations[i], collection->err);
-        result = outcome == MARKS_FAILED ? -1 : 0;
-        if (nodes && (outcome == MARKS_NEW || outcome == MARKS_ELSEWHERE)) {
-            add_step(&collection->steps,
-                     &(struct step){.name = names[i], .like = like[i], .location = locations[i]});
-        }
-    }
-    pthread_mutex_unlock(&store->users.lock);
-    return result;
-}
-
-static int read_node(struct collection *collection, const struct chunk_name *name, unsigned *level,
-                     struct map_entries *entries)
-{
-    static const size_t level_at = 4;
-    uint8_t *bytes;
-    size_t length;
-    if (store_read_node(collection->store, name, &bytes, &length, collection->err) != 0) {
-        return -1;
-    }
-    *level = length > level_at ? bytes[level_at] : 0;
-    int decoded = map_node_decode(bytes, length, *level, entries);
-    free(bytes);
-    return decoded == 0 ? 0 : error_set(collection->err, ERROR_CHUNK_DAMAGED, "A map node is damaged");
-}
-
-/* What a node shares with one at its place in a tree that was walked before is marked already: an unchanged
- * chunk costs a comparison, not a lookup. */
-static int walk_node(struct collection *collection, const struct chunk_name *name,
-                     const struct chunk_name *like)
-{
-    struct map_entries entries;
-    struct map_entries before = {0};
-    struct chunk_name names[MAP_FANOUT];
-    struct chunk_name beside[MAP_FANOUT];
-    unsigned level;
-    unsigned level_before;
-    size_t count = 0;
-    if (read_node(collection, name, &level, &entries) != 0) {
-        return -1;
-    }
-    if (!chunk_name_is_zero(like) &&
-        (read_node(collection, like, &level_before, &before) != 0 || level_before != level)) {
-        memset(&before, 0, sizeof before);
-    }
-    for (unsigned i = 0; i < MAP_FANOUT; i++) {
-        if (!chunk_name_is_zero(&entries.names[i]) &&
-            !chunk_name_equal(&entries.names[i], &before.names[i])) {
-            beside[count] = before.names[i];
-            names[count++] = entries.names[i];
-        }
-    }
-    collection->report->nodes++;
-    collection->report->chunks += level == 0 ? count : 0;
-    return count > 0 ? mark_names(collection, names, beside, count, level > 0) : 0;
-}
-
-static int compare_places(const void *a, const void *b)
-{
-    const struct chunk_location *left = &((const struct step *)a)->location;
-    const struct chunk_location *right = &((const struct step *)b)->location;
-    if (left->container != right->container) {
-        return left->container < right->container ? -1 : 1;
-    }
-    return left->offset < right->offset ? -1 : left->offset > right->offset;
-}
-
-/* Many of the nodes that wait, in the order in which they lie on the disk: a backup wrote those of one level
- * one behind the other, so that the operating system reads ahead. */
-static int walk_batch(struct collection *collection, struct step *batch)
-{
-    struct step_list *waiting = &collection->steps;
-    size_t count = waiting->count < BATCH_NODES ? waiting->count : BATCH_NODES;
-    int result = 0;
-    waiting->count -= count;
-    memcpy(batch, waiting->items + waiting->count, count * sizeof *batch);
-    qsort(batch, count, sizeof *batch, compare_places);
-    for (size_t i = 0; i < count && result == 0; i++) {
-        result = walk_node(collection, &batch[i].name, &batch[i].like);
-        if (result == 0 && collection->report->nodes % 1024 == 0) {
-            result = watch(collection, "mark", collection->report->nodes, 0);
-        }
-    }
-    return result;
-}
-
-/* Everything below the root that is not below `like`, whose tree was walked before (the zero name: none).
- * Nodes in newer containers are not marked and so may be walked again: there are only as many as were written
- * since the collection began. */
 static int mark_tree(struct collection *collection, const struct chunk_name *root,
                      const struct chunk_name *like)
 {
-    bool same = chunk_name_is_zero(root) || chunk_name_equal(root, like);
-    int result = same ? 0 : mark_names(collection, root, like, 1, true);
-    struct step *batch = memory_array(BATCH_NODES, sizeof *batch);
-    while (result == 0 && collection->steps.count > 0) {
-        result = walk_batch(collection, batch);
-    }
-    collection->steps.count = 0;
-    free(batch);
-    return result;
+    return marker_add_tree(collection->marker, root, like, collection->err);
 }
 
 static int note_point(void *cookie, const char *id)
@@ -398,12 +259,18 @@ static int mark_touched(struct collection *collection)
 
 static int mark(struct collection *collection)
 {
-    if (mark_points(collection) != 0 ||
-        partial_list_roots(collection->store, mark_partial, collection, collection->err) != 0 ||
-        mark_pins(collection) != 0) {
-        return -1;
-    }
-    return mark_touched(collection);
+    index_read_ahead(collection->store->index);
+    collection->marker = marker_create(collection->store, watch_marks, collection);
+    int result =
+        mark_points(collection) == 0 &&
+                partial_list_roots(collection->store, mark_partial, collection, collection->err) == 0 &&
+                mark_pins(collection) == 0
+            ? mark_touched(collection)
+            : -1;
+    collection->report->nodes = marker_figures(collection->marker)->nodes;
+    collection->report->chunks = marker_figures(collection->marker)->chunks;
+    marker_destroy(collection->marker);
+    return result;
 }
 
 /* --- 3. sweep */
@@ -516,7 +383,6 @@ static void end(struct collection *collection)
     users->touched = (struct name_list){0};
     pthread_mutex_unlock(&users->lock);
     free(collection->containers);
-    free(collection->steps.items);
     free(collection->roots);
     pace_destroy(&collection->pace);
 }

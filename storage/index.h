@@ -30,6 +30,9 @@ int index_find(struct index *index, const struct stored_name *name, struct chunk
 /* Many at once; a location's container is 0 where there is none. */
 int index_find_many(struct index *index, const struct stored_name *names, size_t count,
                     struct chunk_location *locations, struct error *err);
+/* Most of the index is going to be asked for: read it from the disk in large pieces, as long as it takes a
+ * quarter of the machine's memory at most. Does not wait for it. */
+void index_read_ahead(struct index *index);
 
 /* Forget the container and the names that lie there only. Durable. */
 int index_remove_container(struct index *index, uint64_t container, struct error *err);

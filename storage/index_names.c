@@ -6,6 +6,7 @@
 #include "storage/index_internal.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { GROUP = 128 };
 
@@ -116,6 +117,23 @@ int index_find(struct index *index, const struct stored_name *name, struct chunk
         return -1;
     }
     return location->container != 0 ? 1 : 0;
+}
+
+void index_read_ahead(struct index *index)
+{
+    struct index_view view;
+    if (index_view_open(index, &view) != 0) {
+        return;
+    }
+    uint64_t room = (uint64_t)sysconf(_SC_PHYS_PAGES) / 4 * (uint64_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = view.set->count; i > 0; i--) {
+        const struct index_segment *segment = view.set->segments[i - 1];
+        if (index_segment_bytes(segment) <= room) {
+            room -= index_segment_bytes(segment);
+            index_segment_read_ahead(segment);
+        }
+    }
+    index_view_close(&view);
 }
 
 /* --- walking */

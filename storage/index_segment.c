@@ -287,6 +287,16 @@ uint64_t index_segment_bytes(const struct index_segment *segment)
     return segment->length;
 }
 
+void index_segment_read_ahead(const struct index_segment *segment)
+{
+    enum { ONE_REQUEST = 128 * 1024 }; /* Linux reads no more than its read-ahead size at one advice */
+    for (uint64_t at = 0; at < segment->length; at += ONE_REQUEST) {
+        uint64_t left = segment->length - at;
+        madvise((void *)(uintptr_t)(segment->bytes + at), left < ONE_REQUEST ? left : ONE_REQUEST,
+                MADV_WILLNEED);
+    }
+}
+
 /* --- finding */
 
 /* The items that have the name's first bits: [*low, *high). Within bounds whatever the file says. */
