@@ -151,6 +151,7 @@ enum exit_status error_code_exit_status(enum error_code code)
     case ERROR_NAME_TAKEN:
     case ERROR_STORE_LOCKED:
     case ERROR_AGENT_BUSY:
+    case ERROR_HOST_DRAINED:
     case ERROR_CATALOG_NEWER:
         return EXIT_STATUS_REFUSED;
     default:

@@ -60,6 +60,19 @@ void cli_take_field(const struct cli *cli, const char *label, char *text)
     free(text);
 }
 
+int cli_add_rate(json_t *body, const char *name, const char *text, struct failure *failure)
+{
+    uint64_t rate = 0;
+    if (text == NULL) {
+        return 0;
+    }
+    if (strcmp(text, "none") != 0 && text_parse_size(text, &rate) != 0) {
+        return failure_set(failure, ERROR_REQUEST_INVALID, "“%s” is no rate such as 20M, or none", text);
+    }
+    json_object_set_new(body, name, json_integer((json_int_t)rate));
+    return 0;
+}
+
 const json_t *cli_member(const json_t *object, const char *path)
 {
     while (object != NULL) {

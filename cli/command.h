@@ -65,6 +65,9 @@ uint64_t cli_number(const json_t *object, const char *path);
 bool cli_truth(const json_t *object, const char *path);
 const json_t *cli_member(const json_t *object, const char *path);
 
+/* Set a member to a rate such as "20M" (bytes a second), "none" gives 0. text NULL: nothing. */
+int cli_add_rate(json_t *body, const char *name, const char *text, struct failure *failure);
+
 /* The help of everything, of a family ("host"), of one command. */
 void help_print_all(FILE *out);
 void help_print_family(const char *family, FILE *out);
@@ -78,6 +81,9 @@ int run_host_token(struct cli *cli, struct failure *failure);
 int run_host_list(struct cli *cli, struct failure *failure);
 int run_host_show(struct cli *cli, struct failure *failure);
 int run_host_retire(struct cli *cli, struct failure *failure);
+int run_host_limit(struct cli *cli, struct failure *failure);
+int run_host_drain(struct cli *cli, struct failure *failure);
+int run_host_resume(struct cli *cli, struct failure *failure);
 int run_vm_discover(struct cli *cli, struct failure *failure);
 int run_vm_list(struct cli *cli, struct failure *failure);
 int run_vm_show(struct cli *cli, struct failure *failure);

@@ -37,6 +37,10 @@ int run_backup(struct cli *cli, struct failure *failure)
     if (retain != NULL) {
         json_object_set_new(body, "retain_until", json_string(retain));
     }
+    if (cli_add_rate(body, "bandwidth", arguments_value(cli->arguments, "bandwidth"), failure) != 0) {
+        json_decref(body);
+        return -1;
+    }
     return start(cli, "/v1/backups", body, group != NULL, failure);
 }
 

@@ -7,6 +7,7 @@
 #include "cli/text.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static char *join_words(const json_t *words)
 {
@@ -79,6 +80,33 @@ int run_host_list(struct cli *cli, struct failure *failure)
     return 0;
 }
 
+static char *rate_text(uint64_t rate)
+{
+    char *size = rate > 0 ? text_size(rate) : NULL;
+    char *text = rate > 0 ? memory_format("%s/s", size) : memory_copy_text("no limit");
+    free(size);
+    return text;
+}
+
+static char *bandwidth_text(const json_t *limit)
+{
+    if (!json_is_object(limit)) {
+        return memory_copy_text("no limit");
+    }
+    uint64_t rate = cli_number(limit, "bytes_per_second");
+    uint64_t other = cli_number(limit, "other_bytes_per_second");
+    char *first = rate_text(rate);
+    char *second = rate_text(other);
+    char *days = text_days((unsigned)cli_number(limit, "days"));
+    char *text = rate == other ? memory_copy_text(first)
+                               : memory_format("%s at %s, %s, %s; else %s", first, cli_text(limit, "hours"),
+                                               days, cli_text(limit, "timezone"), second);
+    free(first);
+    free(second);
+    free(days);
+    return text;
+}
+
 static void print_host(const struct cli *cli, const json_t *host)
 {
     if (cli->json) {
@@ -96,15 +124,18 @@ static void print_host(const struct cli *cli, const json_t *host)
     cli_take_field(cli, "Kinds", join_words(cli_member(host, "kinds")));
     cli_take_field(cli, "Enrolled", text_time(cli_text(host, "enrolled")));
     cli_take_field(cli, "Certificate until", text_time(cli_text(host, "certificate_expires")));
+    cli_take_field(cli, "Bandwidth", bandwidth_text(cli_member(host, "bandwidth")));
+    cli_print_field(cli, "Jobs", cli_truth(host, "draining") ? "drained: none starts" : "start");
 }
 
-static int call_host(struct cli *cli, const char *method, const char *template, struct failure *failure)
+/* action: NULL for the host itself. */
+static int call_host(struct cli *cli, const char *method, const char *action, struct failure *failure)
 {
     json_t *host = NULL;
     struct client *client = cli_client(cli, failure);
     const char *name = arguments_at(cli->arguments, 0);
-    char *path = strcmp(template, "retire") == 0 ? client_path("/v1/hosts/%s/retire", name)
-                                                 : client_path("/v1/hosts/%s", name);
+    char *path =
+        action != NULL ? client_path("/v1/hosts/%s/%s", name, action) : client_path("/v1/hosts/%s", name);
     int result = client != NULL ? client_call(client, method, path, NULL, &host, failure) : -1;
     free(path);
     if (result == 0) {
@@ -116,12 +147,99 @@ static int call_host(struct cli *cli, const char *method, const char *template, 
 
 int run_host_show(struct cli *cli, struct failure *failure)
 {
-    return call_host(cli, "GET", "show", failure);
+    return call_host(cli, "GET", NULL, failure);
 }
 
 int run_host_retire(struct cli *cli, struct failure *failure)
 {
     return call_host(cli, "POST", "retire", failure);
+}
+
+static int read_limit(const struct cli *cli, json_t *body, struct failure *failure)
+{
+    const struct arguments *arguments = cli->arguments;
+    const char *hours = arguments_value(arguments, "hours");
+    const char *days = arguments_value(arguments, "days");
+    const char *zone = arguments_value(arguments, "timezone");
+    if (cli_add_rate(body, "bytes_per_second", arguments_at(arguments, 1), failure) != 0 ||
+        cli_add_rate(body, "other_bytes_per_second", arguments_value(arguments, "other"), failure) != 0) {
+        return -1;
+    }
+    if (days != NULL && text_parse_days(days) < 0) {
+        return failure_set(failure, ERROR_SCHEDULE_INVALID, "“%s” are no days: mon,tue,wed,thu,fri,sat,sun",
+                           days);
+    }
+    if (days != NULL) {
+        json_object_set_new(body, "days", json_integer(text_parse_days(days)));
+    }
+    if (hours != NULL) {
+        json_object_set_new(body, "hours", json_string(hours));
+    }
+    if (zone != NULL) {
+        json_object_set_new(body, "timezone", json_string(zone));
+    }
+    return 0;
+}
+
+int run_host_limit(struct cli *cli, struct failure *failure)
+{
+    json_t *host = NULL;
+    json_t *body = json_object();
+    struct client *client = read_limit(cli, body, failure) == 0 ? cli_client(cli, failure) : NULL;
+    if (client == NULL) {
+        json_decref(body);
+        return -1;
+    }
+    char *path = client_path("/v1/hosts/%s/bandwidth", arguments_at(cli->arguments, 0));
+    int result = client_call(client, "POST", path, body, &host, failure);
+    free(path);
+    if (result == 0) {
+        print_host(cli, host);
+    }
+    json_decref(host);
+    return result;
+}
+
+/* What a drained host still has to do: asked again and again. */
+static int wait_drained(struct cli *cli, const char *path, json_t **host, struct failure *failure)
+{
+    enum { ASK_EVERY_MS = 500 };
+    while (cli_number(*host, "running_jobs") > 0) {
+        const struct timespec pause = {.tv_nsec = ASK_EVERY_MS * 1000000L};
+        nanosleep(&pause, NULL);
+        json_decref(*host);
+        *host = NULL;
+        if (client_call(cli->client, "POST", path, NULL, host, failure) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int run_host_drain(struct cli *cli, struct failure *failure)
+{
+    json_t *host = NULL;
+    struct client *client = cli_client(cli, failure);
+    char *path = client_path("/v1/hosts/%s/drain", arguments_at(cli->arguments, 0));
+    int result = client != NULL ? client_call(client, "POST", path, NULL, &host, failure) : -1;
+    if (result == 0 && arguments_flag(cli->arguments, "wait")) {
+        result = wait_drained(cli, path, &host, failure);
+    }
+    free(path);
+    if (result == 0) {
+        print_host(cli, host);
+        if (!cli->json && cli_number(host, "running_jobs") > 0) {
+            fprintf(cli->out, "\n%llu jobs still run there; --wait waits for them.\n",
+                    (unsigned long long)cli_number(host, "running_jobs"));
+        }
+    }
+    json_decref(host);
+    return result;
+}
+
+int run_host_resume(struct cli *cli, struct failure *failure)
+{
+    return call_host(cli, "POST", "resume", failure);
 }
 
 /* --- VMs */

@@ -9,30 +9,6 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const day_names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
-
-enum { DAYS = 7, ALL_DAYS = 127 };
-
-/* "mon,wed" as bits, Sunday the lowest; -1 when it is something else. */
-static int parse_days(const char *text)
-{
-    int days = 0;
-    while (*text != '\0') {
-        size_t length = strcspn(text, ",");
-        int day = 0;
-        while (day < DAYS &&
-               (length != strlen(day_names[day]) || strncasecmp(text, day_names[day], length) != 0)) {
-            day++;
-        }
-        if (day == DAYS) {
-            return -1;
-        }
-        days |= 1 << day;
-        text += length + (text[length] == ',');
-    }
-    return days > 0 ? days : -1;
-}
-
 /* The schedule that the options ask for; *schedule stays NULL when they ask for none. */
 static int read_schedule(const struct cli *cli, json_t **schedule, struct failure *failure)
 {
@@ -60,13 +36,13 @@ static int read_schedule(const struct cli *cli, json_t **schedule, struct failur
     } else if (arguments_flag(arguments, "manual")) {
         json_object_set_new(object, "kind", json_string("manual"));
     }
-    if (days != NULL && parse_days(days) < 0) {
+    if (days != NULL && text_parse_days(days) < 0) {
         json_decref(object);
         return failure_set(failure, ERROR_SCHEDULE_INVALID, "“%s” are no days: mon,tue,wed,thu,fri,sat,sun",
                            days);
     }
     if (days != NULL) {
-        json_object_set_new(object, "days", json_integer(parse_days(days)));
+        json_object_set_new(object, "days", json_integer(text_parse_days(days)));
     }
     if (zone != NULL) {
         json_object_set_new(object, "timezone", json_string(zone));
@@ -151,15 +127,9 @@ static char *schedule_text(const json_t *policy)
         return memory_format("every %llu min",
                              (unsigned long long)cli_number(policy, "schedule.interval_minutes"));
     }
-    char *text = memory_format("%s %s %s", (days & ALL_DAYS) == ALL_DAYS ? "daily" : "on",
-                               times != NULL ? times : "", zone != NULL ? zone : "");
-    for (int day = 0; day < DAYS && (days & ALL_DAYS) != ALL_DAYS; day++) {
-        if ((days >> day & 1) != 0) {
-            char *longer = memory_format("%s %s", text, day_names[day]);
-            free(text);
-            text = longer;
-        }
-    }
+    char *on = text_days((unsigned)days);
+    char *text = memory_format("%s at %s %s", on, times != NULL ? times : "?", zone != NULL ? zone : "");
+    free(on);
     return text;
 }
 

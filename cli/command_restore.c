@@ -14,19 +14,45 @@
 
 /* --- a VM */
 
+/* OLD=NEW, any number of times. */
+static int add_networks(const struct arguments *arguments, json_t *body, struct failure *failure)
+{
+    json_t *networks = json_object();
+    const char *pair;
+    for (size_t n = 0; (pair = arguments_value_at(arguments, "network", n)) != NULL; n++) {
+        const char *equals = strchr(pair, '=');
+        if (equals == NULL || equals == pair || equals[1] == '\0') {
+            json_decref(networks);
+            return failure_set(failure, ERROR_REQUEST_INVALID, "“%s” is not of the form OLD=NEW", pair);
+        }
+        char *old = memory_format("%.*s", (int)(equals - pair), pair);
+        json_object_set_new(networks, old, json_string(equals + 1));
+        free(old);
+    }
+    if (json_object_size(networks) > 0) {
+        json_object_set_new(body, "networks", networks);
+    } else {
+        json_decref(networks);
+    }
+    return 0;
+}
+
 static json_t *restore_body(const struct cli *cli, struct failure *failure)
 {
     const struct arguments *arguments = cli->arguments;
     const char *host = arguments_value(arguments, "to-host");
     const char *name = arguments_value(arguments, "name");
     const char *directory = arguments_value(arguments, "dir");
+    const char *pool = arguments_value(arguments, "pool");
+    const char *format = arguments_value(arguments, "format");
+    bool networks = arguments_value(arguments, "network") != NULL;
     bool original = arguments_flag(arguments, "to-original");
     if (original == (host != NULL)) {
         failure_set(failure, ERROR_REQUEST_INVALID, "Say where to: --to-original or --to-host HOST");
         return NULL;
     }
-    if (original && (name != NULL || directory != NULL)) {
-        failure_set(failure, ERROR_REQUEST_INVALID, "--name and --dir go with --to-host");
+    if (original && (name != NULL || directory != NULL || pool != NULL || networks)) {
+        failure_set(failure, ERROR_REQUEST_INVALID, "--name, --dir, --pool and --network go with --to-host");
         return NULL;
     }
     if (!original && arguments_flag(arguments, "stop")) {
@@ -46,6 +72,17 @@ static json_t *restore_body(const struct cli *cli, struct failure *failure)
     }
     if (arguments_flag(arguments, "stop")) {
         json_object_set_new(body, "stop", json_true());
+    }
+    if (pool != NULL) {
+        json_object_set_new(body, "pool", json_string(pool));
+    }
+    if (format != NULL) {
+        json_object_set_new(body, "format", json_string(format));
+    }
+    if (add_networks(arguments, body, failure) != 0 ||
+        cli_add_rate(body, "bandwidth", arguments_value(arguments, "bandwidth"), failure) != 0) {
+        json_decref(body);
+        return NULL;
     }
     return body;
 }

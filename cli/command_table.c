@@ -23,6 +23,19 @@ static const struct cli_option token_options[] = {
     END,
 };
 
+static const struct cli_option limit_options[] = {
+    {"hours", "HH:MM-HH:MM", "only at these hours; past midnight such as 22:00-06:00", false},
+    {"days", "mon,tue,...", "only on these days of the week", false},
+    {"timezone", "ZONE", "of the hours, such as Europe/Zurich (default UTC)", false},
+    {"other", "RATE", "the limit at other times (default none)", false},
+    END,
+};
+
+static const struct cli_option drain_options[] = {
+    {"wait", NULL, "until the jobs that run there have ended", false},
+    END,
+};
+
 static const struct cli_option vm_list_options[] = {
     {"host", "HOST", "only VMs of this host", false},
     {"group", "GROUP", "only VMs of this protection group", false},
@@ -65,6 +78,7 @@ static const struct cli_option backup_options[] = {
     {"group", "GROUP", "every VM of this group instead of one VM", false},
     {"full", NULL, "read and send everything anew; nothing is stored twice", false},
     {"retain-until", "TIME", "keep the point until then, whatever the policy says", false},
+    {"bandwidth", "RATE", "bytes a second at most, such as 20M", false},
     WAIT,
     END,
 };
@@ -87,6 +101,10 @@ static const struct cli_option restore_vm_options[] = {
     {"to-host", "HOST", "as a new VM on this host", false},
     {"name", "NAME", "of the new VM", false},
     {"dir", "DIR", "on the host, for the new VM's disks", false},
+    {"pool", "POOL", "a libvirt storage pool of the host, for the new VM's disks", false},
+    {"network", "OLD=NEW", "connect to network (or bridge) NEW what was connected to OLD", true},
+    {"format", "FORMAT", "of the disks: raw or qcow2 (default: as they were)", false},
+    {"bandwidth", "RATE", "bytes a second at most, such as 20M", false},
     {"start", NULL, "start it when its disks are complete", false},
     {"stop", NULL, "--to-original: a running VM may be stopped", false},
     WAIT,
@@ -124,6 +142,16 @@ const struct cli_command cli_commands[] = {
     {"host show", "HOST", 1, 1, "Show a host", NULL, NULL, "holdfast host show kvm1\n", run_host_show},
     {"host retire", "HOST", 1, 1, "Refuse a host from now on; its recovery points stay", NULL, NULL,
      "holdfast host retire kvm1\n", run_host_retire},
+    {"host limit", "HOST RATE", 2, 2, "Limit how fast a host's backups and restores travel", limit_options,
+     "RATE is bytes a second, such as 20M or 1.5G, or none.",
+     "holdfast host limit kvm1 20M --hours 08:00-18:00 --days mon,tue,wed,thu,fri --timezone Europe/Zurich\n"
+     "holdfast host limit kvm1 none\n",
+     run_host_limit},
+    {"host drain", "HOST", 1, 1, "Let no more jobs start on a host, as before an update of its agent",
+     drain_options, "It ends by itself when the agent comes back with another version.",
+     "holdfast host drain kvm1 --wait\n", run_host_drain},
+    {"host resume", "HOST", 1, 1, "Let jobs start on a host again", NULL, NULL, "holdfast host resume kvm1\n",
+     run_host_resume},
 
     {"vm discover", "[HOST]", 0, 1, "Ask hosts now for their VMs", NULL, NULL,
      "holdfast vm discover\nholdfast vm discover kvm1\n", run_vm_discover},

@@ -2,10 +2,14 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include <ctype.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 enum { NEAREST_LENGTH_MAX = 48, NEAREST_DISTANCE_MAX = 3 };
@@ -44,6 +48,67 @@ char *text_size(uint64_t bytes)
         unit++;
     }
     return unit == 0 ? memory_format("%" PRIu64 " B", bytes) : memory_format("%.1f %s", value, units[unit]);
+}
+
+int text_parse_size(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "KMGT";
+    static const char *const tails[] = {"", "B", "iB", "/s", "B/s", "iB/s"};
+    char *end;
+    double number = strtod(text, &end);
+    const char *unit = *end != '\0' ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    if (end == text || !(number >= 0)) {
+        return -1;
+    }
+    if (unit != NULL) {
+        number = ldexp(number, 10 * (int)(unit - units + 1));
+        end++;
+    }
+    size_t tail = 0;
+    while (tail < sizeof tails / sizeof tails[0] && strcmp(end, tails[tail]) != 0) {
+        tail++;
+    }
+    if (tail == sizeof tails / sizeof tails[0] || number >= 9e18) {
+        return -1;
+    }
+    *bytes = (uint64_t)number;
+    return 0;
+}
+
+static const char *const day_names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
+
+enum { DAYS = 7, ALL_DAYS = 127 };
+
+int text_parse_days(const char *text)
+{
+    int days = 0;
+    while (*text != '\0') {
+        size_t length = strcspn(text, ",");
+        int day = 0;
+        while (day < DAYS &&
+               (length != strlen(day_names[day]) || strncasecmp(text, day_names[day], length) != 0)) {
+            day++;
+        }
+        if (day == DAYS) {
+            return -1;
+        }
+        days |= 1 << day;
+        text += length + (text[length] == ',');
+    }
+    return days > 0 ? days : -1;
+}
+
+char *text_days(unsigned days)
+{
+    char *text = memory_copy_text((days & ALL_DAYS) == ALL_DAYS ? "daily" : "");
+    for (int day = 0; day < DAYS && (days & ALL_DAYS) != ALL_DAYS; day++) {
+        if ((days >> day & 1) != 0) {
+            char *longer = memory_format("%s%s%s", text, *text != '\0' ? "," : "", day_names[day]);
+            free(text);
+            text = longer;
+        }
+    }
+    return text;
 }
 
 char *text_time(const char *rfc3339)

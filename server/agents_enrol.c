@@ -234,7 +234,12 @@ static int register_host(struct agent_session *session, const Holdfast__Register
     host.system = request->system;
     host.kinds = kinds;
     host.address = channel_peer_address(channel);
-    return catalog_host_put(catalog, &host, err);
+    int result = catalog_host_put(catalog, &host, err);
+    if (result == 0 && known->draining && strcmp(known->software, host.software) != 0) {
+        log_event(LOG_INFO, "drained host comes back updated", "host=%s software=%s", host.id, host.software);
+        result = catalog_host_set_draining(catalog, host.id, false, err);
+    }
+    return result;
 }
 
 /* Of the jobs that the agent found unfinished, those whose recovery point is there. Pointers into the

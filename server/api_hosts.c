@@ -4,6 +4,7 @@
 #include "server/api_internal.h"
 #include "server/jobs.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static json_t *split_words(const char *text)
@@ -20,15 +21,29 @@ static json_t *split_words(const char *text)
     return words;
 }
 
+static json_t *limit_json(const struct bandwidth_limit *limit)
+{
+    if (limit->rate == 0 && limit->other_rate == 0) {
+        return json_null();
+    }
+    char hours[sizeof "00:00-00:00"];
+    snprintf(hours, sizeof hours, "%02u:%02u-%02u:%02u", limit->from_minute / 60 % 100,
+             limit->from_minute % 60, limit->to_minute / 60 % 100, limit->to_minute % 60);
+    return json_pack("{s:I, s:I, s:s, s:i, s:s}", "bytes_per_second", (json_int_t)limit->rate,
+                     "other_bytes_per_second", (json_int_t)limit->other_rate, "hours", hours, "days",
+                     (int)limit->days, "timezone", limit->time_zone);
+}
+
 static json_t *host_json(const struct catalog_host *host)
 {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", host->id, "name",
-                     host->name, "state", host_state_name(host->state), "since",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "id", host->id,
+                     "name", host->name, "state", host_state_name(host->state), "since",
                      api_time(host->state_since_ms), "version", api_text_or_null(host->software), "system",
                      api_text_or_null(host->system), "kinds", split_words(host->kinds), "address",
                      api_text_or_null(host->address), "enrolled", api_time(host->enrolled_ms), "last_seen",
                      api_time(host->last_seen_ms), "certificate_expires",
-                     api_time(host->certificate_expires_ms));
+                     api_time(host->certificate_expires_ms), "draining", host->draining, "bandwidth",
+                     limit_json(&host->limit));
 }
 
 int api_host_list(struct api_call *call, struct error *err)
@@ -71,6 +86,81 @@ int api_host_retire(struct api_call *call, struct error *err)
         return error_set(err, ERROR_AGENT_BUSY, "Host %s can't be retired: %u jobs run", host->name, jobs);
     }
     return agents_retire(server_agents(call->server), host->id, err) != 0 ? -1 : api_host_show(call, err);
+}
+
+/* "08:00-18:00"; "22:00-06:00" goes past midnight. */
+static int read_hours(const char *text, struct bandwidth_limit *limit, struct error *err)
+{
+    unsigned from_hour, from_minute, to_hour, to_minute;
+    int end = 0;
+    if (sscanf(text, "%2u:%2u-%2u:%2u%n", &from_hour, &from_minute, &to_hour, &to_minute, &end) != 4 ||
+        text[end] != '\0' || from_hour > 23 || from_minute > 59 || to_hour > 24 || to_minute > 59 ||
+        to_hour * 60 + to_minute > 24 * 60) {
+        return error_set(err, ERROR_SCHEDULE_INVALID, "\"%.40s\" are no hours such as 08:00-18:00", text);
+    }
+    limit->from_minute = from_hour * 60 + from_minute;
+    limit->to_minute = to_hour * 60 + to_minute;
+    return 0;
+}
+
+static int read_limit(const json_t *body, struct bandwidth_limit *limit, struct error *err)
+{
+    static const char *const fields[] = {
+        "bytes_per_second", "other_bytes_per_second", "hours", "days", "timezone", NULL};
+    const char *hours = NULL;
+    int64_t rate = 0;
+    int64_t other = -1;
+    int64_t days = 127;
+    *limit = (struct bandwidth_limit){.to_minute = 24 * 60, .time_zone = "UTC"};
+    if (api_check_fields(body, fields, err) != 0 ||
+        api_number_field(body, "bytes_per_second", 0, INT64_MAX, &rate, err) != 0 ||
+        api_number_field(body, "other_bytes_per_second", 0, INT64_MAX, &other, err) != 0 ||
+        api_text_field(body, "hours", &hours, err) != 0 ||
+        api_number_field(body, "days", 1, 127, &days, err) != 0 ||
+        api_text_field(body, "timezone", &limit->time_zone, err) != 0 ||
+        (hours != NULL && read_hours(hours, limit, err) != 0)) {
+        return -1;
+    }
+    bool always = hours == NULL && days == 127;
+    limit->rate = (uint64_t)rate;
+    limit->other_rate = other >= 0 ? (uint64_t)other : always ? limit->rate : 0;
+    limit->days = (unsigned)days;
+    return bandwidth_limit_check(limit, err);
+}
+
+int api_host_limit(struct api_call *call, struct error *err)
+{
+    struct bandwidth_limit limit;
+    const struct catalog_host *host = find_host(call, err);
+    if (host == NULL || read_limit(call->body, &limit, err) != 0 ||
+        catalog_host_set_limit(server_catalog(call->server), host->id, &limit, err) != 0) {
+        return -1;
+    }
+    throttles_set_host(server_throttles(call->server), host->id, &limit);
+    return api_host_show(call, err);
+}
+
+static int set_draining(struct api_call *call, bool draining, struct error *err)
+{
+    const struct catalog_host *host = find_host(call, err);
+    if (host == NULL ||
+        catalog_host_set_draining(server_catalog(call->server), host->id, draining, err) != 0 ||
+        api_host_show(call, err) != 0) {
+        return -1;
+    }
+    json_object_set_new(call->reply, "running_jobs",
+                        json_integer(jobs_of_host(server_jobs(call->server), host->id)));
+    return 0;
+}
+
+int api_host_drain(struct api_call *call, struct error *err)
+{
+    return set_draining(call, true, err);
+}
+
+int api_host_resume(struct api_call *call, struct error *err)
+{
+    return set_draining(call, false, err);
 }
 
 int api_host_discover(struct api_call *call, struct error *err)

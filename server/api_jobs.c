@@ -236,16 +236,27 @@ static int start(struct api_call *call, struct jobs_backup_request *request, con
     return 0;
 }
 
+static int read_bandwidth(const json_t *body, uint64_t *bandwidth, struct error *err)
+{
+    int64_t rate = 0;
+    if (api_number_field(body, "bandwidth", THROTTLE_RATE_MIN, INT64_MAX, &rate, err) != 0) {
+        return -1;
+    }
+    *bandwidth = (uint64_t)rate;
+    return 0;
+}
+
 int api_backup_start(struct api_call *call, struct error *err)
 {
-    static const char *const fields[] = {"vm", "group", "full", "retain_until", NULL};
+    static const char *const fields[] = {"vm", "group", "full", "retain_until", "bandwidth", NULL};
     struct jobs_backup_request request = {.type = JOB_BACKUP, .on_demand = true, .requested_by = "admin"};
     const char *vm = NULL;
     const char *group = NULL;
     if (api_check_fields(call->body, fields, err) != 0 || api_text_field(call->body, "vm", &vm, err) != 0 ||
         api_text_field(call->body, "group", &group, err) != 0 ||
         api_boolean_field(call->body, "full", &request.full, err) != 0 ||
-        api_time_field(call->body, "retain_until", &request.retain_until_ms, err) != 0) {
+        api_time_field(call->body, "retain_until", &request.retain_until_ms, err) != 0 ||
+        read_bandwidth(call->body, &request.bandwidth, err) != 0) {
         return -1;
     }
     return start(call, &request, vm, group, err);
@@ -262,11 +273,35 @@ int api_check_start(struct api_call *call, struct error *err)
     return start(call, &request, vm, NULL, err);
 }
 
+/* {"default": "lan"} becomes "default=lan". */
+static int read_networks(struct api_call *call, const char **networks, struct error *err)
+{
+    json_t *object = json_object_get(call->body, "networks");
+    const char *old;
+    json_t *new;
+    const char *text = NULL;
+    if (object == NULL || json_is_null(object)) {
+        return 0;
+    }
+    json_object_foreach (object, old, new) {
+        const char *name = json_string_value(new);
+        if (name == NULL || *name == '\0' || *old == '\0' || strpbrk(old, "=,") != NULL ||
+            strpbrk(name, "=,") != NULL) {
+            return error_set(err, ERROR_REQUEST_INVALID,
+                             "networks gives a network's new name for its old one");
+        }
+        text = text != NULL ? arena_format(call->arena, "%s,%s=%s", text, old, name)
+                            : arena_format(call->arena, "%s=%s", old, name);
+    }
+    *networks = text;
+    return json_is_object(object) ? 0 : error_set(err, ERROR_REQUEST_INVALID, "networks must be an object");
+}
+
 static int read_restore(struct api_call *call, struct jobs_restore_request *request, const char **host,
                         struct error *err)
 {
-    static const char *const fields[] = {"point",     "to_original", "host", "name",
-                                         "directory", "start",       "stop", NULL};
+    static const char *const fields[] = {"point", "to_original", "host",     "name", "directory", "start",
+                                         "stop",  "bandwidth",   "networks", "pool", "format",    NULL};
     const json_t *body = call->body;
     if (api_check_fields(body, fields, err) != 0 ||
         api_text_field(body, "point", &request->point_id, err) != 0 ||
@@ -275,16 +310,29 @@ static int read_restore(struct api_call *call, struct jobs_restore_request *requ
         api_text_field(body, "name", &request->name, err) != 0 ||
         api_text_field(body, "directory", &request->directory, err) != 0 ||
         api_boolean_field(body, "start", &request->start, err) != 0 ||
-        api_boolean_field(body, "stop", &request->stop_running, err) != 0) {
+        api_boolean_field(body, "stop", &request->stop_running, err) != 0 ||
+        read_bandwidth(body, &request->bandwidth, err) != 0 ||
+        api_text_field(body, "pool", &request->pool, err) != 0 ||
+        api_text_field(body, "format", &request->format, err) != 0 ||
+        read_networks(call, &request->networks, err) != 0) {
         return -1;
     }
     if (request->point_id == NULL || request->to_original == (*host != NULL)) {
         return error_set(err, ERROR_REQUEST_INVALID,
                          "A restore needs a point, and either to_original or the host to restore to");
     }
-    if (request->to_original && (request->name != NULL || request->directory != NULL)) {
+    if (request->to_original && (request->name != NULL || request->directory != NULL ||
+                                 request->pool != NULL || request->networks != NULL)) {
         return error_set(err, ERROR_REQUEST_INVALID,
-                         "A restore to the original place takes no name and no directory");
+                         "A restore to the original place takes no name, directory, pool and networks");
+    }
+    if (request->directory != NULL && request->pool != NULL) {
+        return error_set(err, ERROR_REQUEST_INVALID, "Disks go to a directory or to a pool, not to both");
+    }
+    if (request->format != NULL && strcmp(request->format, "raw") != 0 &&
+        strcmp(request->format, "qcow2") != 0) {
+        return error_set(err, ERROR_REQUEST_INVALID, "Disks can be made as raw or qcow2, not as %.40s",
+                         request->format);
     }
     return 0;
 }

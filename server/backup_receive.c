@@ -126,6 +126,7 @@ static void fail(struct backup_receive *receive, const struct error *why)
         receive->failed = true;
         receive->why = *why;
     }
+    throttle_stop(receive->options.throttle);
     for (unsigned i = 0; i < receive->lane_count; i++) {
         if (receive->lanes[i].stream != NULL) {
             stream_abort(receive->lanes[i].stream, why);
@@ -303,6 +304,7 @@ void backup_receive_destroy(struct backup_receive *receive)
     store_writer_end(receive->store_writer);
     name_set_destroy(receive->session);
     point_destroy(receive->point);
+    throttle_close(receive->options.throttle);
     pthread_cond_destroy(&receive->changed);
     pthread_mutex_destroy(&receive->map_lock);
     pthread_mutex_destroy(&receive->lock);

@@ -10,6 +10,7 @@
 #define HOLDFAST_SERVER_BACKUP_RECEIVE_H
 
 #include "proto/stream.h"
+#include "server/throttle.h"
 #include "storage/point.h"
 
 struct backup_receive;
@@ -31,8 +32,9 @@ struct backup_receive_options {
     struct point *parent;                    /* NULL: none; borrowed until done */
     const struct backup_receive_disk *disks; /* in the order of BackupBeginReply.disks; copied */
     size_t disk_count;
-    unsigned connections;     /* how many streams may come */
-    unsigned idle_timeout_ms; /* no data for so long: TRANSFER_TIMEOUT */
+    unsigned connections;      /* how many streams may come */
+    unsigned idle_timeout_ms;  /* no data for so long: TRANSFER_TIMEOUT */
+    struct throttle *throttle; /* how fast; NULL: as fast as it goes; owned by the receiver from now on */
     /* Called once, on a thread of the receiver. Success: failure is NULL and point is the committed one
      * (owned by the callee), durable in the store; the agent gets its COMMITTED when this returns (so the
      * catalog row comes first). Failure: point is NULL. */

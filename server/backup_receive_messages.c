@@ -310,6 +310,7 @@ int receive_messages(struct receive_lane *lane, struct error *err)
             }
             return -1;
         }
+        throttle_spend(lane->receive->options.throttle, message->payload_length);
         result = take_message(lane, message, err);
         stream_release(lane->stream, message);
     }

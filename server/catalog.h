@@ -71,6 +71,16 @@ enum host_state { HOST_CONNECTED, HOST_UNREACHABLE, HOST_OUTDATED, HOST_RETIRED 
 const char *host_state_name(enum host_state state);             /* "connected", ... */
 int host_state_parse(const char *name, enum host_state *state); /* -1 for an unknown name */
 
+/* How fast data may travel to and from a host; bytes a second, 0 for as fast as it goes. */
+struct bandwidth_limit {
+    uint64_t rate;        /* in the hours of these days */
+    uint64_t other_rate;  /* at other times */
+    unsigned from_minute; /* of the day; hours that end before they begin go past midnight */
+    unsigned to_minute;   /* to 1440 */
+    unsigned days;        /* bit 0 Sunday ... bit 6 Saturday; 127: every day */
+    const char *time_zone;
+};
+
 struct catalog_host {
     int64_t number;
     const char *id;
@@ -86,14 +96,19 @@ struct catalog_host {
     const char *address;  /* it was last seen from */
     int64_t enrolled_ms;
     int64_t last_seen_ms;
+    bool draining; /* no job starts there */
+    struct bandwidth_limit limit;
 };
 
-/* Inserts when the id is new, replaces all columns but number otherwise. NAME_TAKEN. */
+/* Inserts when the id is new, replaces all columns but number, draining and limit otherwise. NAME_TAKEN. */
 int catalog_host_put(struct catalog *catalog, const struct catalog_host *host, struct error *err);
 /* A retired host stays retired. */
 int catalog_host_set_state(struct catalog *catalog, const char *id, enum host_state state, int64_t since_ms,
                            struct error *err);
 int catalog_host_seen(struct catalog *catalog, const char *id, int64_t seen_ms, struct error *err);
+int catalog_host_set_limit(struct catalog *catalog, const char *id, const struct bandwidth_limit *limit,
+                           struct error *err);
+int catalog_host_set_draining(struct catalog *catalog, const char *id, bool draining, struct error *err);
 /* All that are connected. */
 int catalog_host_seen_all(struct catalog *catalog, int64_t seen_ms, struct error *err);
 /* At the server's start: every connected host is unreachable since it was last seen. */
@@ -412,6 +427,10 @@ struct catalog_job {
     const char *restore_directory;
     const char *restored_uuid;
     const char *restored_name;
+    uint64_t bandwidth;           /* bytes a second at most; 0: only the host's limit counts */
+    const char *restore_networks; /* "OLD=NEW" for each network that is exchanged, commas between; "" */
+    const char *restore_pool;     /* of the target's, for the disks; "" */
+    const char *restore_format;   /* of the disks; "": as they were */
 };
 
 int catalog_job_insert(struct catalog *catalog, const struct catalog_job *job, struct error *err);

@@ -19,6 +19,13 @@ static void host_read(struct statement *row, struct arena *arena, struct catalog
     host->address = statement_text(row, arena);
     host->enrolled_ms = statement_integer(row);
     host->last_seen_ms = statement_integer(row);
+    host->draining = statement_boolean(row);
+    host->limit.rate = statement_size(row);
+    host->limit.other_rate = statement_size(row);
+    host->limit.from_minute = statement_unsigned(row);
+    host->limit.to_minute = statement_unsigned(row);
+    host->limit.days = statement_unsigned(row);
+    host->limit.time_zone = statement_text(row, arena);
 }
 
 int catalog_host_put(struct catalog *catalog, const struct catalog_host *host, struct error *err)
@@ -77,6 +84,34 @@ int catalog_host_seen(struct catalog *catalog, const char *id, int64_t seen_ms, 
     }
     statement_bind_text(statement, id);
     statement_bind_integer(statement, seen_ms);
+    return host_run(statement, err);
+}
+
+int catalog_host_set_limit(struct catalog *catalog, const char *id, const struct bandwidth_limit *limit,
+                           struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_HOST_SET_LIMIT, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, id);
+    statement_bind_size(statement, limit->rate);
+    statement_bind_size(statement, limit->other_rate);
+    statement_bind_integer(statement, limit->from_minute);
+    statement_bind_integer(statement, limit->to_minute);
+    statement_bind_integer(statement, limit->days);
+    statement_bind_text(statement, limit->time_zone);
+    return host_run(statement, err);
+}
+
+int catalog_host_set_draining(struct catalog *catalog, const char *id, bool draining, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_HOST_SET_DRAINING, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, id);
+    statement_bind_integer(statement, draining);
     return host_run(statement, err);
 }
 

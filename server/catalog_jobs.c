@@ -14,6 +14,10 @@ static void job_read_restore(struct statement *row, struct arena *arena, struct 
     job->restore_directory = statement_text(row, arena);
     job->restored_uuid = statement_text(row, arena);
     job->restored_name = statement_text(row, arena);
+    job->bandwidth = statement_size(row);
+    job->restore_networks = statement_text(row, arena);
+    job->restore_pool = statement_text(row, arena);
+    job->restore_format = statement_text(row, arena);
 }
 
 static void job_read_progress(struct statement *row, struct arena *arena, struct catalog_job *job)
@@ -119,6 +123,10 @@ static int job_write(struct catalog *catalog, enum sql_query query, const struct
     statement_bind_text(statement, job->restore_directory);
     statement_bind_text(statement, job->restored_uuid);
     statement_bind_text(statement, job->restored_name);
+    statement_bind_size(statement, job->bandwidth);
+    statement_bind_text(statement, job->restore_networks);
+    statement_bind_text(statement, job->restore_pool);
+    statement_bind_text(statement, job->restore_format);
     switch (statement_run(statement, err)) {
     case STATEMENT_DONE:
         return 0;

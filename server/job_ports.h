@@ -57,14 +57,16 @@ struct job_ports {
     uint32_t (*store_chunk_size)(void *self);
 
     /* --- transfers: server/backup_receive.h and server/restore_send.h, where the contract of each is. The
-     * store field of the options is filled in by the port. */
-    struct backup_receive *(*receive_create)(void *self, struct backup_receive_options *options,
-                                             struct error *err);
+     * store and throttle fields of the options are filled in by the port; bandwidth: of the job, 0 for none
+     * of its own. */
+    struct backup_receive *(*receive_create)(void *self, const char *host_id, uint64_t bandwidth,
+                                             struct backup_receive_options *options, struct error *err);
     void (*receive_add)(struct backup_receive *receive, struct stream *stream);
     bool (*receive_abort)(struct backup_receive *receive, const struct error *why);
     void (*receive_progress)(struct backup_receive *receive, struct transfer_progress *progress);
     void (*receive_destroy)(struct backup_receive *receive);
-    struct restore_send *(*send_create)(void *self, struct restore_send_options *options, struct error *err);
+    struct restore_send *(*send_create)(void *self, const char *host_id, uint64_t bandwidth,
+                                        struct restore_send_options *options, struct error *err);
     int (*send_serve)(struct restore_send *send, struct stream *stream, struct error *err);
     void (*send_abort)(struct restore_send *send, const struct error *why);
     void (*send_progress)(struct restore_send *send, struct transfer_progress *progress);

@@ -63,14 +63,32 @@ const struct job *job_find_rival(const struct job *candidate, bool running_only)
     return NULL;
 }
 
-/* True when its host is there. Fails the job when it has waited long enough. */
+static bool host_drains(struct job *job)
+{
+    struct error ignored;
+    struct arena *arena = arena_create();
+    const struct catalog_host *host =
+        catalog_host_find(job->jobs->options.catalog, arena, job->row.host_id, &ignored);
+    bool drains = host != NULL && host->draining;
+    arena_destroy(arena);
+    return drains;
+}
+
+/* True when its host is there and takes jobs. Fails the job when it has waited for it long enough. */
 static bool host_is_there(struct job *job, int64_t now_ms)
 {
     struct jobs *jobs = job->jobs;
-    if (job->row.host_id[0] == '\0' ||
-        jobs->options.ports->agent_connected(jobs->options.ports->self, job->row.host_id)) {
-        job->wait_until_ms = 0;
+    if (job->row.host_id[0] == '\0') {
         return true;
+    }
+    if (jobs->options.ports->agent_connected(jobs->options.ports->self, job->row.host_id)) {
+        bool drains = host_drains(job);
+        job->wait_until_ms = 0;
+        if (drains) {
+            job_step(job, "waiting: host %s is drained", job->row.host_name);
+            job_save_soon(job);
+        }
+        return !drains;
     }
     if (job->wait_until_ms == 0) {
         job->wait_until_ms = now_ms + jobs->options.reconnect_wait_ms;

@@ -45,9 +45,10 @@ struct jobs_backup_request {
     const char *group_id;     /* NULL or "": none */
     const char *requested_by; /* "admin", "schedule" */
     int64_t retain_until_ms;  /* 0: the policy decides */
+    uint64_t bandwidth;       /* bytes a second at most; 0: only the host's limit counts */
 };
 
-/* VM_NOT_FOUND, HOST_UNREACHABLE, JOB_CONFLICT, LIMIT_EXCEEDED. */
+/* VM_NOT_FOUND, HOST_UNREACHABLE, HOST_DRAINED, JOB_CONFLICT, LIMIT_EXCEEDED. */
 int jobs_start_backup(struct jobs *jobs, const struct jobs_backup_request *request,
                       char job_id[IDENTITY_SIZE], struct error *err);
 
@@ -59,11 +60,16 @@ struct jobs_restore_request {
     const char *directory; /* not to_original: NULL or "": the provider's default */
     bool start;
     bool stop_running; /* to_original: a running VM may be stopped */
+    const char
+        *networks;      /* not to_original: "OLD=NEW,..." for networks (or bridges) to exchange; NULL or "" */
+    const char *pool;   /* not to_original: a storage pool of the target for the disks; NULL or "" */
+    const char *format; /* of the disks: "raw", "qcow2"; NULL or "": as they were */
+    uint64_t bandwidth; /* bytes a second at most; 0: only the host's limit counts */
     const char *requested_by;
 };
 
-/* RP_NOT_FOUND, HOST_NOT_FOUND, HOST_UNREACHABLE, RESTORE_HOST_KIND, VM_NOT_FOUND (the original's host is
- * gone), JOB_CONFLICT, LIMIT_EXCEEDED. */
+/* RP_NOT_FOUND, HOST_NOT_FOUND, HOST_UNREACHABLE, HOST_DRAINED, RESTORE_HOST_KIND, VM_NOT_FOUND (the
+ * original's host is gone), JOB_CONFLICT, LIMIT_EXCEEDED. */
 int jobs_start_restore(struct jobs *jobs, const struct jobs_restore_request *request,
                        char job_id[IDENTITY_SIZE], struct error *err);
 

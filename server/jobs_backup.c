@@ -386,7 +386,8 @@ static int create_receive(struct job *job, struct error *err)
                                              .idle_timeout_ms = options->idle_timeout_ms,
                                              .done = on_received,
                                              .cookie = job};
-    job->receive = options->ports->receive_create(options->ports->self, &receive, err);
+    job->receive = options->ports->receive_create(options->ports->self, job->row.host_id, job->row.bandwidth,
+                                                  &receive, err);
     free(disks);
     return job->receive == NULL ? -1 : 0;
 }

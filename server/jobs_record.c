@@ -28,7 +28,10 @@ static void copy_texts(struct job *job)
                                   &row->restore_name,
                                   &row->restore_directory,
                                   &row->restored_uuid,
-                                  &row->restored_name};
+                                  &row->restored_name,
+                                  &row->restore_networks,
+                                  &row->restore_pool,
+                                  &row->restore_format};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         *texts[i] = *texts[i] == NULL ? "" : arena_text(job->arena, *texts[i]);
     }

@@ -253,7 +253,8 @@ static int create_send(struct job *job, struct error *err)
                                         .disks = positions,
                                         .disk_count = job->point->disk_count,
                                         .idle_timeout_ms = options->idle_timeout_ms};
-    job->send = options->ports->send_create(options->ports->self, &send, err);
+    job->send =
+        options->ports->send_create(options->ports->self, job->row.host_id, job->row.bandwidth, &send, err);
     free(positions);
     return job->send == NULL ? -1 : 0;
 }

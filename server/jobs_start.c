@@ -95,7 +95,9 @@ static int check_connected(struct jobs *jobs, const struct catalog_host *host, s
 {
     char since[CLOCK_TEXT_SIZE];
     if (jobs->options.ports->agent_connected(jobs->options.ports->self, host->id)) {
-        return 0;
+        return host->draining
+                   ? error_set(err, ERROR_HOST_DRAINED, "Host %s is drained: no job starts there", host->name)
+                   : 0;
     }
     if (host->state == HOST_RETIRED) {
         return error_set(err, ERROR_HOST_UNREACHABLE, "Host %s is retired", host->name);
@@ -130,6 +132,7 @@ static int start_backup(struct jobs *jobs, const struct jobs_backup_request *req
     question.row.on_demand = request->on_demand;
     question.row.full = request->full && request->type == JOB_BACKUP;
     question.row.retain_until_ms = request->retain_until_ms;
+    question.row.bandwidth = request->bandwidth;
     return ask_start(jobs, &question, job_id);
 }
 
@@ -196,6 +199,10 @@ static int start_restore(struct jobs *jobs, const struct jobs_restore_request *r
     question.row.restore_stop_running = request->stop_running;
     question.row.restore_name = request->name;
     question.row.restore_directory = request->directory;
+    question.row.restore_networks = request->networks;
+    question.row.restore_pool = request->pool;
+    question.row.restore_format = request->format;
+    question.row.bandwidth = request->bandwidth;
     return ask_start(jobs, &question, job_id);
 }
 

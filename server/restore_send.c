@@ -77,6 +77,7 @@ static int send_run(void *cookie, const struct restore_run *run, struct error *e
                                           .data = (uint8_t *)(uintptr_t)run->names};
     message.compression = run->compression;
     disk->places += run->place_count;
+    throttle_spend(disk->send->options.throttle, run->length);
     if (stream_send(disk->stream, HOLDFAST__DATA_TYPE__RUN, &message.base, run->payload, run->length, err) !=
         0) {
         return -1;
@@ -172,6 +173,7 @@ void restore_send_abort(struct restore_send *send, const struct error *why)
     pthread_mutex_lock(&send->lock);
     send->aborted = true;
     send->why = *why;
+    throttle_stop(send->options.throttle);
     if (send->stream != NULL) {
         stream_abort(send->stream, why);
     }
@@ -189,6 +191,7 @@ void restore_send_destroy(struct restore_send *send)
 {
     if (send != NULL) {
         pthread_mutex_destroy(&send->lock);
+        throttle_close(send->options.throttle);
         free(send->disks);
         free(send);
     }

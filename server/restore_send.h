@@ -20,6 +20,7 @@ struct restore_send_options {
     const size_t *disks; /* positions in the point's disks, in the order of RestoreRequest.disks; copied */
     size_t disk_count;
     unsigned idle_timeout_ms;
+    struct throttle *throttle; /* how fast; NULL: as fast as it goes; owned by the sender from now on */
 };
 
 struct restore_send *restore_send_create(const struct restore_send_options *options, struct error *err);

@@ -38,6 +38,7 @@ struct server {
     struct store *store;
     struct catalog *catalog;
     struct agents *agents;
+    struct throttles *throttles;
     struct server_world world;
     struct job_ports ports;
     struct jobs *jobs;
@@ -57,6 +58,11 @@ struct jobs *server_jobs(struct server *server)
 struct agents *server_agents(struct server *server)
 {
     return server->agents;
+}
+
+struct throttles *server_throttles(struct server *server)
+{
+    return server->throttles;
 }
 
 struct store *server_store(struct server *server)
@@ -186,6 +192,26 @@ static int open_catalog(struct server *server, struct error *err)
                : -1;
 }
 
+/* The limits of every host. */
+static int create_throttles(struct server *server, struct error *err)
+{
+    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
+    struct arena *arena = arena_create();
+    size_t count = 0;
+    int result;
+    server->throttles = throttles_create();
+    do {
+        const struct catalog_host *hosts;
+        result = catalog_host_list(server->catalog, arena, &page, &hosts, &count, err);
+        for (size_t i = 0; i < count && result == 0; i++) {
+            throttles_set_host(server->throttles, hosts[i].id, &hosts[i].limit);
+            page.after = hosts[i].number;
+        }
+    } while (result == 0 && count == CATALOG_PAGE_MAX);
+    arena_destroy(arena);
+    return result;
+}
+
 static int create_agents(struct server *server, struct error *err)
 {
     int64_t port;
@@ -215,7 +241,7 @@ static int create_jobs(struct server *server, struct error *err)
         config_integer(config, "idle-timeout-seconds", 1, HOUR_S, &idle, err) != 0) {
         return -1;
     }
-    server->world = (struct server_world){server->agents, server->store, server->catalog};
+    server->world = (struct server_world){server->agents, server->store, server->catalog, server->throttles};
     server_ports_fill(&server->ports, &server->world);
     struct jobs_options options = {.catalog = server->catalog,
                                    .ports = &server->ports,
@@ -259,7 +285,8 @@ struct server *server_create(const char *data_directory, const char *config_path
     server->data_directory = memory_copy_text(data_directory);
     struct agents_events events = {.cookie = server, .connected = on_connected, .progress = on_progress};
     if (open_config(server, config_path, err) != 0 || read_id(server, err) != 0 ||
-        open_store(server, err) != 0 || open_catalog(server, err) != 0 || create_agents(server, err) != 0 ||
+        open_store(server, err) != 0 || open_catalog(server, err) != 0 ||
+        create_throttles(server, err) != 0 || create_agents(server, err) != 0 ||
         create_jobs(server, err) != 0 || agents_listen(server->agents, &events, err) != 0 ||
         (server->scheduler = scheduler_start(server, err)) == NULL) {
         server_destroy(server);
@@ -282,6 +309,7 @@ void server_destroy(struct server *server)
     }
     jobs_destroy(server->jobs);
     agents_destroy(server->agents);
+    throttles_destroy(server->throttles);
     catalog_close(server->catalog);
     store_close(server->store);
     config_destroy(server->config);

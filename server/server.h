@@ -11,6 +11,7 @@
 #include "server/catalog.h"
 #include "server/jobs.h"
 #include "server/store_secret.h"
+#include "server/throttle.h"
 #include "storage/store.h"
 
 struct server;
@@ -47,6 +48,7 @@ struct catalog *server_catalog(struct server *server);
 struct jobs *server_jobs(struct server *server);
 struct agents *server_agents(struct server *server);
 struct store *server_store(struct server *server);
+struct throttles *server_throttles(struct server *server);
 const struct config *server_config(struct server *server);
 const char *server_data_directory(struct server *server);
 const char *server_id(struct server *server);

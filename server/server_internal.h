@@ -21,6 +21,7 @@ struct server_world {
     struct agents *agents;
     struct store *store;
     struct catalog *catalog;
+    struct throttles *throttles;
 };
 
 /* The real world for the job engine, borrowed as long as the ports are used. */

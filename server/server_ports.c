@@ -85,16 +85,24 @@ static uint32_t chunk_size(void *self)
     return store_chunk_size(store_of(self));
 }
 
-static struct backup_receive *create_receive(void *self, struct backup_receive_options *options,
-                                             struct error *err)
+static struct throttle *throttle_of(void *self, const char *host_id, uint64_t bandwidth)
+{
+    return throttle_open(((struct server_world *)self)->throttles, host_id, bandwidth);
+}
+
+static struct backup_receive *create_receive(void *self, const char *host_id, uint64_t bandwidth,
+                                             struct backup_receive_options *options, struct error *err)
 {
     options->store = store_of(self);
+    options->throttle = throttle_of(self, host_id, bandwidth);
     return backup_receive_create(options, err);
 }
 
-static struct restore_send *create_send(void *self, struct restore_send_options *options, struct error *err)
+static struct restore_send *create_send(void *self, const char *host_id, uint64_t bandwidth,
+                                        struct restore_send_options *options, struct error *err)
 {
     options->store = store_of(self);
+    options->throttle = throttle_of(self, host_id, bandwidth);
     return restore_send_create(options, err);
 }
 

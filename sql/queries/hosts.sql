@@ -23,11 +23,21 @@ UPDATE hosts SET state = 'unreachable', state_since_ms = last_seen_ms WHERE stat
 
 -- name: host_find
 SELECT number, id, name, state, state_since_ms, serial, previous_serial, certificate_expires_ms, software, system,
-       kinds, address, enrolled_ms, last_seen_ms
+       kinds, address, enrolled_ms, last_seen_ms, draining, limit_rate, limit_other_rate, limit_from_minute,
+       limit_to_minute, limit_days, limit_time_zone
 FROM hosts WHERE id = ?1 OR name = ?1
 ORDER BY id = ?1 DESC, state = 'retired', number DESC LIMIT 1;
 
 -- name: host_list
 SELECT number, id, name, state, state_since_ms, serial, previous_serial, certificate_expires_ms, software, system,
-       kinds, address, enrolled_ms, last_seen_ms
+       kinds, address, enrolled_ms, last_seen_ms, draining, limit_rate, limit_other_rate, limit_from_minute,
+       limit_to_minute, limit_days, limit_time_zone
 FROM hosts WHERE number > ?1 ORDER BY number LIMIT ?2;
+
+-- name: host_set_limit
+UPDATE hosts SET limit_rate = ?2, limit_other_rate = ?3, limit_from_minute = ?4, limit_to_minute = ?5, limit_days = ?6,
+    limit_time_zone = ?7
+WHERE id = ?1;
+
+-- name: host_set_draining
+UPDATE hosts SET draining = ?2 WHERE id = ?1;

@@ -5,10 +5,11 @@ INSERT INTO jobs (
     error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes, rate,
     created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name)
+    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format)
 VALUES (
     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-    ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43);
+    ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44,
+    ?45, ?46, ?47);
 
 -- name: job_update
 UPDATE jobs SET
@@ -20,7 +21,7 @@ UPDATE jobs SET
     snapshot_started_ms = ?32, snapshot_finished_ms = ?33, transfer_started_ms = ?34,
     transfer_finished_ms = ?35, finished_ms = ?36, restore_to_original = ?37, restore_start = ?38,
     restore_stop_running = ?39, restore_name = ?40, restore_directory = ?41, restored_uuid = ?42,
-    restored_name = ?43
+    restored_name = ?43, bandwidth = ?44, restore_networks = ?45, restore_pool = ?46, restore_format = ?47
 WHERE id = ?1;
 
 -- name: job_by_id
@@ -30,7 +31,7 @@ SELECT
     next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name
+    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs WHERE id = ?1;
 
 -- The second bound is just behind every id that begins with ?1.
@@ -41,7 +42,7 @@ SELECT
     next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name
+    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
 -- One list for each index, since the most selective filter decides which one is walked.
@@ -52,7 +53,7 @@ SELECT
     next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name
+    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs NOT INDEXED
 WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
   AND (?5 IS NULL OR vm_id = ?5) AND (?6 IS NULL OR group_id = ?6) AND (?7 IS NULL OR state = ?7) AND (?8 IS NULL OR type = ?8)
@@ -65,7 +66,7 @@ SELECT
     next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name
+    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs INDEXED BY jobs_vm
 WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
   AND vm_id = ?5 AND (?6 IS NULL OR group_id = ?6) AND (?7 IS NULL OR state = ?7) AND (?8 IS NULL OR type = ?8)
@@ -78,7 +79,7 @@ SELECT
     next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name
+    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs INDEXED BY jobs_group
 WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
   AND (?5 IS NULL OR vm_id = ?5) AND group_id = ?6 AND (?7 IS NULL OR state = ?7) AND (?8 IS NULL OR type = ?8)
@@ -91,7 +92,7 @@ SELECT
     next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name
+    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs INDEXED BY jobs_state
 WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
   AND (?5 IS NULL OR vm_id = ?5) AND (?6 IS NULL OR group_id = ?6) AND state = ?7 AND (?8 IS NULL OR type = ?8)
@@ -104,7 +105,7 @@ SELECT
     next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name
+    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs INDEXED BY jobs_type
 WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
   AND (?5 IS NULL OR vm_id = ?5) AND (?6 IS NULL OR group_id = ?6) AND (?7 IS NULL OR state = ?7) AND type = ?8
@@ -117,7 +118,7 @@ SELECT
     next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name
+    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs WHERE state IN ('queued', 'running') ORDER BY number;
 
 -- name: job_prune

@@ -1,0 +1,12 @@
+-- How fast a host's data may travel, whether jobs start there, and what a restore may be asked.
+ALTER TABLE hosts ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN limit_rate INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN limit_other_rate INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN limit_from_minute INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN limit_to_minute INTEGER NOT NULL DEFAULT 1440;
+ALTER TABLE hosts ADD COLUMN limit_days INTEGER NOT NULL DEFAULT 127;
+ALTER TABLE hosts ADD COLUMN limit_time_zone TEXT NOT NULL DEFAULT 'UTC';
+ALTER TABLE jobs ADD COLUMN bandwidth INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN restore_networks TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN restore_pool TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN restore_format TEXT NOT NULL DEFAULT '';
