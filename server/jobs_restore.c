@@ -200,6 +200,25 @@ static void on_stream(void *cookie, struct stream *stream)
  * ------------------------------------------------------------------------------------------------------------
  */
 
+/* "old=new,..." */
+static void add_networks(Holdfast__RestoreRequest *request, const char *text, struct arena *arena)
+{
+    while (*text != '\0') {
+        size_t from = strcspn(text, "=");
+        size_t to = strcspn(text + from, ",");
+        Holdfast__NetworkChange *change = arena_alloc(arena, sizeof *change);
+        holdfast__network_change__init(change);
+        change->from = (char *)(uintptr_t)arena_format(arena, "%.*s", (int)from, text);
+        change->to =
+            (char *)(uintptr_t)arena_format(arena, "%.*s", to > 0 ? (int)to - 1 : 0, text + from + 1);
+        request->networks =
+            arena_grow(arena, request->networks, request->n_networks, sizeof *request->networks);
+        request->networks[request->n_networks++] = change;
+        text += from + to;
+        text += *text == ',';
+    }
+}
+
 static void call_restore(struct job *job)
 {
     const struct job_ports *ports = job->jobs->options.ports;
@@ -214,7 +233,8 @@ static void call_restore(struct job *job)
         holdfast__restore_disk__init(&disks[i]);
         disks[i].name = point->disks[i].name;
         disks[i].size = point->disks[i].size;
-        disks[i].format = point->disks[i].format;
+        disks[i].format =
+            row->restore_format[0] != '\0' ? (char *)(uintptr_t)row->restore_format : point->disks[i].format;
         request.disks[i] = &disks[i];
     }
     request.n_disks = point->disk_count;
@@ -229,6 +249,8 @@ static void call_restore(struct job *job)
     request.directory = (char *)(uintptr_t)row->restore_directory;
     request.start = row->restore_start;
     request.stop_running = row->restore_stop_running;
+    request.pool = (char *)(uintptr_t)row->restore_pool;
+    add_networks(&request, row->restore_networks, arena);
     request.chunk_size = ports->store_chunk_size(ports->self);
     if (row->restore_to_original &&
         job_known_tracking(job->jobs->options.catalog, arena, row->vm_id, &request.known_tracking,

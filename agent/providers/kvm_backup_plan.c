@@ -1,4 +1,5 @@
 #include "agent/providers/kvm_backup.h"
+#include "agent/providers/kvm_firmware.h"
 #include "agent/providers/provider_reply.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -105,7 +106,7 @@ int kvm_backup_plan(struct provider_backup *backup, virDomainPtr domain, const s
     return 0;
 }
 
-/* What is defined is what comes back, unless it has other disks than what runs. */
+/* What is defined is what comes back, unless it has other disks than what runs. With its firmware. */
 char *kvm_backup_configuration(virDomainPtr domain, const struct kvm_domain *described, struct error *err)
 {
     char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
@@ -121,7 +122,11 @@ char *kvm_backup_configuration(virDomainPtr domain, const struct kvm_domain *des
         free(xml);
         xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE);
     }
-    if (!xml)
+    if (!xml) {
         kvm_error(err, ERROR_SNAPSHOT_FAILED, "The configuration of %s could not be read.", described->name);
-    return xml;
+        return NULL;
+    }
+    char *whole = kvm_firmware_attach(xml);
+    free(xml);
+    return whole;
 }

@@ -69,8 +69,25 @@ static bool edit_disk(xmlNode *device, const struct kvm_edit *edit)
     return disk || !edit->directory;
 }
 
+/* <source network="..."/> or bridge="..." */
+static void connect_interface(xmlNode *device, const struct kvm_edit *edit)
+{
+    static const char *const kinds[] = {"network", "bridge"};
+    xmlNode *source = xml_tree_child(device, "source");
+    for (size_t kind = 0; source && kind < sizeof kinds / sizeof kinds[0]; kind++) {
+        for (size_t i = 0; i < edit->network_count; i++) {
+            if (xml_tree_attribute_is(source, kinds[kind], edit->networks[i].from)) {
+                xml_tree_set_attribute(source, kinds[kind], edit->networks[i].to);
+                xmlUnsetProp(source, (const xmlChar *)"portid"); /* of the old one */
+                break;
+            }
+        }
+    }
+}
+
 static void edit_interface(xmlNode *device, const struct kvm_edit *edit)
 {
+    connect_interface(device, edit);
     char *tap = xml_tree_attribute(xml_tree_child(device, "target"), "dev");
     if (edit->uuid)
         xml_tree_remove(device, "mac"); /* libvirt makes a new one */
@@ -182,7 +199,8 @@ static void edit_top(xmlNode *top, const struct kvm_edit *edit)
     edit_system_uuid(top, edit->uuid);
     xmlNode *nvram = xml_tree_child(xml_tree_child(top, "os"), "nvram");
     if (nvram)
-        xml_tree_set_text(nvram, ""); /* libvirt makes one of its own from the template */
+        xml_tree_set_text(nvram,
+                          edit->nvram ? edit->nvram : ""); /* "": libvirt makes one from the template */
 }
 
 char *kvm_domain_edit(const char *xml, const struct kvm_edit *edit, struct error *err)

@@ -17,12 +17,20 @@ struct kvm_edit_disk {
     bool block;
 };
 
+struct kvm_edit_network {
+    const char *from;
+    const char *to;
+};
+
 struct kvm_edit {
     const char *name;
     const char *uuid; /* the new one; NULL: keep. With a new one, MAC addresses and the like are new, too */
     const char *directory; /* of the new disks; NULL: restored to the original place */
     const struct kvm_edit_disk *disks;
     size_t disk_count; /* at another place, disks that are not among these are left out of the definition */
+    const struct kvm_edit_network *networks; /* what is connected elsewhere: libvirt networks or bridges */
+    size_t network_count;
+    const char *nvram; /* with a new UUID: the path of its own NVRAM; NULL: libvirt makes one */
 };
 
 /* The new definition; malloc'd. RESTORE_HOST_KIND when xml is not a libvirt domain. */

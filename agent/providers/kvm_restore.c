@@ -1,5 +1,7 @@
 #include "agent/providers/kvm_domain_edit.h"
+#include "agent/providers/kvm_firmware.h"
 #include "agent/providers/kvm_internal.h"
+#include "agent/providers/kvm_restore_target.h"
 #include "agent/providers/provider_reply.h"
 #include "agent/providers/restore_files.h"
 #include "agent/providers/restore_plan.h"
@@ -17,11 +19,16 @@ static const char default_directory[] = "/var/lib/libvirt/images";
 struct provider_restore {
     struct kvm_provider *provider;
     struct restore_files *files;
-    char *configuration; /* of the original */
-    char *name;          /* of what is made */
-    char *uuid;          /* of what is made */
-    char *new_uuid;      /* the same, if it is a new identity; otherwise NULL */
-    char *directory;     /* NULL: the original place */
+    char *configuration; /* of the original, without: */
+    struct kvm_firmware firmware;
+    struct kvm_edit_network *networks; /* to exchange; texts are owned */
+    size_t network_count;
+    char *missing_network; /* that the VM is going to be connected to; NULL: none */
+    char *pool;            /* "": none */
+    char *name;            /* of what is made */
+    char *uuid;            /* of what is made */
+    char *new_uuid;        /* the same, if it is a new identity; otherwise NULL */
+    char *directory;       /* NULL: the original place */
     char **targets;
     char **formats;
     size_t count;
@@ -31,6 +38,7 @@ struct provider_restore {
     char *old_definition; /* of the domain that was there; NULL: there was none */
     bool stopped;         /* it was running and was stopped for this */
     bool defined;
+    struct kvm_firmware_undo *firmware_undo;
 };
 
 static void restore_free(struct provider_restore *restore)
@@ -39,6 +47,14 @@ static void restore_free(struct provider_restore *restore)
         free(restore->targets[i]);
         free(restore->formats[i]);
     }
+    for (size_t i = 0; i < restore->network_count; i++) {
+        free((char *)(uintptr_t)restore->networks[i].from);
+        free((char *)(uintptr_t)restore->networks[i].to);
+    }
+    free(restore->networks);
+    free(restore->missing_network);
+    free(restore->pool);
+    kvm_firmware_release(&restore->firmware);
     free(restore->targets);
     free(restore->formats);
     free(restore->configuration);
@@ -55,7 +71,14 @@ static struct provider_restore *restore_create(struct kvm_provider *provider,
 {
     struct provider_restore *restore = memory_zalloc(sizeof *restore);
     restore->provider = provider;
-    restore->configuration = memory_copy_text(request->configuration);
+    restore->configuration = kvm_firmware_detach(request->configuration, &restore->firmware);
+    restore->pool = memory_copy_text(request->pool);
+    restore->networks = memory_array(request->n_networks, sizeof *restore->networks);
+    for (size_t i = 0; i < request->n_networks; i++) {
+        restore->networks[i].from = memory_copy_text(request->networks[i]->from);
+        restore->networks[i].to = memory_copy_text(request->networks[i]->to);
+    }
+    restore->network_count = request->n_networks;
     restore->uuid = memory_copy_text(request->vm_uuid);
     restore->name = memory_copy_text(restore_plan_name(request));
     restore->start = request->start;
@@ -135,14 +158,27 @@ static int plan_original(struct provider_restore *restore, const Holdfast__Resto
     return result;
 }
 
-static int plan_alternate(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
-                          bool uuid_exists, const struct kvm_domain *original, struct error *err)
+/* A directory or pool that was named, or the original's; sets restore->directory. */
+static int find_directory(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
+                          virConnectPtr connection, const struct kvm_domain *original, struct error *err)
 {
     char directory[PATH_MAX];
     const char *first = disk_path(original, request->disks[0]->name);
-    if (restore_plan_directory(request, first, default_directory, directory, err) != 0)
+    if (restore->pool[0]) {
+        restore->directory = kvm_pool_directory(connection, restore->pool, err);
+    } else if (restore_plan_directory(request, first, default_directory, directory, err) == 0) {
+        restore->directory = memory_copy_text(directory);
+    }
+    return restore->directory ? 0 : -1;
+}
+
+static int plan_alternate(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
+                          virConnectPtr connection, bool uuid_exists, const struct kvm_domain *original,
+                          struct error *err)
+{
+    if (find_directory(restore, request, connection, original, err) != 0 ||
+        kvm_networks_check(connection, request, &restore->missing_network, err) != 0)
         return -1;
-    restore->directory = memory_copy_text(directory);
     if (uuid_exists || strcmp(restore->name, request->vm_name) != 0) {
         char fresh[IDENTITY_SIZE];
         identity_create(fresh);
@@ -151,7 +187,7 @@ static int plan_alternate(struct provider_restore *restore, const Holdfast__Rest
         restore->uuid = memory_copy_text(fresh);
     }
     for (size_t i = 0; i < request->n_disks; i++) {
-        char *path = restore_plan_path(directory, restore->name, request->disks[i]);
+        char *path = restore_plan_path(restore->directory, restore->name, request->disks[i]);
         int result = restore_files_plan(restore->files, path, request->disks[i]->format,
                                         request->disks[i]->size, false, err);
         free(path);
@@ -182,8 +218,9 @@ static int plan(struct provider_restore *restore, const Holdfast__RestoreRequest
     virDomainPtr domain = virDomainLookupByUUIDString(connection, request->vm_uuid);
     int result = check_name(connection, restore->name, request->to_original ? request->vm_uuid : NULL, err);
     if (result == 0)
-        result = request->to_original ? plan_original(restore, request, domain, &original, err)
-                                      : plan_alternate(restore, request, domain != NULL, &original, err);
+        result = request->to_original
+                     ? plan_original(restore, request, domain, &original, err)
+                     : plan_alternate(restore, request, connection, domain != NULL, &original, err);
     if (domain)
         virDomainFree(domain);
     kvm_domain_release(&original);
@@ -220,13 +257,20 @@ static char *new_definition(const struct provider_restore *restore, struct error
         disks[i] =
             (struct kvm_edit_disk){restore->targets[i], path, restore->formats[i], is_block_device(path)};
     }
+    char *nvram = kvm_firmware_has_nvram(&restore->firmware) && restore->directory
+                      ? memory_format("%s/%s_VARS.fd", restore->directory, restore->name)
+                      : NULL;
     const struct kvm_edit edit = {.name = restore->name,
                                   .uuid = restore->new_uuid,
                                   .directory = restore->directory,
                                   .disks = disks,
-                                  .disk_count = restore->count};
+                                  .disk_count = restore->count,
+                                  .networks = restore->networks,
+                                  .network_count = restore->network_count,
+                                  .nvram = nvram};
     char *xml = kvm_domain_edit(restore->configuration, &edit, err);
     free(disks);
+    free(nvram);
     return xml;
 }
 
@@ -286,6 +330,10 @@ static int commit(struct provider_restore *restore, virConnectPtr connection, st
                         : restore_files_note_vm(restore->files, restore->uuid, err);
     if (result == 0)
         result = restore_files_place(restore->files, err);
+    if (result == 0 && restore->firmware.count > 0) {
+        restore->firmware_undo = kvm_firmware_write(&restore->firmware, xml, err);
+        result = restore->firmware_undo ? 0 : -1;
+    }
     if (result == 0)
         result = define_and_start(restore, connection, xml, err);
     if (domain)
@@ -304,6 +352,7 @@ static void roll_back(struct provider_restore *restore)
     if (domain && restore->defined && !is_off(domain))
         (void)virDomainDestroy(domain);
     restore_files_undo(restore->files);
+    kvm_firmware_undo(restore->firmware_undo);
     if (domain && restore->defined && !restore->old_definition)
         (void)virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
                                                  VIR_DOMAIN_UNDEFINE_KEEP_NVRAM);
@@ -328,6 +377,8 @@ int kvm_restore_commit(struct provider_restore *restore, Holdfast__RestoreReply 
 {
     virConnectPtr connection = kvm_connection_get(restore->provider, err);
     int result = connection ? commit(restore, connection, err) : -1;
+    if (result == 0)
+        kvm_pool_refresh(connection, restore->pool);
     if (connection)
         virConnectClose(connection);
     if (result != 0) {
@@ -338,6 +389,14 @@ int kvm_restore_commit(struct provider_restore *restore, Holdfast__RestoreReply 
     provider_set_text(&reply->vm_name, restore->name);
     for (size_t i = 0; i < restore->count; i++)
         provider_add_path(reply, restore_files_path(restore->files, i));
+    if (restore->missing_network) {
+        struct error warning;
+        error_set(&warning, ERROR_RESTORE_TARGET_MISSING,
+                  "%s is connected to the network %s, which this host does not have.", restore->name,
+                  restore->missing_network);
+        provider_add_warning(&reply->warnings, &reply->n_warnings, &warning);
+    }
+    kvm_firmware_settle(restore->firmware_undo);
     restore_files_keep(restore->files);
     restore_free(restore);
     return 0;

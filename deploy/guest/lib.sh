@@ -23,6 +23,8 @@ remember_owner = 0
 stdio_handler = "file"
 namespaces = [ ]
 cgroup_controllers = [ ]
+swtpm_user = "root"
+swtpm_group = "root"
 X
     [ -s "$dir/uuid" ] || cat /proc/sys/kernel/random/uuid >"$dir/uuid"
     printf 'host_uuid = "%s"\nauth_unix_rw = "none"\nlog_outputs = "3:file:%s"\n' "$(cat "$dir/uuid")" \
@@ -35,6 +37,7 @@ X
         mount --bind '$dir/lib' /var/lib/libvirt
         mount --bind '$dir/log' /var/log/libvirt
         mount --bind '$dir/cache' /var/cache/libvirt
+        [ ! -d /var/log/swtpm ] || mount --bind '$dir/log' /var/log/swtpm
         exec libvirtd -f /etc/libvirt/libvirtd.conf -p /run/libvirt/libvirtd.pid" \
         >"$dir/log/libvirtd.out" 2>&1 </dev/null &
     note_process $! "$dir/libvirtd.pid"
