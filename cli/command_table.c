@@ -86,7 +86,7 @@ static const struct cli_option restore_vm_options[] = {
     {"to-original", NULL, "replace the VM where it was", false},
     {"to-host", "HOST", "as a new VM on this host", false},
     {"name", "NAME", "of the new VM", false},
-    {"dir", "DIR", "on the host, for the new VM's disks", false},
+    {"dir", "DIR", "on the host, for the new disks; or a block device for the only one", false},
     {"start", NULL, "start it when its disks are complete", false},
     {"stop", NULL, "--to-original: a running VM may be stopped", false},
     WAIT,
@@ -94,7 +94,7 @@ static const struct cli_option restore_vm_options[] = {
 };
 
 static const struct cli_option restore_disk_options[] = {
-    {"to", "FILE", "the file to make here, where this command runs", false},
+    {"to", "FILE", "the file to make, or block device to write, where this command runs", false},
     {"format", "FORMAT", "raw (default) or qcow2", false},
     END,
 };
