@@ -3,6 +3,7 @@
 #include "agent/providers/provider_reply.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "disk/disk_device.h"
 #include "disk/disk_image.h"
 #include <jansson.h>
 #include <stdlib.h>
@@ -43,10 +44,38 @@ static int check_use(const struct image_disk *disk, Holdfast__BackupBeginReply *
     return 0;
 }
 
+/* A block device that is not frozen: as much of what its file systems hold as can be on it, and a warning
+ * when it goes on changing. */
+static int prepare_device(const char *path, Holdfast__BackupBeginReply *reply, struct error *err)
+{
+    struct disk_device_use use;
+    if (disk_device_use(path, &use, err) != 0)
+        return -1;
+    const struct disk_mount *mount = disk_device_writer(&use);
+    disk_device_flush(path, &use);
+    struct error warning = {0};
+    if (mount)
+        error_set(&warning, ERROR_SNAPSHOT_FAILED,
+                  "%s is mounted on %s: its blocks may change while they are read. A logical volume of LVM "
+                  "would give a point in time.",
+                  path, mount->point);
+    else if (use.held && use.count == 0)
+        error_set(&warning, ERROR_SNAPSHOT_FAILED,
+                  "%s is in use on this host (a mount that is not seen from here, swap, RAID or the like): "
+                  "its blocks may change while they are read.",
+                  path);
+    if (warning.code != ERROR_NONE)
+        provider_add_warning(&reply->warnings, &reply->n_warnings, &warning);
+    disk_device_use_release(&use);
+    return 0;
+}
+
 static int add_disk(struct provider_backup *backup, const struct image_disk *disk,
                     Holdfast__BackupBeginReply *reply, struct error *err)
 {
     struct disk_image image;
+    if (disk_device_is(disk->path) && prepare_device(disk->path, reply, err) != 0)
+        return -1;
     if (check_use(disk, reply, err) != 0 || disk_image_inspect(disk->path, disk->format, &image, err) != 0)
         return -1;
     struct backup_disk *kept = &backup->disks[backup->count++];
