@@ -1,5 +1,6 @@
 #include "agent/providers/image_internal.h"
 #include "agent/providers/image_registry.h"
+#include "agent/providers/image_snapshots.h"
 #include "agent/providers/job_journal.h"
 #include "agent/providers/provider_reply.h"
 #include "agent/providers/restore_files.h"
@@ -156,11 +157,14 @@ int image_recover(void *self, Holdfast__UnfinishedJob ***unfinished, size_t *cou
 {
     (void)err;
     struct image_provider *provider = self;
-    *unfinished = NULL; /* a backup of images leaves nothing behind */
+    *unfinished = NULL; /* there is nothing to decide about a backup of images */
     *count = 0;
     json_t *entries = job_journal_list(provider->data_directory, image_kind);
-    for (size_t i = 0; i < json_array_size(entries); i++)
-        restore_files_recover(provider->data_directory, json_array_get(entries, i));
+    for (size_t i = 0; i < json_array_size(entries); i++) {
+        const json_t *entry = json_array_get(entries, i);
+        if (!restore_files_recover(provider->data_directory, entry))
+            (void)image_snapshots_recover(provider->data_directory, entry);
+    }
     json_decref(entries);
     return 0;
 }
