@@ -58,16 +58,15 @@ struct view {
 };
 
 /* What is read goes on changing when somebody writes to the device. */
-static void warn_of_use(const char *path, const struct disk_device_use *use,
+static void warn_of_use(const char *path, const struct disk_device_use *use, bool is_volume,
                         Holdfast__BackupBeginReply *reply)
 {
     const struct disk_mount *mount = disk_device_writer(use);
     struct error warning = {0};
     if (mount)
         error_set(&warning, ERROR_SNAPSHOT_FAILED,
-                  "%s is mounted on %s: its blocks may change while they are read. A logical volume of LVM "
-                  "would give a point in time.",
-                  path, mount->point);
+                  "%s is mounted on %s: its blocks may change while they are read.%s", path, mount->point,
+                  is_volume ? "" : " A logical volume of LVM would give a point in time.");
     else if (use->held && use->count == 0)
         error_set(&warning, ERROR_SNAPSHOT_FAILED,
                   "%s is in use on this host (a mount that is not seen from here, swap, RAID or the like): "
@@ -102,7 +101,7 @@ static int view_device(struct provider_backup *backup, const char *path, Holdfas
         view->path = memory_copy_text(path);
         if (why.code != ERROR_NONE)
             provider_add_warning(&reply->warnings, &reply->n_warnings, &why);
-        warn_of_use(path, &use, reply);
+        warn_of_use(path, &use, why.code != ERROR_NONE, reply);
     }
     disk_device_use_release(&use);
     return made < 0 ? -1 : 0;
@@ -216,6 +215,7 @@ static struct provider_backup *begin(const char *data_directory, const struct im
     struct provider_backup *backup = memory_zalloc(sizeof *backup);
     backup->name = memory_copy_text(source->name);
     backup->disks = memory_array(source->disk_count, sizeof *backup->disks);
+    image_snapshots_clean(data_directory, source->uuid);
     backup->snapshots = image_snapshots_create(data_directory, request->job, source->uuid);
     describe(source, reply);
     if (add_disks(backup, source, request, cancelled, reply, err) != 0) {

@@ -158,3 +158,14 @@ bool image_snapshots_recover(const char *data_directory, const json_t *entry)
                   job_journal_text(entry, "job"), job_journal_text(entry, "vm_uuid"));
     return true;
 }
+
+void image_snapshots_clean(const char *data_directory, const char *vm_uuid)
+{
+    json_t *entries = job_journal_list(data_directory, image_kind);
+    for (size_t i = 0; i < json_array_size(entries); i++) {
+        const json_t *entry = json_array_get(entries, i);
+        if (strcmp(job_journal_text(entry, "vm_uuid"), vm_uuid) == 0)
+            (void)image_snapshots_recover(data_directory, entry);
+    }
+    json_decref(entries);
+}

@@ -25,6 +25,8 @@ int image_snapshots_check(struct image_snapshots *snapshots, struct error *err);
  * Frees. */
 int image_snapshots_end(struct image_snapshots *snapshots, struct error *err);
 
+/* What earlier backups of this source could not remove: try again. None of it must run. */
+void image_snapshots_clean(const char *data_directory, const char *vm_uuid);
 /* Remove what an entry of an earlier life tells of, and the entry. True when it was one of snapshots. */
 bool image_snapshots_recover(const char *data_directory, const json_t *entry);
 

@@ -14,7 +14,7 @@ enum {
     ANSWER_LIMIT = 1024 * 1024,
     FULL_PERCENT = 90,      /* of a snapshot */
     POOL_FULL_PERCENT = 95, /* of a thin pool: others write there, too */
-    REMOVE_TRIES = 10,
+    REMOVE_TRIES = 3,       /* lvremove itself tries for some seconds */
     REMOVE_PAUSE_MS = 500,
 };
 
