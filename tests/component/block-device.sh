@@ -124,6 +124,20 @@ umount "$work/other"
 expect_code REQUEST_INVALID holdfast restore disk "$point" disk0 --to "$other" --format qcow2
 expect_code REQUEST_INVALID holdfast restore vm "$first" --to-host alpha --name copy --dir "$other" --wait
 
+step "mounted where the agent can't see it"
+unshare --mount --propagation private -- sh -c 'mount "$0" "$1" && : >"$2" && exec sleep 600' "$ext4" "$work/ext4" \
+    "$work/hidden" &
+hidden=$!
+at_end "! kill $hidden 2>/dev/null || wait $hidden || true"
+wait_for 10 test -e "$work/hidden" || fail "$ext4 could not be mounted elsewhere"
+mountpoint -q "$work/ext4" && fail "$ext4 is mounted here, too"
+begin_backup single
+warned "$ext4 is in use on this host"
+expect_code RESTORE_TARGET_IN_USE holdfast restore vm "$point" --to-original --wait
+said "$ext4 is in use on this host" || fail "the device is not named"
+kill "$hidden"
+wait "$hidden" || true
+
 step "a link that leads to another device now is followed; one that leads nowhere is refused"
 ln -s "$ext4" "$work/volume"
 add_image alpha link "$work/volume"
