@@ -147,6 +147,7 @@ enum exit_status error_code_exit_status(enum error_code code)
     case ERROR_ROUTE_NOT_FOUND:
         return EXIT_STATUS_NOT_FOUND;
     case ERROR_RESTORE_PATH_EXISTS:
+    case ERROR_RESTORE_TARGET_IN_USE:
     case ERROR_NOT_INITIALIZED:
     case ERROR_NAME_TAKEN:
     case ERROR_STORE_LOCKED:

@@ -25,5 +25,8 @@ void os_process_stop(struct os_process *process, unsigned timeout_ms);
 /* Start, wait, and give the standard output (malloc'd, NUL behind, up to limit). Non-zero exit is TOOL_FAILED
  * with its last words as the cause. output may be NULL. */
 int os_process_run(const char *const *argv, size_t limit, char **output, struct error *err);
+/* The same, but the program is left to its end when this process dies: for what must not stop in the middle.
+ */
+int os_process_run_through(const char *const *argv, size_t limit, char **output, struct error *err);
 
 #endif

@@ -38,7 +38,8 @@ struct spawn_request {
     const char *const *argv;
     int output;
     int words;
-    pid_t pid; /* the answer, or -1 with errnum */
+    bool survives; /* the death of this process */
+    pid_t pid;     /* the answer, or -1 with errnum */
     int errnum;
     bool done;
 };
@@ -57,7 +58,9 @@ static void child_exec(const struct spawn_request *request, pid_t parent, int re
     sigemptyset(&none);
     pthread_sigmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!request->survives) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (getppid() == parent && null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
         dup2(request->output, STDOUT_FILENO) >= 0 && dup2(request->words, STDERR_FILENO) >= 0) {
@@ -164,7 +167,8 @@ static void process_free(struct os_process *process)
     free(process);
 }
 
-static struct os_process *process_start(const char *const *argv, bool keep_output, struct error *err)
+static struct os_process *process_start(const char *const *argv, bool keep_output, bool survives,
+                                        struct error *err)
 {
     struct os_process *process = memory_zalloc(sizeof *process);
     process->name = memory_copy_text(argv[0]);
@@ -176,7 +180,11 @@ static struct os_process *process_start(const char *const *argv, bool keep_outpu
         return NULL;
     }
     struct spawn_request request = {
-        .argv = argv, .words = process->words, .output = keep_output ? process->output : process->words};
+        .argv = argv,
+        .words = process->words,
+        .output = keep_output ? process->output : process->words,
+        .survives = survives,
+    };
     spawner_ask(&request);
     if (request.pid < 0) {
         error_set_errno(err, ERROR_TOOL_FAILED, request.errnum, "%s could not be started", argv[0]);
@@ -189,7 +197,7 @@ static struct os_process *process_start(const char *const *argv, bool keep_outpu
 
 struct os_process *os_process_start(const char *const *argv, struct error *err)
 {
-    return process_start(argv, false, err);
+    return process_start(argv, false, false, err);
 }
 
 static void process_ended(struct os_process *process, int status)
@@ -286,10 +294,10 @@ static int read_output(struct os_process *process, size_t limit, char **output, 
     return 0;
 }
 
-int os_process_run(const char *const *argv, size_t limit, char **output, struct error *err)
+static int run(const char *const *argv, size_t limit, char **output, bool survives, struct error *err)
 {
     int status;
-    struct os_process *process = process_start(argv, output != NULL, err);
+    struct os_process *process = process_start(argv, output != NULL, survives, err);
     if (process == NULL) {
         return -1;
     }
@@ -302,4 +310,14 @@ int os_process_run(const char *const *argv, size_t limit, char **output, struct 
     }
     process_free(process);
     return result;
+}
+
+int os_process_run(const char *const *argv, size_t limit, char **output, struct error *err)
+{
+    return run(argv, limit, output, false, err);
+}
+
+int os_process_run_through(const char *const *argv, size_t limit, char **output, struct error *err)
+{
+    return run(argv, limit, output, true, err);
 }

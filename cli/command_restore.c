@@ -7,6 +7,7 @@
 #include "cli/extents.h"
 #include "cli/progress.h"
 #include "cli/text.h"
+#include "disk/disk_device.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +231,25 @@ static void print_disk(const struct cli *cli, const char *file, const char *form
     free(data);
 }
 
+/* A new file, or a block device that is there. */
+static struct disk_writer *open_target(const char *file, const char *format, uint64_t size,
+                                       struct failure *failure)
+{
+    struct error err;
+    struct disk_writer *writer = NULL;
+    if (!disk_device_is(file)) {
+        writer = disk_writer_create(file, format, size, &err);
+    } else if (strcmp(format, "raw") == 0) {
+        writer = disk_writer_open_device(file, size, &err);
+    } else {
+        error_set(&err, ERROR_REQUEST_INVALID, "%s is a block device; a disk is written to it as raw", file);
+    }
+    if (writer == NULL) {
+        failure_from_error(failure, &err);
+    }
+    return writer;
+}
+
 int run_restore_disk(struct cli *cli, struct failure *failure)
 {
     struct error err;
@@ -247,16 +267,17 @@ int run_restore_disk(struct cli *cli, struct failure *failure)
     }
     catch_signals();
     error_clear(&err);
-    struct disk_writer *writer = disk_writer_create(file, format, size, &err);
-    int result = writer != NULL ? receive(cli, writer, id, size, &data_bytes, failure)
-                                : failure_from_error(failure, &err);
+    struct disk_writer *writer = open_target(file, format, size, failure);
+    int result = writer != NULL ? receive(cli, writer, id, size, &data_bytes, failure) : -1;
     free(id);
     if (result != 0) {
         disk_writer_abandon(writer);
         return -1;
     }
     if (disk_writer_finish(writer, &err) != 0) {
-        (void)unlink(file);
+        if (!disk_device_is(file)) {
+            (void)unlink(file);
+        }
         return failure_from_error(failure, &err);
     }
     print_disk(cli, file, format, size, data_bytes);

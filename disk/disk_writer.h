@@ -17,7 +17,9 @@ struct disk_writer;
 struct disk_writer *disk_writer_create(const char *path, const char *format, uint64_t size,
                                        struct error *err);
 /* An existing block device (or raw file) at least `size` bytes long; ranges that are not written are zeroed
- * by disk_writer_finish, since the device holds something already. */
+ * by disk_writer_finish, since the device holds something already. A block device is claimed meanwhile:
+ * RESTORE_TARGET_IN_USE when it is mounted, swap, or part of something. RESTORE_NO_SPACE when it is too
+ * small; nothing is written then. */
 struct disk_writer *disk_writer_open_device(const char *path, uint64_t size, struct error *err);
 
 int disk_writer_write(struct disk_writer *writer, uint64_t offset, const void *bytes, size_t length,

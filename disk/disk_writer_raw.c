@@ -1,12 +1,15 @@
 #include "base/memory.h"
+#include "disk/disk_device.h"
 #include "disk/disk_file.h"
 #include "disk/disk_writer_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { DEVICE_BLOCK = 64 * 1024, WRITEBACK_BYTES = 64 * 1024 * 1024 };
@@ -76,6 +79,22 @@ static void raw_free(struct disk_writer *writer)
 
 static const struct disk_writer_operations raw_operations = {raw_write, raw_finish, raw_free};
 
+/* O_EXCL was refused: by whom, if that can be seen from here. */
+static void device_in_use(const char *path, struct error *err)
+{
+    struct disk_device_use use;
+    struct error ignored;
+    if (disk_device_use(path, &use, &ignored) == 0 && use.count > 0)
+        error_set(err, ERROR_RESTORE_TARGET_IN_USE, "The device %s is mounted on %s.", path,
+                  use.mounts[0].point);
+    else
+        error_set(err, ERROR_RESTORE_TARGET_IN_USE,
+                  "The device %s is in use on this host: by a mount that is not seen from here, swap, RAID, "
+                  "LVM or the like.",
+                  path);
+    disk_device_use_release(&use);
+}
+
 static struct raw_writer *raw_open(const char *path, uint64_t size, int flags, struct error *err)
 {
     struct raw_writer *raw = memory_zalloc(sizeof *raw);
@@ -87,6 +106,8 @@ static struct raw_writer *raw_open(const char *path, uint64_t size, int flags, s
         return raw;
     if (errno == EEXIST)
         error_set(err, ERROR_RESTORE_PATH_EXISTS, "The file %s exists already.", path);
+    else if (errno == EBUSY)
+        device_in_use(path, err);
     else
         disk_writer_failed(&raw->base, errno, "opened", err);
     raw_free(&raw->base);
@@ -176,14 +197,18 @@ static int device_finish(struct disk_writer *writer, struct error *err)
             return -1;
         block = last;
     }
-    return raw_finish(writer, err);
+    if (raw_finish(writer, err) != 0)
+        return -1;
+    (void)ioctl(raw->fd, BLKRRPART); /* of a whole disk; others have no partitions */
+    return 0;
 }
 
 static const struct disk_writer_operations device_operations = {device_write, device_finish, raw_free};
 
 struct disk_writer *disk_writer_open_device(const char *path, uint64_t size, struct error *err)
 {
-    struct raw_writer *raw = raw_open(path, size, O_RDWR, err);
+    /* O_EXCL claims a device until it is closed: nobody mounts it meanwhile. */
+    struct raw_writer *raw = raw_open(path, size, disk_device_is(path) ? O_RDWR | O_EXCL : O_RDWR, err);
     if (!raw)
         return NULL;
     raw->base.operations = &device_operations;

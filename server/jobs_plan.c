@@ -311,9 +311,13 @@ int job_take_begun(struct job *job, const Holdfast__BackupBeginReply *reply, str
     if (check_reply(job, reply, err) != 0) {
         return -1;
     }
-    job_log(job, JOB_LOG_INFORMATION, ERROR_NONE,
-            "Snapshot taken, %s-consistent, file systems frozen for %u ms", reply->consistency,
-            reply->frozen_ms);
+    if (reply->frozen_ms > 0) {
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE,
+                "Snapshot taken, %s-consistent, file systems frozen for %u ms", reply->consistency,
+                reply->frozen_ms);
+    } else {
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "Snapshot taken, %s-consistent", reply->consistency);
+    }
     if (take_consistency(job, reply, err) != 0) {
         return -1;
     }

@@ -1,15 +1,19 @@
 #include "agent/providers/image_internal.h"
 #include "agent/providers/image_registry.h"
+#include "agent/providers/image_snapshots.h"
+#include "agent/providers/job_journal.h"
 #include "agent/providers/provider_reply.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "disk/disk_device.h"
 #include "disk/disk_image.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct backup_disk {
-    char *path;
+    char *path; /* that is read: the disk's, or its snapshot's */
     char *format;
     uint64_t size;
 };
@@ -18,10 +22,12 @@ struct provider_backup {
     char *name; /* of the datasource, for messages */
     struct backup_disk *disks;
     size_t count;
+    struct image_snapshots *snapshots;
 };
 
-static void backup_free(struct provider_backup *backup)
+static int backup_free(struct provider_backup *backup, struct error *err)
 {
+    int result = image_snapshots_end(backup->snapshots, err);
     for (size_t i = 0; i < backup->count; i++) {
         free(backup->disks[i].path);
         free(backup->disks[i].format);
@@ -29,6 +35,7 @@ static void backup_free(struct provider_backup *backup)
     free(backup->disks);
     free(backup->name);
     free(backup);
+    return result;
 }
 
 static int check_use(const struct image_disk *disk, Holdfast__BackupBeginReply *reply, struct error *err)
@@ -43,21 +50,123 @@ static int check_use(const struct image_disk *disk, Holdfast__BackupBeginReply *
     return 0;
 }
 
-static int add_disk(struct provider_backup *backup, const struct image_disk *disk,
-                    Holdfast__BackupBeginReply *reply, struct error *err)
+/* What is read instead of a disk. */
+struct view {
+    char *path;
+    bool snapshot; /* a point in time */
+    bool frozen;   /* a file system on it was told of that moment */
+};
+
+/* What is read goes on changing when somebody writes to the device. */
+static void warn_of_use(const char *path, const struct disk_device_use *use, bool is_volume,
+                        Holdfast__BackupBeginReply *reply)
 {
-    struct disk_image image;
-    if (check_use(disk, reply, err) != 0 || disk_image_inspect(disk->path, disk->format, &image, err) != 0)
+    const struct disk_mount *mount = disk_device_writer(use);
+    struct error warning = {0};
+    if (mount)
+        error_set(&warning, ERROR_SNAPSHOT_FAILED,
+                  "%s is mounted on %s: its blocks may change while they are read.%s", path, mount->point,
+                  is_volume ? "" : " A logical volume of LVM would give a point in time.");
+    else if (use->held && use->count == 0)
+        error_set(&warning, ERROR_SNAPSHOT_FAILED,
+                  "%s is in use on this host (a mount that is not seen from here, swap, RAID or the like): "
+                  "its blocks may change while they are read.",
+                  path);
+    if (warning.code != ERROR_NONE)
+        provider_add_warning(&reply->warnings, &reply->n_warnings, &warning);
+}
+
+static bool freezes_with_device(const struct disk_device_use *use)
+{
+    for (size_t i = 0; i < use->count; i++) {
+        if (use->mounts[i].direct && use->mounts[i].writable)
+            return true;
+    }
+    return false;
+}
+
+/* A snapshot of the device if there can be one, else the device itself with what its file systems hold. */
+static int view_device(struct provider_backup *backup, const char *path, Holdfast__BackupBeginReply *reply,
+                       struct view *view, struct error *err)
+{
+    struct disk_device_use use;
+    struct error why;
+    if (disk_device_use(path, &use, err) != 0)
         return -1;
+    disk_device_flush(path, &use);
+    int made = image_snapshots_add(backup->snapshots, path, &view->path, &why, err);
+    view->snapshot = made > 0;
+    view->frozen = made > 0 && freezes_with_device(&use);
+    if (made == 0) {
+        view->path = memory_copy_text(path);
+        if (why.code != ERROR_NONE)
+            provider_add_warning(&reply->warnings, &reply->n_warnings, &why);
+        warn_of_use(path, &use, why.code != ERROR_NONE, reply);
+    }
+    disk_device_use_release(&use);
+    return made < 0 ? -1 : 0;
+}
+
+static int view_disk(struct provider_backup *backup, const struct image_disk *disk,
+                     Holdfast__BackupBeginReply *reply, struct view *view, struct error *err)
+{
+    if (disk_device_is(disk->path)) {
+        if (view_device(backup, disk->path, reply, view, err) != 0)
+            return -1;
+    } else {
+        view->path = memory_copy_text(disk->path);
+    }
+    bool holds_still = view->snapshot && strcmp(disk->format, "raw") == 0;
+    return holds_still ? 0 : check_use(disk, reply, err);
+}
+
+/* The point is as consistent as its least consistent disk. */
+static void take_consistency(const struct image_disk *disk, const struct view *view, const char *wanted,
+                             Holdfast__BackupBeginReply *reply)
+{
+    if (view->frozen)
+        return;
+    bool first = strcmp(reply->consistency, "crash") != 0;
+    provider_set_text(&reply->consistency, "crash");
+    if (!first || strcmp(wanted, "crash") == 0)
+        return;
+    if (disk_device_is(disk->path))
+        provider_set_format(&reply->consistency_reason, "QUIESCE_NO_AGENT: %s has no file system that %s.",
+                            disk->path,
+                            view->snapshot ? "is mounted on this host and could be frozen"
+                                           : "could be frozen: it is no logical volume with a snapshot");
+    else
+        provider_set_format(&reply->consistency_reason,
+                            "QUIESCE_NO_AGENT: An image has no guest that could be asked.");
+}
+
+static void keep_disk(struct provider_backup *backup, const struct image_disk *disk,
+                      const struct disk_image *image, const char *path, Holdfast__BackupBeginReply *reply)
+{
     struct backup_disk *kept = &backup->disks[backup->count++];
-    *kept = (struct backup_disk){memory_copy_text(disk->path), memory_copy_text(disk->format), image.size};
+    *kept = (struct backup_disk){memory_copy_text(path), memory_copy_text(disk->format), image->size};
     Holdfast__BackupDisk *answer = provider_add_backup_disk(reply);
     provider_set_text(&answer->name, disk->name);
     provider_set_text(&answer->format, disk->format);
-    answer->size = image.size;
-    answer->expected_bytes = image.allocated < image.size ? image.allocated : image.size;
-    disk_image_release(&image);
-    return 0;
+    answer->size = image->size;
+    answer->expected_bytes = image->allocated < image->size ? image->allocated : image->size;
+}
+
+static int add_disk(struct provider_backup *backup, const struct image_disk *disk, const char *wanted,
+                    Holdfast__BackupBeginReply *reply, struct error *err)
+{
+    struct disk_image image;
+    struct view view = {0};
+    int result = view_disk(backup, disk, reply, &view, err);
+    if (result == 0)
+        result = disk_image_inspect(view.path, disk->format, &image, err);
+    if (result == 0) {
+        keep_disk(backup, disk, &image, view.path, reply);
+        take_consistency(disk, &view, wanted, reply);
+        disk_image_release(&image);
+    }
+    free(view.path);
+    return result;
 }
 
 /* What a restore needs to know of the source. */
@@ -75,10 +184,30 @@ static void describe(const struct image_source *source, Holdfast__BackupBeginRep
     free(text);
     json_decref(root);
     provider_set_text(&reply->vm_name, source->name);
-    provider_set_text(&reply->consistency, "crash");
+    provider_set_text(&reply->consistency, "filesystem"); /* until a disk is less */
 }
 
-static struct provider_backup *begin(const struct image_source *source,
+static int add_disks(struct provider_backup *backup, const struct image_source *source,
+                     const Holdfast__BackupBeginRequest *request, const atomic_bool *cancelled,
+                     Holdfast__BackupBeginReply *reply, struct error *err)
+{
+    for (size_t i = 0; i < source->disk_count; i++) {
+        if (provider_disk_excluded(request, source->disks[i].name))
+            continue;
+        if (atomic_load(cancelled))
+            return error_set(err, ERROR_JOB_CANCELLED, "The backup of %s was cancelled.", source->name);
+        if (add_disk(backup, &source->disks[i], request->consistency, reply, err) != 0)
+            return -1;
+    }
+    if (backup->count == 0)
+        return error_set(err, ERROR_REQUEST_INVALID, "Every disk of %s is excluded.", source->name);
+    if (strcmp(request->consistency, "application") == 0 && strcmp(reply->consistency, "filesystem") == 0)
+        provider_set_format(&reply->consistency_reason,
+                            "QUIESCE_NO_AGENT: File systems were frozen; applications can't be asked.");
+    return 0;
+}
+
+static struct provider_backup *begin(const char *data_directory, const struct image_source *source,
                                      const Holdfast__BackupBeginRequest *request,
                                      const atomic_bool *cancelled, Holdfast__BackupBeginReply *reply,
                                      struct error *err)
@@ -86,23 +215,13 @@ static struct provider_backup *begin(const struct image_source *source,
     struct provider_backup *backup = memory_zalloc(sizeof *backup);
     backup->name = memory_copy_text(source->name);
     backup->disks = memory_array(source->disk_count, sizeof *backup->disks);
+    image_snapshots_clean(data_directory, source->uuid);
+    backup->snapshots = image_snapshots_create(data_directory, request->job, source->uuid);
     describe(source, reply);
-    if (strcmp(request->consistency, "crash") != 0)
-        provider_set_format(&reply->consistency_reason,
-                            "QUIESCE_NO_AGENT: An image has no guest that could be asked.");
-    for (size_t i = 0; i < source->disk_count; i++) {
-        if (provider_disk_excluded(request, source->disks[i].name))
-            continue;
-        if (atomic_load(cancelled))
-            error_set(err, ERROR_JOB_CANCELLED, "The backup of %s was cancelled.", source->name);
-        else if (add_disk(backup, &source->disks[i], reply, err) == 0)
-            continue;
-        backup_free(backup);
-        return NULL;
-    }
-    if (backup->count == 0) {
-        error_set(err, ERROR_REQUEST_INVALID, "Every disk of %s is excluded.", source->name);
-        backup_free(backup);
+    if (add_disks(backup, source, request, cancelled, reply, err) != 0) {
+        struct error second;
+        if (backup_free(backup, &second) != 0)
+            log_error("snapshots of a backup that failed could not be removed", &second);
         return NULL;
     }
     reply->instant_ms = clock_wall_ms();
@@ -120,7 +239,7 @@ struct provider_backup *image_backup_begin(void *self, const Holdfast__BackupBeg
     struct provider_backup *backup = NULL;
     const struct image_source *source = image_registry_find(&registry, request->vm_uuid);
     if (source)
-        backup = begin(source, request, cancelled, reply, err);
+        backup = begin(provider->data_directory, source, request, cancelled, reply, err);
     else
         error_set(err, ERROR_VM_NOT_FOUND, "No image with the id %.40s is registered on this host.",
                   request->vm_uuid);
@@ -158,14 +277,23 @@ int image_backup_check(struct provider_backup *backup, struct error *err)
         if (size != disk->size)
             return size_changed(backup, disk, size, err);
     }
-    return 0;
+    return image_snapshots_check(backup->snapshots, err);
+}
+
+/* What a backup of an earlier life left, if its removal failed at the start of this one. */
+static void end_unknown(const struct image_provider *provider, const char *job)
+{
+    json_t *entry = job_journal_read(provider->data_directory, job);
+    if (entry && strcmp(job_journal_text(entry, "kind"), image_kind) == 0)
+        (void)image_snapshots_recover(provider->data_directory, entry);
+    json_decref(entry);
 }
 
 int image_backup_end(void *self, struct provider_backup *backup, const Holdfast__BackupEndRequest *request,
                      struct error *err)
 {
-    (void)self, (void)request, (void)err;
     if (backup)
-        backup_free(backup);
+        return backup_free(backup, err);
+    end_unknown(self, request->job);
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "agent/providers/image_registry.h"
 #include "base/memory.h"
 #include "base/os_file.h"
+#include "disk/disk_device.h"
 #include "disk/disk_image.h"
 #include <errno.h>
 #include <jansson.h>
@@ -152,13 +153,32 @@ static int save(const char *data_directory, const struct image_registry *registr
     return result;
 }
 
+/* The file that a path leads to. A block device keeps the name it was given: what /dev/vg/lv or
+ * /dev/disk/by-id/… leads to may be another disk's after the next start of the host. NULL with errno. */
+static char *absolute_path(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (!real || !disk_device_is(real))
+        return real;
+    const char *slash = strrchr(path, '/');
+    char *given = path[0] == '/' ? memory_copy_text(path) : NULL;
+    char *directory = !given && slash ? strndup(path, (size_t)(slash - path)) : NULL;
+    char *place = given ? NULL : realpath(directory ? directory : ".", NULL);
+    if (place)
+        given = os_path_join(place, slash ? slash + 1 : path);
+    free(place);
+    free(directory);
+    free(real);
+    return given;
+}
+
 static int inspect_disks(struct image_source *source, const char *const *paths, size_t count,
                          struct error *err)
 {
     for (size_t i = 0; i < count; i++) {
         struct image_disk *disk = &source->disks[source->disk_count++];
         disk->name = memory_format("disk%zu", i);
-        disk->path = realpath(paths[i], NULL);
+        disk->path = absolute_path(paths[i]);
         if (!disk->path)
             return error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "The disk %s could not be opened.",
                                    paths[i]);

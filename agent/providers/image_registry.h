@@ -12,7 +12,7 @@
 
 struct image_disk {
     char *name;   /* "disk0" and so on, in the order given */
-    char *path;   /* absolute */
+    char *path;   /* absolute; of a block device as it was given, a link perhaps */
     char *format; /* found out once, when it was added: a guest can write any header into a raw disk */
 };
 

@@ -1,10 +1,12 @@
 #include "agent/providers/image_internal.h"
 #include "agent/providers/image_registry.h"
+#include "agent/providers/image_snapshots.h"
 #include "agent/providers/job_journal.h"
 #include "agent/providers/provider_reply.h"
 #include "agent/providers/restore_files.h"
 #include "agent/providers/restore_plan.h"
 #include "base/memory.h"
+#include "disk/disk_device.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,9 +57,22 @@ static int plan_original(struct provider_restore *restore, const Holdfast__Resto
     return 0;
 }
 
+/* The "directory" that was asked for is a block device: it takes the one disk there is, whatever its format
+ * was. */
+static int plan_device(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
+                       struct error *err)
+{
+    if (request->n_disks != 1)
+        return error_set(err, ERROR_REQUEST_INVALID, "%s is a block device; %s has %zu disks, not one.",
+                         request->directory, request->vm_name, request->n_disks);
+    return restore_files_plan(restore->files, request->directory, "raw", request->disks[0]->size, true, err);
+}
+
 static int plan_alternate(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
                           const json_t *configuration, const struct image_source *source, struct error *err)
 {
+    if (disk_device_is(request->directory))
+        return plan_device(restore, request, err);
     const char *first =
         request->n_disks ? original_path(configuration, source, request->disks[0]->name) : NULL;
     char directory[PATH_MAX];
@@ -142,11 +157,14 @@ int image_recover(void *self, Holdfast__UnfinishedJob ***unfinished, size_t *cou
 {
     (void)err;
     struct image_provider *provider = self;
-    *unfinished = NULL; /* a backup of images leaves nothing behind */
+    *unfinished = NULL; /* there is nothing to decide about a backup of images */
     *count = 0;
     json_t *entries = job_journal_list(provider->data_directory, image_kind);
-    for (size_t i = 0; i < json_array_size(entries); i++)
-        restore_files_recover(provider->data_directory, json_array_get(entries, i));
+    for (size_t i = 0; i < json_array_size(entries); i++) {
+        const json_t *entry = json_array_get(entries, i);
+        if (!restore_files_recover(provider->data_directory, entry))
+            (void)image_snapshots_recover(provider->data_directory, entry);
+    }
     json_decref(entries);
     return 0;
 }

@@ -94,6 +94,21 @@ static int check_place(const char *path, const char *temporary, bool replace, st
     return 0;
 }
 
+/* A device that is missing must not become a file in the memory of the host. */
+static int check_device(const char *path, const char *format, const struct stat *info, struct error *err)
+{
+    if (S_ISLNK(info->st_mode))
+        return error_set(err, ERROR_RESTORE_TARGET_MISSING, "What %s leads to does not exist.", path);
+    if (!S_ISBLK(info->st_mode))
+        return strncmp(path, "/dev/", 5) != 0 || strncmp(path, "/dev/shm/", 9) == 0
+                   ? 0
+                   : error_set(err, ERROR_RESTORE_TARGET_MISSING, "There is no block device %s.", path);
+    if (strcmp(format, "raw") != 0)
+        return error_set(err, ERROR_REQUEST_INVALID,
+                         "%s is a block device; a disk is written to it as raw, not as %s.", path, format);
+    return 0;
+}
+
 int restore_files_plan(struct restore_files *files, const char *path, const char *format, uint64_t size,
                        bool replace, struct error *err)
 {
@@ -106,6 +121,8 @@ int restore_files_plan(struct restore_files *files, const char *path, const char
     char *temporary = memory_format("%s.holdfast-%.8s.new", place, files->job);
     struct stat info;
     int result = check_place(place, temporary, replace, &info, err);
+    if (result == 0)
+        result = check_device(place, format, &info, err);
     for (size_t i = 0; i < files->count && result == 0; i++) {
         if (strcmp(files->files[i].path, place) == 0)
             result = error_set(err, ERROR_REQUEST_INVALID, "Two disks would be restored to %s.", place);

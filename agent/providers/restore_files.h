@@ -20,7 +20,8 @@ struct restore_files;
 struct restore_files *restore_files_create(const char *data_directory, const char *kind, const char *job);
 
 /* Plan a disk. replace: what is at path goes (if there is anything); otherwise path must be free
- * (RESTORE_PATH_EXISTS). RESTORE_TARGET_MISSING when its directory is missing, RESTORE_PATH_TOO_LONG. */
+ * (RESTORE_PATH_EXISTS). RESTORE_TARGET_MISSING when its directory is missing, or a device below /dev;
+ * RESTORE_PATH_TOO_LONG; REQUEST_INVALID for a block device and a format other than raw. */
 int restore_files_plan(struct restore_files *files, const char *path, const char *format, uint64_t size,
                        bool replace, struct error *err);
 /* Make them all. How much will be written is not known before, since disks are sparse: here is only checked

@@ -1,8 +1,8 @@
 # The providers' part of the room: sources relative to agent/, and the libraries that they need.
 set(provider_sources
     providers/image.c providers/image_backup.c providers/image_registry.c providers/image_restore.c
-    providers/job_journal.c providers/provider_list.c providers/provider_reply.c providers/restore_files.c
-    providers/restore_plan.c)
+    providers/image_snapshots.c providers/job_journal.c providers/lvm.c providers/provider_list.c providers/provider_reply.c
+    providers/restore_files.c providers/restore_plan.c)
 set(provider_libraries PkgConfig::JANSSON)
 if(HOLDFAST_KVM)
   list(APPEND provider_sources

@@ -3,7 +3,7 @@
 # The daemon runs in mount and UTS namespaces of its own, with its own host UUID: it touches nothing of the machine's
 # libvirt, and several can run side by side. Everything of it lies below one directory.
 
-# libvirt_start DIR [HOSTNAME]: sets libvirt_uri.
+# libvirt_start DIR [HOSTNAME]: sets libvirt_uri. Lines in $libvirt_qemu_settings go into its qemu.conf.
 libvirt_start() {
     local dir=$1 host=${2:-host} folder
     mkdir -p "$dir"/{run,etc/qemu,lib,log,cache,disks}
@@ -25,6 +25,7 @@ namespaces = [ ]
 cgroup_controllers = [ ]
 swtpm_user = "root"
 swtpm_group = "root"
+${libvirt_qemu_settings:-}
 X
     [ -s "$dir/uuid" ] || cat /proc/sys/kernel/random/uuid >"$dir/uuid"
     printf 'host_uuid = "%s"\nauth_unix_rw = "none"\nlog_outputs = "3:file:%s"\n' "$(cat "$dir/uuid")" \
@@ -65,7 +66,8 @@ libvirt_stop() {
 
 guest_virsh() { virsh -q -c "$libvirt_uri" "$@"; }
 
-# guest_create NAME GUEST DISKS: fresh disks, defined and started.
+# guest_create NAME GUEST DISKS: fresh disks, defined and started. The function guest_edit_domain, if there is one, is
+# given the file with the domain's XML before.
 guest_create() {
     local name=$1 guest=$2 disks=$3 disk
     mkdir -p "$disks"
@@ -74,6 +76,7 @@ guest_create() {
     done
     sed -e "s#@NAME@#$name#g" -e "s#@GUEST@#$guest#g" -e "s#@DISKS@#$disks#g" "$top/deploy/guest/domain.xml.in" \
         >"$disks/$name.xml"
+    ! declare -F guest_edit_domain >/dev/null || guest_edit_domain "$disks/$name.xml"
     guest_virsh define "$disks/$name.xml" >/dev/null
     guest_virsh start "$name" >/dev/null
     guest_wait "$name"
@@ -90,9 +93,9 @@ guest_run() {
         '{execute:"guest-exec",arguments:{path:"/bin/bash",arg:["-c",$c],"capture-output":true}}')") || return 1
     pid=$(jq .return.pid <<<"$reply")
     local limit=$(($(date +%s) + 120))
-    while :; do
+    while :; do # a guest that is busy may miss a question
         status=$(guest_virsh qemu-agent-command "$name" \
-            "{\"execute\":\"guest-exec-status\",\"arguments\":{\"pid\":$pid}}") || return 1
+            "{\"execute\":\"guest-exec-status\",\"arguments\":{\"pid\":$pid}}") || status='{}'
         [ "$(jq .return.exited <<<"$status")" = true ] && break
         [ "$(date +%s)" -lt "$limit" ] || return 1
         sleep 0.1
