@@ -44,4 +44,8 @@ struct disk_swap disk_swap_parse(const uint8_t *start, size_t length, uint64_t a
 /* True when the volume is a swap area, whether or not something was added. */
 bool disk_pages_find_swap(struct disk_pages *pages, struct disk_volume *volume);
 
+/* Swap files of an ext2, ext3 or ext4 file system: in the usual places, and those that its /etc/fstab names.
+ */
+void disk_pages_find_ext(struct disk_pages *pages, struct disk_volume *volume);
+
 #endif

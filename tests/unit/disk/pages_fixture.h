@@ -45,6 +45,7 @@ static inline void read_bytes(const char *path, uint64_t offset, void *bytes, si
 /* The partition's content, made in a file of its own, goes to its place in the disk. */
 static inline void place(const char *disk, uint64_t offset, const char *content)
 {
+    assert_string_not_equal(disk, content);
     shell("dd if=%s of=%s bs=64K seek=%llu oflag=seek_bytes conv=notrunc,sparse status=none", content, disk,
           (unsigned long long)offset);
 }
