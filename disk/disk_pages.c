@@ -57,8 +57,10 @@ static void sort_and_join(struct disk_pages *pages)
 
 static void find_in_volume(struct disk_pages *pages, struct disk_volume *volume)
 {
-    if (!disk_pages_find_swap(pages, volume))
-        disk_pages_find_ext(pages, volume);
+    if (disk_pages_find_swap(pages, volume))
+        return;
+    disk_pages_find_ext(pages, volume);
+    disk_pages_find_ntfs(pages, volume);
 }
 
 struct disk_pages *disk_pages_find(struct disk_reader *reader, struct error *err)

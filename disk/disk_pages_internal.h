@@ -48,4 +48,7 @@ bool disk_pages_find_swap(struct disk_pages *pages, struct disk_volume *volume);
  */
 void disk_pages_find_ext(struct disk_pages *pages, struct disk_volume *volume);
 
+/* Page files of an NTFS volume, with libntfs-3g. */
+void disk_pages_find_ntfs(struct disk_pages *pages, struct disk_volume *volume);
+
 #endif

@@ -9,7 +9,7 @@ image = open(sys.argv[1], "rb").read()
 pieces = []
 for offset in range(0, len(image), PIECE):
     piece = image[offset : offset + PIECE]
-    if len(set(piece)) == 1 and piece[0] in b"\0xy":
+    if len(set(piece)) == 1 and piece[0] in b"\0\xffxy":
         continue
     piece = piece.rstrip(b"\0")
     if pieces and pieces[-1][0] + PIECE * ((len(pieces[-1][1]) + PIECE - 1) // PIECE) == offset and \
