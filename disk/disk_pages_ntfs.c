@@ -20,6 +20,12 @@ enum {
     CLUSTER_SIZE_MAX = 2 * 1024 * 1024,
     NAME_MAX_LENGTH = 16,
     FIXUP_STRIDE = 512,
+    RECORD_SIZE_MAX = 4096,
+    ATTRIBUTE_MIN = 24,
+    ATTRIBUTE_RUNS_MIN = 64, /* with runs */
+    ATTRIBUTE_LIST = 0x20,
+    ATTRIBUTE_DATA = 0x80,
+    ATTRIBUTE_END = -1,
 };
 
 /* libntfs-3g's device: a volume and a position in it. */
@@ -120,6 +126,13 @@ static struct ntfs_device_operations source_operations = {
     .ioctl = source_ioctl,
 };
 
+/* What the boot sector says. */
+struct ntfs_layout {
+    uint64_t cluster_size;
+    uint64_t record_size;
+    uint64_t mft_cluster;
+};
+
 /* As the boot sector tells sizes: a number of units, or from `low` on a negative power of two. */
 static uint64_t coded_size(uint8_t code, uint8_t low, uint64_t unit)
 {
@@ -134,7 +147,7 @@ static bool is_power_between(uint64_t value, uint64_t low, uint64_t high)
 }
 
 /* libntfs-3g takes sizes from here that it does not bound. */
-static bool boot_sector_is_sane(struct disk_volume *volume)
+static bool boot_sector_read(struct disk_volume *volume, struct ntfs_layout *layout)
 {
     uint8_t boot[BOOT_SECTOR];
     if (!disk_volume_read(volume, 0, boot, sizeof boot) || memcmp(boot + 3, "NTFS    ", 8) != 0)
@@ -145,12 +158,76 @@ static bool boot_sector_is_sane(struct disk_volume *volume)
     if (!is_power_between(sector_size, 512, 4096) ||
         !is_power_between(per_cluster, 1, CLUSTER_SIZE_MAX / sector_size))
         return false;
-    uint64_t cluster_size = sector_size * per_cluster;
-    uint64_t clusters = volume->length / cluster_size;
+    layout->cluster_size = sector_size * per_cluster;
+    layout->record_size = coded_size(boot[64], 128, layout->cluster_size);
+    layout->mft_cluster = bytes_get_u64(boot + 48);
+    uint64_t clusters = volume->length / layout->cluster_size;
     return sectors >= per_cluster && sectors <= volume->length / sector_size &&
-           is_power_between(coded_size(boot[64], 128, cluster_size), 1024, 4096) &&
-           is_power_between(coded_size(boot[68], 128, cluster_size), 1024, 65536) &&
-           bytes_get_u64(boot + 48) < clusters && bytes_get_u64(boot + 56) < clusters;
+           is_power_between(layout->record_size, 1024, RECORD_SIZE_MAX) &&
+           is_power_between(coded_size(boot[68], 128, layout->cluster_size), 1024, 65536) &&
+           layout->mft_cluster < clusters && bytes_get_u64(boot + 56) < clusters;
+}
+
+/* The last two bytes of each 512 are kept elsewhere in the record, and a number of the write is in their
+ * place. */
+static bool undo_fixups(uint8_t *record, size_t size)
+{
+    size_t at = bytes_get_u16(record + 4);
+    size_t count = bytes_get_u16(record + 6);
+    if (count != size / FIXUP_STRIDE + 1 || at % 2 != 0 || at + count * 2 > FIXUP_STRIDE - 2)
+        return false;
+    for (size_t i = 1; i < count; i++) {
+        uint8_t *end = record + i * FIXUP_STRIDE - 2;
+        if (memcmp(end, record + at, 2) != 0)
+            return false;
+        memcpy(end, record + at + i * 2, 2);
+    }
+    return true;
+}
+
+/* The first cluster of the first run of an attribute's mapping pairs; UINT64_MAX when there is none. */
+static uint64_t first_cluster(const uint8_t *attribute, size_t length)
+{
+    if (length < ATTRIBUTE_RUNS_MIN || attribute[8] != 1)
+        return UINT64_MAX;
+    size_t runs = bytes_get_u16(attribute + 32);
+    if (runs >= length)
+        return UINT64_MAX;
+    size_t length_size = attribute[runs] & 15;
+    size_t cluster_size = attribute[runs] >> 4;
+    if (cluster_size == 0 || cluster_size > 8 || length - runs - 1 < length_size + cluster_size)
+        return UINT64_MAX;
+    uint64_t cluster = 0;
+    for (size_t i = 0; i < cluster_size; i++)
+        cluster |= (uint64_t)attribute[runs + 1 + length_size + i] << (i * 8);
+    bool negative = attribute[runs + length_size + cluster_size] & 0x80;
+    return negative ? UINT64_MAX : cluster;
+}
+
+/* An MFT whose map is in its first record, as it nearly always is. libntfs-3g 2022.10.3 does not handle all
+ * errors in maps that go over several records, and forgets to free one that begins elsewhere. */
+static bool mft_is_simple(struct disk_volume *volume, const struct ntfs_layout *layout)
+{
+    uint8_t record[RECORD_SIZE_MAX];
+    size_t size = (size_t)layout->record_size;
+    if (!disk_volume_read(volume, layout->mft_cluster * layout->cluster_size, record, size) ||
+        memcmp(record, "FILE", 4) != 0 || !undo_fixups(record, size))
+        return false;
+    uint64_t found = UINT64_MAX;
+    for (size_t at = bytes_get_u16(record + 20); at + 4 <= size;) {
+        uint32_t type = bytes_get_u32(record + at);
+        if (type == (uint32_t)ATTRIBUTE_END)
+            break;
+        if (type == ATTRIBUTE_LIST || size - at < ATTRIBUTE_MIN)
+            return false;
+        uint32_t length = bytes_get_u32(record + at + 4);
+        if (length < ATTRIBUTE_MIN || length > size - at)
+            return false;
+        if (type == ATTRIBUTE_DATA && found == UINT64_MAX)
+            found = first_cluster(record + at, length);
+        at += length;
+    }
+    return found == layout->mft_cluster;
 }
 
 /* A file that is in use. libntfs-3g goes on with a record whose fixups could not be undone. */
@@ -246,7 +323,8 @@ static void look_at_volume(struct disk_pages *pages, struct disk_volume *volume,
 void disk_pages_find_ntfs(struct disk_pages *pages, struct disk_volume *volume)
 {
     struct ntfs_source source = {volume, 0};
-    if (!boot_sector_is_sane(volume))
+    struct ntfs_layout layout;
+    if (!boot_sector_read(volume, &layout) || !mft_is_simple(volume, &layout))
         return;
     struct ntfs_device *device = ntfs_device_alloc("disk", 0, &source_operations, &source);
     if (!device)
