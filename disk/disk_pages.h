@@ -38,8 +38,8 @@ struct disk_pages_range {
     enum disk_pages_kind kind;
 };
 
-/* Look for them. Reads a few megabytes at most from each file system. NULL when the disk could not be read.
- * Blocks; any thread, with a reader of its own. */
+/* Look for them. Reads a few megabytes of each file system as a rule, never more than 256 MiB. NULL when the
+ * disk could not be read. Blocks; any thread, with a reader of its own. */
 struct disk_pages *disk_pages_find(struct disk_reader *reader, struct error *err);
 void disk_pages_destroy(struct disk_pages *pages); /* NULL is fine */
 

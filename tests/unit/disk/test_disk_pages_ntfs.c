@@ -192,6 +192,32 @@ static void hostile_records_give_nothing(void **state)
     }
 }
 
+static void unusual_mft_gives_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned offset; /* in the MFT's first record */
+        uint16_t value;
+    } changes[] = {
+        {510, 0},     /* half of it is of another time */
+        {0, 0},       /* magic */
+        {4, 0xfffe},  /* the fixups */
+        {6, 2},       /**/
+        {20, 0xffff}, /* where attributes begin */
+        {20, 1022},   /**/
+        {56, 0x20},   /* an attribute list */
+        {60, 0},      /* an attribute's length */
+        {60, 0xffff}, /**/
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        const char *image = make_with_page_file("-c 4096");
+        uint8_t value[2];
+        bytes_put_u16(value, changes[i].value);
+        write_bytes(image, MFT + changes[i].offset, value, 2);
+        assert_int_equal(count_reported(image), 0);
+    }
+}
+
 static void truncated_volume_gives_nothing(void **state)
 {
     (void)state;
@@ -228,6 +254,7 @@ int main(void)
         cmocka_unit_test(hibernated_system_is_left_alone),
         cmocka_unit_test(hostile_boot_sectors_give_nothing),
         cmocka_unit_test(hostile_records_give_nothing),
+        cmocka_unit_test(unusual_mft_gives_nothing),
         cmocka_unit_test(truncated_volume_gives_nothing),
         cmocka_unit_test(failing_disk_is_an_error),
     };
