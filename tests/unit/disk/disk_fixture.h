@@ -34,11 +34,12 @@ static inline int remove_directory(void **state)
     return os_path_remove_tree(directory, &err);
 }
 
+/* Good until it has been called 16 more times. */
 static inline const char *in_directory(const char *name)
 {
-    static char paths[4][128];
+    static char paths[16][128];
     static unsigned next;
-    char *path = paths[next++ % 4];
+    char *path = paths[next++ % 16];
     snprintf(path, sizeof paths[0], "%s/%s", directory, name);
     return path;
 }
