@@ -98,6 +98,7 @@ void agents_report_vms(void *cookie)
     }
     if (result == 0) {
         Holdfast__Empty empty = HOLDFAST__EMPTY__INIT;
+        log_event(LOG_DEBUG, "VMs reported", "host=%s vms=%zu", session->host_id, report->n_vms);
         rpc_reply(task->request, &empty.base);
     } else {
         log_error("report of VMs not stored", &err);
