@@ -159,6 +159,8 @@ static int report_vms(struct session *session, struct rpc *rpc, struct error *er
     report.n_vms = found->n_vms;
     report.silent = found->silent;
     report.n_silent = found->n_silent;
+    report.moved = found->moved;
+    report.n_moved = found->n_moved;
     int result = rpc_call_wait(rpc, RPC_SERVICE_SERVER, SERVER_REPORT_VMS, &report.base, 0, &message, err);
     if (result == 0) {
         protobuf_c_message_free_unpacked(message, NULL);

@@ -65,8 +65,8 @@ int job_plan_backup(struct job *job, struct error *err)
     job->vm_uuid = vm->uuid;
     job->vm_kind = vm->kind;
     job->vm_off = strcmp(vm->power, "off") == 0;
-    if (!vm->present) {
-        return error_set(err, ERROR_VM_NOT_FOUND, "VM %s no longer exists on %s", vm->name, vm->host_name);
+    if (catalog_vm_check_present(vm, err) != 0) {
+        return -1;
     }
     return plan_policy(job, vm, err) != 0 || plan_parent(job, err) != 0 ? -1 : 0;
 }
