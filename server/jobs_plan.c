@@ -55,6 +55,7 @@ static int plan_parent(struct job *job, struct error *err)
 int job_plan_backup(struct job *job, struct error *err)
 {
     struct catalog *catalog = job->jobs->options.catalog;
+    job->parent_id = ""; /* also when the plan fails */
     const struct catalog_vm *vm = catalog_vm_find(catalog, job->arena, job->row.vm_id, err);
     if (vm == NULL) {
         return -1;
