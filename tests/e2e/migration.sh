@@ -93,7 +93,7 @@ migrate "$uri_beta" "$uri_alpha"
 is_away() { [ "$(value .moved_away vm show "$vm_id")" = true ]; }
 wait_for 30 is_away || fail "the server did not notice"
 holdfast vm show "$vm_id" | grep -q 'moved away from its host' || fail "vm show does not say that it was moved away"
-expect_error 1 VM_MOVED_AWAY beta holdfast backup "$vm_id"
+expect_error 6 VM_MOVED_AWAY beta holdfast backup "$vm_id"
 holdfast policy edit web --every 1
 scheduled_failed() {
     [ "$(value '.items[0] | "\(.requested_by) \(.state) \(.error.code)"' job list --limit 1)" = "schedule failed VM_MOVED_AWAY" ]
