@@ -36,6 +36,27 @@ static unsigned count_running(const struct jobs *jobs)
     return count;
 }
 
+static unsigned count_running_on(const struct jobs *jobs, const char *host_id)
+{
+    unsigned count = 0;
+    for (const struct job *job = jobs->first; job != NULL; job = job->next) {
+        count += job_runs(job) && strcmp(job->row.host_id, host_id) == 0;
+    }
+    return count;
+}
+
+/* Many VMs of one host take turns: it has its guests to serve. */
+static bool host_is_busy(struct job *job)
+{
+    const struct jobs *jobs = job->jobs;
+    if (job->row.host_id[0] == '\0' ||
+        count_running_on(jobs, job->row.host_id) < jobs->options.max_running_host) {
+        return false;
+    }
+    job_step(job, "waiting: %u jobs run on host %s", jobs->options.max_running_host, job->row.host_name);
+    return true;
+}
+
 static bool job_is_of_store(const struct job *job)
 {
     return job->row.type == JOB_REBUILD || job->row.type == JOB_COLLECT ||
@@ -151,7 +172,7 @@ static void start_ready_jobs(struct jobs *jobs)
             continue;
         }
         refresh_host(job);
-        if (host_is_there(job, now_ms)) {
+        if (host_is_there(job, now_ms) && !host_is_busy(job)) {
             start_job(job);
             running += job_runs(job);
         }
@@ -275,6 +296,7 @@ static void set_defaults(struct jobs_options *options)
                                                  .idle_timeout_ms = 120000,
                                                  .connections = 2,
                                                  .max_running = 16,
+                                                 .max_running_host = 4,
                                                  .verify_days = 30};
     options->max_attempts = options->max_attempts == 0 ? defaults.max_attempts : options->max_attempts;
     options->retry_delay_ms =
@@ -285,6 +307,8 @@ static void set_defaults(struct jobs_options *options)
         options->idle_timeout_ms == 0 ? defaults.idle_timeout_ms : options->idle_timeout_ms;
     options->connections = options->connections == 0 ? defaults.connections : options->connections;
     options->max_running = options->max_running == 0 ? defaults.max_running : options->max_running;
+    options->max_running_host =
+        options->max_running_host == 0 ? defaults.max_running_host : options->max_running_host;
     options->verify_days = options->verify_days == 0 ? defaults.verify_days : options->verify_days;
 }
 

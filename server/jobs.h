@@ -26,6 +26,7 @@ struct jobs_options {
     unsigned idle_timeout_ms;      /* no data for so long fails a transfer; 0: 2 min */
     unsigned connections;          /* data connections of a job; 0: 2 */
     unsigned max_running;          /* jobs that run at once; more wait; 0: 16 */
+    unsigned max_running_host;     /* of one host; 0: 4 */
     unsigned verify_days;          /* in which scheduled verifies get through the store; 0: 30 */
 };
 
