@@ -69,7 +69,7 @@ static const struct cli_option policy_edit_options[] = {
 };
 
 static const struct cli_option group_create_options[] = {
-    {"policy", "POLICY", "its schedule and retention (default daily-22h)", false},
+    {"policy", "POLICY", "its schedule and retention (daily-22h is there from the start)", false},
     {"vm", "VM", "a VM to protect", true},
     END,
 };

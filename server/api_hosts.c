@@ -72,8 +72,13 @@ static const struct catalog_host *find_host(struct api_call *call, struct error 
 int api_host_show(struct api_call *call, struct error *err)
 {
     const struct catalog_host *host = find_host(call, err);
-    call->reply = host != NULL ? host_json(host) : NULL;
-    return host != NULL ? 0 : -1;
+    if (host == NULL) {
+        return -1;
+    }
+    call->reply = host_json(host);
+    json_object_set_new(call->reply, "running_jobs",
+                        json_integer(jobs_running_on(server_jobs(call->server), host->id)));
+    return 0;
 }
 
 int api_host_retire(struct api_call *call, struct error *err)
@@ -161,14 +166,10 @@ int api_host_limit(struct api_call *call, struct error *err)
 static int set_draining(struct api_call *call, bool draining, struct error *err)
 {
     const struct catalog_host *host = find_host(call, err);
-    if (host == NULL ||
-        catalog_host_set_draining(server_catalog(call->server), host->id, draining, err) != 0 ||
-        api_host_show(call, err) != 0) {
-        return -1;
-    }
-    json_object_set_new(call->reply, "running_jobs",
-                        json_integer(jobs_of_host(server_jobs(call->server), host->id)));
-    return 0;
+    return host != NULL &&
+                   catalog_host_set_draining(server_catalog(call->server), host->id, draining, err) == 0
+               ? api_host_show(call, err)
+               : -1;
 }
 
 int api_host_drain(struct api_call *call, struct error *err)

@@ -45,6 +45,17 @@ static unsigned count_running_on(const struct jobs *jobs, const char *host_id)
     return count;
 }
 
+/* Said once, not each time that it is looked at. */
+static void say_waiting(struct job *job, const char *what)
+{
+    char before[JOBS_STEP_MAX];
+    memcpy(before, job->step_text, sizeof before);
+    job_step(job, "waiting: host %s %s", job->row.host_name, what);
+    if (strcmp(before, job->step_text) != 0) {
+        job_save_soon(job);
+    }
+}
+
 /* Many VMs of one host take turns: it has its guests to serve. */
 static bool host_is_busy(struct job *job)
 {
@@ -53,7 +64,7 @@ static bool host_is_busy(struct job *job)
         count_running_on(jobs, job->row.host_id) < jobs->options.max_running_host) {
         return false;
     }
-    job_step(job, "waiting: %u jobs run on host %s", jobs->options.max_running_host, job->row.host_name);
+    say_waiting(job, "runs as many jobs as it may");
     return true;
 }
 
@@ -106,8 +117,7 @@ static bool host_is_there(struct job *job, int64_t now_ms)
         bool drains = host_drains(job);
         job->wait_until_ms = 0;
         if (drains) {
-            job_step(job, "waiting: host %s is drained", job->row.host_name);
-            job_save_soon(job);
+            say_waiting(job, "is drained");
         }
         return !drains;
     }
@@ -257,7 +267,7 @@ static unsigned sleep_ms(const struct jobs *jobs)
     int64_t now = clock_wall_ms();
     for (const struct job *job = jobs->first; job != NULL; job = job->next) {
         int64_t until = JOBS_TICK_MS;
-        if (job->stage == STAGE_QUEUED && job->row.next_attempt_ms > 0) {
+        if (job->stage == STAGE_QUEUED && job->row.next_attempt_ms > now) {
             until = job->row.next_attempt_ms - now;
         }
         wait = until < wait ? until : wait;
@@ -527,6 +537,19 @@ static void host_on_engine(struct jobs *jobs, void *cookie)
     for (struct job *job = jobs->first; job != NULL; job = job->next) {
         question->count += job->stage != STAGE_FINAL && strcmp(job->row.host_id, question->id) == 0;
     }
+}
+
+static void running_on_engine(struct jobs *jobs, void *cookie)
+{
+    struct use_question *question = cookie;
+    question->count = count_running_on(jobs, question->id);
+}
+
+unsigned jobs_running_on(struct jobs *jobs, const char *host_id)
+{
+    struct use_question question = {.id = host_id};
+    jobs_ask(jobs, running_on_engine, &question);
+    return question.count;
 }
 
 unsigned jobs_of_host(struct jobs *jobs, const char *host_id)

@@ -97,6 +97,8 @@ int jobs_cancel(struct jobs *jobs, const char *job_id, struct error *err);
 bool jobs_use_point(struct jobs *jobs, const char *point_id);
 /* Jobs of this host that are not final. */
 unsigned jobs_of_host(struct jobs *jobs, const char *host_id);
+/* Those of them that have begun. */
+unsigned jobs_running_on(struct jobs *jobs, const char *host_id);
 
 /* Events from the agents' module; any thread, never block. */
 void jobs_host_connected(struct jobs *jobs, const char *host_id);
