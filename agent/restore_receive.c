@@ -12,7 +12,7 @@
 enum {
     RECEIVE_WORKERS = 3, /* decompression and digests on both cores, while a third waits for the disk */
     RECEIVE_QUEUE = 8,
-    RECEIVE_TIMEOUT_MS = 120000,
+    RECEIVE_TIMEOUT_MS = 600000, /* the server may be told to be slow; that it is there, pings tell */
     RECEIVE_POLL_MS = 1000,
     RECEIVE_RUN_MAX = 16,
 };

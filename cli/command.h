@@ -101,6 +101,7 @@ int run_group_delete(struct cli *cli, struct failure *failure);
 int run_backup(struct cli *cli, struct failure *failure);
 int run_check(struct cli *cli, struct failure *failure);
 int run_rp_list(struct cli *cli, struct failure *failure);
+int run_rp_calendar(struct cli *cli, struct failure *failure);
 int run_rp_show(struct cli *cli, struct failure *failure);
 int run_rp_verify(struct cli *cli, struct failure *failure);
 int run_rp_hold(struct cli *cli, struct failure *failure);

@@ -200,20 +200,21 @@ int run_host_limit(struct cli *cli, struct failure *failure)
     return result;
 }
 
-/* What a drained host still has to do: asked again and again. */
-static int wait_drained(struct cli *cli, const char *path, json_t **host, struct failure *failure)
+/* Until the jobs that a drained host runs have ended. */
+static int wait_drained(struct cli *cli, json_t **host, struct failure *failure)
 {
     enum { ASK_EVERY_MS = 500 };
-    while (cli_number(*host, "running_jobs") > 0) {
+    char *path = client_path("/v1/hosts/%s", arguments_at(cli->arguments, 0));
+    int result = 0;
+    while (result == 0 && cli_number(*host, "running_jobs") > 0) {
         const struct timespec pause = {.tv_nsec = ASK_EVERY_MS * 1000000L};
         nanosleep(&pause, NULL);
         json_decref(*host);
         *host = NULL;
-        if (client_call(cli->client, "POST", path, NULL, host, failure) != 0) {
-            return -1;
-        }
+        result = client_call(cli->client, "GET", path, NULL, host, failure);
     }
-    return 0;
+    free(path);
+    return result;
 }
 
 int run_host_drain(struct cli *cli, struct failure *failure)
@@ -222,10 +223,10 @@ int run_host_drain(struct cli *cli, struct failure *failure)
     struct client *client = cli_client(cli, failure);
     char *path = client_path("/v1/hosts/%s/drain", arguments_at(cli->arguments, 0));
     int result = client != NULL ? client_call(client, "POST", path, NULL, &host, failure) : -1;
-    if (result == 0 && arguments_flag(cli->arguments, "wait")) {
-        result = wait_drained(cli, path, &host, failure);
-    }
     free(path);
+    if (result == 0 && arguments_flag(cli->arguments, "wait")) {
+        result = wait_drained(cli, &host, failure);
+    }
     if (result == 0) {
         print_host(cli, host);
         if (!cli->json && cli_number(host, "running_jobs") > 0) {

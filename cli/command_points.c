@@ -62,6 +62,108 @@ int run_rp_list(struct cli *cli, struct failure *failure)
     return result;
 }
 
+/* --- by days */
+
+/* Higher is better. */
+static int consistency_rank(const char *consistency)
+{
+    return consistency == NULL                       ? -1
+           : strcmp(consistency, "application") == 0 ? 2
+           : strcmp(consistency, "filesystem") == 0  ? 1
+                                                     : 0;
+}
+
+static void count_point(json_t *day, const json_t *point)
+{
+    const char *consistency = cli_text(point, "consistency");
+    bool damaged = cli_text(point, "state") != NULL && strcmp(cli_text(point, "state"), "damaged") == 0;
+    if (consistency_rank(consistency) > consistency_rank(cli_text(day, "consistency"))) {
+        json_object_set_new(day, "consistency", json_string(consistency));
+    }
+    json_object_set(day, "oldest", (json_t *)(uintptr_t)cli_member(point, "time"));
+    json_object_set_new(day, "points", json_integer((json_int_t)cli_number(day, "points") + 1));
+    json_object_set_new(day, "verified",
+                        json_integer((json_int_t)cli_number(day, "verified") +
+                                     (cli_text(point, "verified") != NULL && !damaged)));
+    json_object_set_new(day, "damaged", json_integer((json_int_t)cli_number(day, "damaged") + damaged));
+    json_object_set_new(
+        day, "stored_bytes",
+        json_integer((json_int_t)(cli_number(day, "stored_bytes") + cli_number(point, "stored_bytes"))));
+}
+
+/* Points come with the newest first; days are those of this machine's clock. */
+static json_t *days_of(json_t *points)
+{
+    enum { DATE_LENGTH = 10 };
+    json_t *days = json_array();
+    json_t *day = NULL;
+    size_t index;
+    json_t *point;
+    json_array_foreach (points, index, point) {
+        char *time = text_time(cli_text(point, "time"));
+        char *date = memory_format("%.*s", DATE_LENGTH, time);
+        if (day == NULL || strcmp(cli_text(day, "date"), date) != 0) {
+            day = json_pack("{s:s, s:i, s:O, s:O, s:s, s:i, s:i, s:I, s:I}", "date", date, "points", 0,
+                            "newest", (json_t *)(uintptr_t)cli_member(point, "time"), "oldest",
+                            (json_t *)(uintptr_t)cli_member(point, "time"), "consistency", "crash",
+                            "verified", 0, "damaged", 0, "size", (json_int_t)point_size(point),
+                            "stored_bytes", (json_int_t)0);
+            json_array_append_new(days, day);
+        }
+        count_point(day, point);
+        free(date);
+        free(time);
+    }
+    return days;
+}
+
+static void print_days(const struct cli *cli, json_t *days)
+{
+    size_t index;
+    json_t *day;
+    struct table *table =
+        table_create("DAY|>POINTS|NEWEST|OLDEST|BEST CONSISTENCY|>VERIFIED|>DAMAGED|>SIZE|>STORED");
+    json_array_foreach (days, index, day) {
+        enum { CLOCK = sizeof "2026-01-31 " - 1 };
+        char *newest = text_time(cli_text(day, "newest"));
+        char *oldest = text_time(cli_text(day, "oldest"));
+        table_add(table, cli_text(day, "date"));
+        table_take(table, memory_format("%llu", (unsigned long long)cli_number(day, "points")));
+        table_add(table, newest + (strlen(newest) > CLOCK ? CLOCK : 0));
+        table_add(table, oldest + (strlen(oldest) > CLOCK ? CLOCK : 0));
+        table_add(table, cli_text(day, "consistency"));
+        table_take(table, memory_format("%llu", (unsigned long long)cli_number(day, "verified")));
+        table_take(table, memory_format("%llu", (unsigned long long)cli_number(day, "damaged")));
+        table_take(table, text_size(cli_number(day, "size")));
+        table_take(table, text_size(cli_number(day, "stored_bytes")));
+        free(newest);
+        free(oldest);
+    }
+    table_print(table, "There is no recovery point yet. Make one: holdfast backup VM", cli->out);
+    table_destroy(table);
+}
+
+int run_rp_calendar(struct cli *cli, struct failure *failure)
+{
+    json_t *points = NULL;
+    struct client *client = cli_client(cli, failure);
+    char *path = client_path("/v1/recovery-points?vm=%s", arguments_at(cli->arguments, 0));
+    int result = client != NULL ? client_list(client, path, 0, &points, failure) : -1;
+    free(path);
+    if (result != 0) {
+        return -1;
+    }
+    json_t *days = days_of(points);
+    json_decref(points);
+    if (cli->json) {
+        cli_print_items(cli, days);
+        return 0;
+    }
+    print_days(cli, days);
+    json_decref(days);
+    return 0;
+}
+
 static int call_point(struct cli *cli, const char *method, const char *template_end, json_t *body,
                       json_t **reply, struct failure *failure)
 {

@@ -69,7 +69,7 @@ static const struct cli_option policy_edit_options[] = {
 };
 
 static const struct cli_option group_create_options[] = {
-    {"policy", "POLICY", "its schedule and retention (default daily-22h)", false},
+    {"policy", "POLICY", "its schedule and retention (daily-22h is there from the start)", false},
     {"vm", "VM", "a VM to protect", true},
     END,
 };
@@ -192,6 +192,8 @@ const struct cli_command cli_commands[] = {
 
     {"rp list", "[VM]", 0, 1, "List recovery points, the newest first", NULL, vm_notes,
      "holdfast rp list web1\n", run_rp_list},
+    {"rp calendar", "VM", 1, 1, "Recovery points of a VM by days, the newest day first", NULL, vm_notes,
+     "holdfast rp calendar web1\n", run_rp_calendar},
     {"rp show", "RP", 1, 1, "Show a recovery point with its disks", NULL, rp_notes,
      "holdfast rp show 3f6c1a2b\n", run_rp_show},
     {"rp verify", "RP", 1, 1, "Check that everything of a recovery point is in the store", wait_options,

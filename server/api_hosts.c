@@ -3,6 +3,7 @@
 #include "base/version.h"
 #include "server/api_internal.h"
 #include "server/jobs.h"
+#include "server/schedule.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,8 +72,13 @@ static const struct catalog_host *find_host(struct api_call *call, struct error 
 int api_host_show(struct api_call *call, struct error *err)
 {
     const struct catalog_host *host = find_host(call, err);
-    call->reply = host != NULL ? host_json(host) : NULL;
-    return host != NULL ? 0 : -1;
+    if (host == NULL) {
+        return -1;
+    }
+    call->reply = host_json(host);
+    json_object_set_new(call->reply, "running_jobs",
+                        json_integer(jobs_running_on(server_jobs(call->server), host->id)));
+    return 0;
 }
 
 int api_host_retire(struct api_call *call, struct error *err)
@@ -88,23 +94,40 @@ int api_host_retire(struct api_call *call, struct error *err)
     return agents_retire(server_agents(call->server), host->id, err) != 0 ? -1 : api_host_show(call, err);
 }
 
-/* "08:00-18:00"; "22:00-06:00" goes past midnight. */
-static int read_hours(const char *text, struct bandwidth_limit *limit, struct error *err)
+static int read_clock(struct api_call *call, const char *text, size_t length, unsigned *minute,
+                      struct error *err)
 {
-    unsigned from_hour, from_minute, to_hour, to_minute;
-    int end = 0;
-    if (sscanf(text, "%2u:%2u-%2u:%2u%n", &from_hour, &from_minute, &to_hour, &to_minute, &end) != 4 ||
-        text[end] != '\0' || from_hour > 23 || from_minute > 59 || to_hour > 24 || to_minute > 59 ||
-        to_hour * 60 + to_minute > 24 * 60) {
-        return error_set(err, ERROR_SCHEDULE_INVALID, "\"%.40s\" are no hours such as 08:00-18:00", text);
+    static const char end_of_day[] = "24:00";
+    unsigned minutes[SCHEDULE_TIMES_MAX];
+    size_t count = 0;
+    const char *time = arena_format(call->arena, "%.*s", (int)length, text);
+    if (strcmp(time, end_of_day) == 0) {
+        *minute = 24 * 60;
+        return 0;
     }
-    limit->from_minute = from_hour * 60 + from_minute;
-    limit->to_minute = to_hour * 60 + to_minute;
+    if (schedule_parse_times(time, minutes, &count, err) != 0 || count != 1) {
+        return -1;
+    }
+    *minute = minutes[0];
     return 0;
 }
 
-static int read_limit(const json_t *body, struct bandwidth_limit *limit, struct error *err)
+/* "08:00-18:00"; "22:00-06:00" goes past midnight. */
+static int read_hours(struct api_call *call, const char *text, struct bandwidth_limit *limit,
+                      struct error *err)
 {
+    size_t from = strcspn(text, "-");
+    if (text[from] != '-' || read_clock(call, text, from, &limit->from_minute, err) != 0 ||
+        read_clock(call, text + from + 1, strlen(text + from + 1), &limit->to_minute, err) != 0 ||
+        limit->from_minute == 24 * 60) {
+        return error_set(err, ERROR_SCHEDULE_INVALID, "\"%.40s\" are no hours such as 08:00-18:00", text);
+    }
+    return 0;
+}
+
+static int read_limit(struct api_call *call, struct bandwidth_limit *limit, struct error *err)
+{
+    const json_t *body = call->body;
     static const char *const fields[] = {
         "bytes_per_second", "other_bytes_per_second", "hours", "days", "timezone", NULL};
     const char *hours = NULL;
@@ -118,7 +141,7 @@ static int read_limit(const json_t *body, struct bandwidth_limit *limit, struct 
         api_text_field(body, "hours", &hours, err) != 0 ||
         api_number_field(body, "days", 1, 127, &days, err) != 0 ||
         api_text_field(body, "timezone", &limit->time_zone, err) != 0 ||
-        (hours != NULL && read_hours(hours, limit, err) != 0)) {
+        (hours != NULL && read_hours(call, hours, limit, err) != 0)) {
         return -1;
     }
     bool always = hours == NULL && days == 127;
@@ -132,7 +155,7 @@ int api_host_limit(struct api_call *call, struct error *err)
 {
     struct bandwidth_limit limit;
     const struct catalog_host *host = find_host(call, err);
-    if (host == NULL || read_limit(call->body, &limit, err) != 0 ||
+    if (host == NULL || read_limit(call, &limit, err) != 0 ||
         catalog_host_set_limit(server_catalog(call->server), host->id, &limit, err) != 0) {
         return -1;
     }
@@ -143,14 +166,10 @@ int api_host_limit(struct api_call *call, struct error *err)
 static int set_draining(struct api_call *call, bool draining, struct error *err)
 {
     const struct catalog_host *host = find_host(call, err);
-    if (host == NULL ||
-        catalog_host_set_draining(server_catalog(call->server), host->id, draining, err) != 0 ||
-        api_host_show(call, err) != 0) {
-        return -1;
-    }
-    json_object_set_new(call->reply, "running_jobs",
-                        json_integer(jobs_of_host(server_jobs(call->server), host->id)));
-    return 0;
+    return host != NULL &&
+                   catalog_host_set_draining(server_catalog(call->server), host->id, draining, err) == 0
+               ? api_host_show(call, err)
+               : -1;
 }
 
 int api_host_drain(struct api_call *call, struct error *err)

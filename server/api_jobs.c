@@ -239,8 +239,12 @@ static int start(struct api_call *call, struct jobs_backup_request *request, con
 static int read_bandwidth(const json_t *body, uint64_t *bandwidth, struct error *err)
 {
     int64_t rate = 0;
-    if (api_number_field(body, "bandwidth", THROTTLE_RATE_MIN, INT64_MAX, &rate, err) != 0) {
+    if (api_number_field(body, "bandwidth", 0, INT64_MAX, &rate, err) != 0) {
         return -1;
+    }
+    if (rate > 0 && rate < THROTTLE_RATE_MIN) {
+        return error_set(err, ERROR_REQUEST_INVALID, "A limit must be %d bytes a second at least",
+                         THROTTLE_RATE_MIN);
     }
     *bandwidth = (uint64_t)rate;
     return 0;

@@ -36,6 +36,38 @@ static unsigned count_running(const struct jobs *jobs)
     return count;
 }
 
+static unsigned count_running_on(const struct jobs *jobs, const char *host_id)
+{
+    unsigned count = 0;
+    for (const struct job *job = jobs->first; job != NULL; job = job->next) {
+        count += job_runs(job) && strcmp(job->row.host_id, host_id) == 0;
+    }
+    return count;
+}
+
+/* Said once, not each time that it is looked at. */
+static void say_waiting(struct job *job, const char *what)
+{
+    char before[JOBS_STEP_MAX];
+    memcpy(before, job->step_text, sizeof before);
+    job_step(job, "waiting: host %s %s", job->row.host_name, what);
+    if (strcmp(before, job->step_text) != 0) {
+        job_save_soon(job);
+    }
+}
+
+/* Many VMs of one host take turns: it has its guests to serve. */
+static bool host_is_busy(struct job *job)
+{
+    const struct jobs *jobs = job->jobs;
+    if (job->row.host_id[0] == '\0' ||
+        count_running_on(jobs, job->row.host_id) < jobs->options.max_running_host) {
+        return false;
+    }
+    say_waiting(job, "runs as many jobs as it may");
+    return true;
+}
+
 static bool job_is_of_store(const struct job *job)
 {
     return job->row.type == JOB_REBUILD || job->row.type == JOB_COLLECT ||
@@ -85,8 +117,7 @@ static bool host_is_there(struct job *job, int64_t now_ms)
         bool drains = host_drains(job);
         job->wait_until_ms = 0;
         if (drains) {
-            job_step(job, "waiting: host %s is drained", job->row.host_name);
-            job_save_soon(job);
+            say_waiting(job, "is drained");
         }
         return !drains;
     }
@@ -151,7 +182,7 @@ static void start_ready_jobs(struct jobs *jobs)
             continue;
         }
         refresh_host(job);
-        if (host_is_there(job, now_ms)) {
+        if (host_is_there(job, now_ms) && !host_is_busy(job)) {
             start_job(job);
             running += job_runs(job);
         }
@@ -236,7 +267,7 @@ static unsigned sleep_ms(const struct jobs *jobs)
     int64_t now = clock_wall_ms();
     for (const struct job *job = jobs->first; job != NULL; job = job->next) {
         int64_t until = JOBS_TICK_MS;
-        if (job->stage == STAGE_QUEUED && job->row.next_attempt_ms > 0) {
+        if (job->stage == STAGE_QUEUED && job->row.next_attempt_ms > now) {
             until = job->row.next_attempt_ms - now;
         }
         wait = until < wait ? until : wait;
@@ -275,6 +306,7 @@ static void set_defaults(struct jobs_options *options)
                                                  .idle_timeout_ms = 120000,
                                                  .connections = 2,
                                                  .max_running = 16,
+                                                 .max_running_host = 4,
                                                  .verify_days = 30};
     options->max_attempts = options->max_attempts == 0 ? defaults.max_attempts : options->max_attempts;
     options->retry_delay_ms =
@@ -285,6 +317,8 @@ static void set_defaults(struct jobs_options *options)
         options->idle_timeout_ms == 0 ? defaults.idle_timeout_ms : options->idle_timeout_ms;
     options->connections = options->connections == 0 ? defaults.connections : options->connections;
     options->max_running = options->max_running == 0 ? defaults.max_running : options->max_running;
+    options->max_running_host =
+        options->max_running_host == 0 ? defaults.max_running_host : options->max_running_host;
     options->verify_days = options->verify_days == 0 ? defaults.verify_days : options->verify_days;
 }
 
@@ -503,6 +537,19 @@ static void host_on_engine(struct jobs *jobs, void *cookie)
     for (struct job *job = jobs->first; job != NULL; job = job->next) {
         question->count += job->stage != STAGE_FINAL && strcmp(job->row.host_id, question->id) == 0;
     }
+}
+
+static void running_on_engine(struct jobs *jobs, void *cookie)
+{
+    struct use_question *question = cookie;
+    question->count = count_running_on(jobs, question->id);
+}
+
+unsigned jobs_running_on(struct jobs *jobs, const char *host_id)
+{
+    struct use_question question = {.id = host_id};
+    jobs_ask(jobs, running_on_engine, &question);
+    return question.count;
 }
 
 unsigned jobs_of_host(struct jobs *jobs, const char *host_id)

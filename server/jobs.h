@@ -26,6 +26,7 @@ struct jobs_options {
     unsigned idle_timeout_ms;      /* no data for so long fails a transfer; 0: 2 min */
     unsigned connections;          /* data connections of a job; 0: 2 */
     unsigned max_running;          /* jobs that run at once; more wait; 0: 16 */
+    unsigned max_running_host;     /* of one host; 0: 4 */
     unsigned verify_days;          /* in which scheduled verifies get through the store; 0: 30 */
 };
 
@@ -96,6 +97,8 @@ int jobs_cancel(struct jobs *jobs, const char *job_id, struct error *err);
 bool jobs_use_point(struct jobs *jobs, const char *point_id);
 /* Jobs of this host that are not final. */
 unsigned jobs_of_host(struct jobs *jobs, const char *host_id);
+/* Those of them that have begun. */
+unsigned jobs_running_on(struct jobs *jobs, const char *host_id);
 
 /* Events from the agents' module; any thread, never block. */
 void jobs_host_connected(struct jobs *jobs, const char *host_id);

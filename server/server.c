@@ -20,6 +20,7 @@ const struct config_key server_config_keys[] = {
     {"store-passphrase-file", NULL, "holds the passphrase of an encrypted store"},
     {"store-key-file", NULL, "the key file of an encrypted store"},
     {"max-jobs", "16", "jobs that run at once"},
+    {"max-jobs-per-host", "4", "of them on one host"},
     {"connections", "2", "data connections of a job"},
     {"verify-days", "30", "the store is read and checked once in so many days, a part each day; 0: never"},
     {"max-attempts", "3", "tries of a job that fails for a reason that may pass"},
@@ -231,8 +232,9 @@ static int create_jobs(struct server *server, struct error *err)
 {
     enum { HOUR_S = 3600, SECOND_MS = 1000 };
     const struct config *config = server->config;
-    int64_t running, connections, attempts, retry, wait, idle, days;
+    int64_t running, host_running, connections, attempts, retry, wait, idle, days;
     if (config_integer(config, "max-jobs", 1, 1000, &running, err) != 0 ||
+        config_integer(config, "max-jobs-per-host", 1, 1000, &host_running, err) != 0 ||
         config_integer(config, "connections", 1, 8, &connections, err) != 0 ||
         config_integer(config, "verify-days", 0, 3650, &days, err) != 0 ||
         config_integer(config, "max-attempts", 1, 100, &attempts, err) != 0 ||
@@ -251,6 +253,7 @@ static int create_jobs(struct server *server, struct error *err)
                                    .idle_timeout_ms = (unsigned)(idle * SECOND_MS),
                                    .connections = (unsigned)connections,
                                    .max_running = (unsigned)running,
+                                   .max_running_host = (unsigned)host_running,
                                    .verify_days = (unsigned)days};
     server->jobs = jobs_create(&options, err);
     return server->jobs != NULL ? 0 : -1;

@@ -10,7 +10,7 @@
 
 #include "server/catalog.h"
 
-enum { THROTTLE_RATE_MIN = 64 * 1024 }; /* bytes a second: slower, and transfers would time out */
+enum { THROTTLE_RATE_MIN = 256 * 1024 }; /* bytes a second: slower, and transfers would time out */
 
 /* REQUEST_INVALID, SCHEDULE_INVALID. */
 int bandwidth_limit_check(const struct bandwidth_limit *limit, struct error *err);

@@ -8,7 +8,8 @@
 enum {
     NODES_AT_ONCE = 4096,
     NAMES_AT_ONCE = 8192,
-    WATCH_EVERY = 1024, /* nodes */
+    LOOKUPS_AT_ONCE = 512, /* writers wait for so many */
+    WATCH_EVERY = 1024,    /* nodes */
 };
 
 /* A node that is marked and is to be walked. */
@@ -72,7 +73,11 @@ static int locate(struct marker *marker, size_t count, struct error *err)
 {
     struct store *store = marker->store;
     pthread_rwlock_rdlock(&store->gate);
-    int result = index_find_many(store->index, marker->stored, count, marker->locations, err);
+    int result = 0;
+    for (size_t from = 0; from < count && result == 0; from += LOOKUPS_AT_ONCE) {
+        size_t some = count - from < LOOKUPS_AT_ONCE ? count - from : LOOKUPS_AT_ONCE;
+        result = index_find_many(store->index, marker->stored + from, some, marker->locations + from, err);
+    }
     for (size_t i = 0; i < count && result == 0; i++) {
         if (marker->locations[i].container == 0) {
             /* perhaps pending, of a writer that is at work: in a container that stays */

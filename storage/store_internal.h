@@ -139,8 +139,7 @@ int store_put_node(struct store *store, const uint8_t *node, size_t length, stru
 /* *node is malloc'd and checked against its name. CHUNK_DAMAGED. */
 int store_read_node(struct store *store, const struct chunk_name *name, uint8_t **node, size_t *length,
                     struct error *err);
-/* The same, from where it lies: with a lease from before it was looked up, or in a collection, which alone
- * removes. */
+/* The same, from where it lies: only in a collection, which alone removes. */
 int store_read_node_at(struct store *store, const struct chunk_name *name,
                        const struct chunk_location *location, uint8_t **node, size_t *length,
                        struct error *err);

@@ -42,6 +42,16 @@ static const char *original_path(const json_t *configuration, const struct image
     return path[0] ? path : NULL;
 }
 
+/* NULL when the source is no longer registered. */
+static const char *registered_format(const struct image_source *source, const char *disk)
+{
+    for (size_t i = 0; source && i < source->disk_count; i++) {
+        if (strcmp(source->disks[i].name, disk) == 0)
+            return source->disks[i].format;
+    }
+    return NULL;
+}
+
 static int plan_original(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
                          const json_t *configuration, const struct image_source *source, struct error *err)
 {
@@ -51,6 +61,10 @@ static int plan_original(struct provider_restore *restore, const Holdfast__Resto
         if (!path)
             return error_set(err, ERROR_DISK_NOT_FOUND, "Where the disk %s of %s was is not known.",
                              disk->name, request->vm_name);
+        const char *format = registered_format(source, disk->name);
+        if (format && strcmp(format, disk->format) != 0)
+            return error_set(err, ERROR_REQUEST_INVALID, "The disk %s of %s is registered as %s, not as %s.",
+                             disk->name, request->vm_name, format, disk->format);
         if (restore_files_plan(restore->files, path, disk->format, disk->size, true, err) != 0)
             return -1;
     }

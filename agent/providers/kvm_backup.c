@@ -124,7 +124,7 @@ static int begin(struct provider_backup *backup, virDomainPtr domain, const stru
         return error_set(err, ERROR_VM_IN_TRANSITION,
                          "The VM %s is neither running nor off (state %d, reason %d).", backup->name, state,
                          reason);
-    char *configuration = kvm_backup_configuration(domain, described, err);
+    char *configuration = kvm_backup_configuration(domain, described, reply, err);
     if (!configuration)
         return -1;
     provider_set_text(&reply->configuration, configuration);

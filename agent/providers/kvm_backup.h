@@ -54,7 +54,8 @@ int kvm_backup_plan(struct provider_backup *backup, virDomainPtr domain, const s
 /* The disk can't be incremental after all. */
 void kvm_source_read_whole(struct kvm_source *source, const char *why);
 /* The configuration that a restore defines the VM from; malloc'd. */
-char *kvm_backup_configuration(virDomainPtr domain, const struct kvm_domain *described, struct error *err);
+char *kvm_backup_configuration(virDomainPtr domain, const struct kvm_domain *described,
+                               Holdfast__BackupBeginReply *reply, struct error *err);
 
 /* kvm_backup_off.c: a VM that is off, and must stay so. */
 int kvm_backup_begin_off(struct provider_backup *backup, virDomainPtr domain,

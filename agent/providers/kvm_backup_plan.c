@@ -107,7 +107,8 @@ int kvm_backup_plan(struct provider_backup *backup, virDomainPtr domain, const s
 }
 
 /* What is defined is what comes back, unless it has other disks than what runs. With its firmware. */
-char *kvm_backup_configuration(virDomainPtr domain, const struct kvm_domain *described, struct error *err)
+char *kvm_backup_configuration(virDomainPtr domain, const struct kvm_domain *described,
+                               Holdfast__BackupBeginReply *reply, struct error *err)
 {
     char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
     struct kvm_domain defined;
@@ -126,7 +127,15 @@ char *kvm_backup_configuration(virDomainPtr domain, const struct kvm_domain *des
         kvm_error(err, ERROR_SNAPSHOT_FAILED, "The configuration of %s could not be read.", described->name);
         return NULL;
     }
-    char *whole = kvm_firmware_attach(xml);
+    char *missing = NULL;
+    char *whole = kvm_firmware_attach(xml, &missing);
+    if (missing) {
+        struct error warning;
+        error_set(&warning, ERROR_FILE_FAILED, "The recovery point of %s is without %s.", described->name,
+                  missing);
+        provider_add_warning(&reply->warnings, &reply->n_warnings, &warning);
+    }
+    free(missing);
     free(xml);
     return whole;
 }

@@ -193,11 +193,17 @@ static void edit_top(xmlNode *top, const struct kvm_edit *edit)
         identity_create(fresh);
         xml_tree_set_text(generation, fresh);
     }
+    xmlNode *nvram = xml_tree_child(xml_tree_child(top, "os"), "nvram");
+    if (nvram && (edit->nvram || edit->uuid)) {
+        xml_tree_remove(nvram, "source");
+        xmlUnsetProp(nvram, (const xmlChar *)"type");
+    }
+    if (nvram && edit->nvram)
+        xml_tree_set_text(nvram, edit->nvram);
     if (!edit->uuid)
         return;
     xml_tree_set_text(xml_tree_require(top, "uuid"), edit->uuid);
     edit_system_uuid(top, edit->uuid);
-    xmlNode *nvram = xml_tree_child(xml_tree_child(top, "os"), "nvram");
     if (nvram)
         xml_tree_set_text(nvram,
                           edit->nvram ? edit->nvram : ""); /* "": libvirt makes one from the template */

@@ -30,7 +30,8 @@ struct kvm_edit {
     size_t disk_count; /* at another place, disks that are not among these are left out of the definition */
     const struct kvm_edit_network *networks; /* what is connected elsewhere: libvirt networks or bridges */
     size_t network_count;
-    const char *nvram; /* with a new UUID: the path of its own NVRAM; NULL: libvirt makes one */
+    const char
+        *nvram; /* the path of its own NVRAM; NULL: as it is, or with a new UUID one that libvirt makes */
 };
 
 /* The new definition; malloc'd. RESTORE_HOST_KIND when xml is not a libvirt domain. */

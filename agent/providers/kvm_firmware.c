@@ -9,10 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { TPM_FILE_MAX = 1024 * 1024, PACKED_MAX = 4 * 1024 * 1024, LEVEL = 9 };
+enum { PACKED_MAX = 4 * 1024 * 1024, LEVEL = 9 }; /* packed: of all files, in the XML twice as long */
 
 static const char namespace_uri[] = "urn:holdfast:firmware:1";
 static const char tpm_directory[] = "/var/lib/libvirt/swtpm";
@@ -38,11 +36,12 @@ bool kvm_firmware_has_nvram(const struct kvm_firmware *firmware)
 
 /* --- where it lies */
 
-/* malloc'd; NULL when the VM has none. */
+/* malloc'd; NULL when the VM has none in a file. */
 static char *nvram_path(const xmlNode *top)
 {
     xmlNode *nvram = xml_tree_child(xml_tree_child(top, "os"), "nvram");
-    char *path = xml_tree_text(nvram);
+    xmlNode *source = xml_tree_child(nvram, "source");
+    char *path = source ? xml_tree_attribute(source, "file") : xml_tree_text(nvram);
     if (path && path[0] != '/') {
         free(path);
         return NULL;
@@ -75,74 +74,76 @@ static bool is_tpm_name(const char *name)
     return slashes == 1 && name[0] != '/' && strncmp(name, "tpm", 3) == 0 && name[strlen(name) - 1] != '/';
 }
 
-/* Where a file of the firmware belongs, malloc'd; NULL when the VM has no place for it. */
-static char *place_of(const xmlNode *top, const char *name)
-{
-    if (strcmp(name, nvram_name) == 0)
-        return nvram_path(top);
-    char *directory = is_tpm_name(name) ? tpm_path(top) : NULL;
-    char *path = directory ? memory_format("%s/%s", directory, name) : NULL;
-    free(directory);
-    return path;
-}
-
 /* --- reading it */
 
-static void take_file(struct kvm_firmware *firmware, const char *name, const char *path, size_t limit)
+static bool take_file(struct kvm_firmware *firmware, const char *name, const char *path)
 {
     struct error err;
     struct kvm_firmware_file file = {0};
-    if (firmware->count == KVM_FIRMWARE_FILES_MAX || !os_path_exists(path))
-        return;
-    if (os_file_read_whole(path, limit, &file.bytes, &file.length, &err) != 0) {
+    size_t taken = 0;
+    for (size_t i = 0; i < firmware->count; i++)
+        taken += firmware->files[i].length;
+    if (firmware->count == KVM_FIRMWARE_FILES_MAX)
+        return false;
+    if (os_file_read_whole(path, KVM_FIRMWARE_BYTES_MAX - taken, &file.bytes, &file.length, &err) != 0) {
         log_error("firmware is not in the backup", &err);
-        return;
+        return false;
     }
     file.name = memory_copy_text(name);
     firmware->files[firmware->count++] = file;
+    return true;
 }
 
 struct tpm_listing {
     struct kvm_firmware *firmware;
     const char *directory; /* of the VM */
     const char *version;   /* "tpm2" */
+    bool failed;
 };
 
 static int take_tpm_file(void *cookie, const char *file)
 {
-    const struct tpm_listing *listing = cookie;
+    struct tpm_listing *listing = cookie;
     char *name = memory_format("%s/%s", listing->version, file);
     char *path = memory_format("%s/%s", listing->directory, name);
-    if (is_tpm_name(name))
-        take_file(listing->firmware, name, path, TPM_FILE_MAX);
+    if (is_tpm_name(name) && !take_file(listing->firmware, name, path))
+        listing->failed = true;
     free(path);
     free(name);
     return 0;
 }
 
-static void take_tpm(struct kvm_firmware *firmware, const char *directory)
+/* True when there is one and all of it was taken. */
+static bool take_tpm(struct kvm_firmware *firmware, const char *directory)
 {
     static const char *const versions[] = {"tpm1.2", "tpm2"};
+    size_t before = firmware->count;
+    bool failed = false;
     for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
-        struct tpm_listing listing = {firmware, directory, versions[i]};
+        struct tpm_listing listing = {.firmware = firmware, .directory = directory, .version = versions[i]};
         struct error ignored;
         char *path = memory_format("%s/%s", directory, versions[i]);
-        if (os_path_exists(path))
-            (void)os_path_list(path, take_tpm_file, &listing, &ignored);
+        if (os_path_exists(path) && os_path_list(path, take_tpm_file, &listing, &ignored) < 0)
+            failed = true;
+        failed = failed || listing.failed;
         free(path);
     }
+    return !failed && firmware->count > before;
 }
 
 /* --- in the XML */
 
-static void append_file(xmlNode *state, const struct kvm_firmware_file *file)
+/* False when there is no room for it. */
+static bool append_file(xmlNode *state, const struct kvm_firmware_file *file, size_t *room)
 {
     uint8_t *packed = memory_alloc(compress_bound(file->length));
     size_t length = 0;
     enum compression compression = compress_run(file->bytes, file->length, LEVEL, packed, &length);
-    if (length <= PACKED_MAX) {
+    bool fits = length <= *room;
+    if (fits) {
         char *digits = memory_alloc(2 * length + 1);
         char size[32];
+        *room -= length;
         bytes_to_hex(packed, length, digits);
         snprintf(size, sizeof size, "%zu", file->length);
         xmlNode *node = xmlNewTextChild(state, state->ns, (const xmlChar *)"file", (const xmlChar *)digits);
@@ -152,6 +153,7 @@ static void append_file(xmlNode *state, const struct kvm_firmware_file *file)
         free(digits);
     }
     free(packed);
+    return fits;
 }
 
 static char *take_text(xmlDoc *doc)
@@ -164,39 +166,53 @@ static char *take_text(xmlDoc *doc)
     return result;
 }
 
-char *kvm_firmware_attach(const char *xml)
+/* All of it, or nothing: half a TPM is none. */
+static bool append_files(xmlNode *top, const struct kvm_firmware *firmware)
+{
+    size_t room = PACKED_MAX;
+    bool fits = true;
+    xmlNode *state = xmlNewChild(xml_tree_require(top, "metadata"), NULL, (const xmlChar *)"firmware", NULL);
+    xmlSetNs(state, xmlNewNs(state, (const xmlChar *)namespace_uri, (const xmlChar *)"holdfast"));
+    for (size_t i = 0; i < firmware->count && fits; i++)
+        fits = append_file(state, &firmware->files[i], &room);
+    if (!fits) {
+        xmlUnlinkNode(state);
+        xmlFreeNode(state);
+    }
+    return fits;
+}
+
+char *kvm_firmware_attach(const char *xml, char **missing)
 {
     struct kvm_firmware firmware = {0};
+    *missing = NULL;
     xmlDoc *doc = xml_tree_parse(xml, "domain");
     if (!doc)
         return memory_copy_text(xml);
     xmlNode *top = xmlDocGetRootElement(doc);
     char *nvram = nvram_path(top);
     char *tpm = tpm_path(top);
-    if (nvram)
-        take_file(&firmware, nvram_name, nvram, KVM_FIRMWARE_FILE_MAX);
-    if (tpm)
-        take_tpm(&firmware, tpm);
-    char *result = NULL;
-    if (firmware.count > 0) {
-        xmlNode *state =
-            xmlNewChild(xml_tree_require(top, "metadata"), NULL, (const xmlChar *)"firmware", NULL);
-        xmlSetNs(state, xmlNewNs(state, (const xmlChar *)namespace_uri, (const xmlChar *)"holdfast"));
-        for (size_t i = 0; i < firmware.count; i++)
-            append_file(state, &firmware.files[i]);
-        result = take_text(doc);
-    }
+    bool has_nvram = nvram && take_file(&firmware, nvram_name, nvram);
+    bool has_tpm = tpm && take_tpm(&firmware, tpm);
+    bool fits = firmware.count == 0 || append_files(top, &firmware);
+    char *result = firmware.count > 0 && fits ? take_text(doc) : memory_copy_text(xml);
+    bool lacks_nvram = nvram && (!has_nvram || !fits);
+    bool lacks_tpm = tpm && (!has_tpm || !fits);
+    if (lacks_nvram || lacks_tpm)
+        *missing =
+            memory_format("%s%s%s", lacks_nvram ? "its UEFI variables" : "",
+                          lacks_nvram && lacks_tpm ? " and " : "", lacks_tpm ? "the state of its TPM" : "");
     free(nvram);
     free(tpm);
     kvm_firmware_release(&firmware);
     xmlFreeDoc(doc);
-    return result ? result : memory_copy_text(xml);
+    return result;
 }
 
-static bool unpack(const char *digits, size_t size, bool zstd, uint8_t **bytes)
+static bool unpack(const char *digits, size_t size, size_t room, bool zstd, uint8_t **bytes)
 {
     size_t length = strlen(digits) / 2;
-    if (size == 0 || size > KVM_FIRMWARE_FILE_MAX || length > PACKED_MAX)
+    if (size == 0 || size > room || length > PACKED_MAX)
         return false;
     uint8_t *packed = memory_alloc(length + 1);
     *bytes = memory_alloc(size);
@@ -217,9 +233,12 @@ static void detach_file(const xmlNode *node, struct kvm_firmware *firmware)
     char *size = xml_tree_attribute(node, "size");
     char *digits = xml_tree_text(node);
     struct kvm_firmware_file file = {.length = size ? strtoul(size, NULL, 10) : 0};
+    size_t room = KVM_FIRMWARE_BYTES_MAX;
+    for (size_t i = 0; i < firmware->count; i++)
+        room -= firmware->files[i].length;
     bool known = name && (strcmp(name, nvram_name) == 0 || is_tpm_name(name));
     if (known && digits && firmware->count < KVM_FIRMWARE_FILES_MAX &&
-        unpack(digits, file.length, xml_tree_attribute_is(node, "compression", "zstd"), &file.bytes)) {
+        unpack(digits, file.length, room, xml_tree_attribute_is(node, "compression", "zstd"), &file.bytes)) {
         file.name = name;
         name = NULL;
         firmware->files[firmware->count++] = file;
@@ -257,91 +276,35 @@ char *kvm_firmware_detach(const char *xml, struct kvm_firmware *firmware)
     return result;
 }
 
-/* --- writing it */
+/* --- its places */
 
-struct kvm_firmware_undo {
-    char *paths[KVM_FIRMWARE_FILES_MAX];
-    uint8_t *old[KVM_FIRMWARE_FILES_MAX]; /* NULL: there was none */
-    size_t old_lengths[KVM_FIRMWARE_FILES_MAX];
-    size_t count;
-};
-
-void kvm_firmware_settle(struct kvm_firmware_undo *undo)
+/* libvirt gives all of it to the TPM's user when the VM starts. */
+static char *tpm_place(const char *directory, const char *name, struct error *err)
 {
-    for (size_t i = 0; undo && i < undo->count; i++) {
-        free(undo->paths[i]);
-        free(undo->old[i]);
-    }
-    free(undo);
-}
-
-/* Content changes, the file's owner and mode stay: QEMU's user may own it. */
-static int put_bytes(const char *path, const uint8_t *bytes, size_t length, struct error *err)
-{
-    struct stat before;
-    bool existed = stat(path, &before) == 0;
-    if (os_file_write_whole(path, bytes, length, existed ? before.st_mode & 0777 : 0600, err) != 0)
-        return -1;
-    if (existed && chown(path, before.st_uid, before.st_gid) != 0)
-        return error_set(err, ERROR_FILE_FAILED, "The owner of %s could not be kept.", path);
-    return 0;
-}
-
-void kvm_firmware_undo(struct kvm_firmware_undo *undo)
-{
-    struct error err;
-    for (size_t i = undo ? undo->count : 0; i > 0; i--) {
-        const char *path = undo->paths[i - 1];
-        int result = undo->old[i - 1] ? put_bytes(path, undo->old[i - 1], undo->old_lengths[i - 1], &err)
-                                      : os_path_remove(path, &err);
-        if (result != 0)
-            log_error("firmware could not be put back", &err);
-    }
-    kvm_firmware_settle(undo);
-}
-
-/* The directory of a TPM that this host has not seen; libvirt gives all of it to the TPM's user when it
- * starts. */
-static int make_tpm_directory(const char *path, struct error *err)
-{
-    char *directory = memory_format("%.*s", (int)(strrchr(path, '/') - path), path);
-    int result = os_path_make_directory(directory, 0711, err);
-    free(directory);
-    return result;
-}
-
-static int write_file(struct kvm_firmware_undo *undo, const struct kvm_firmware_file *file, char *path,
-                      struct error *err)
-{
-    size_t at = undo->count;
-    undo->paths[at] = path;
-    if (strcmp(file->name, nvram_name) != 0 && make_tpm_directory(path, err) != 0)
-        return -1;
-    if (os_path_exists(path) &&
-        os_file_read_whole(path, KVM_FIRMWARE_FILE_MAX, &undo->old[at], &undo->old_lengths[at], err) != 0)
-        return -1;
-    undo->count++;
-    return put_bytes(path, file->bytes, file->length, err);
-}
-
-struct kvm_firmware_undo *kvm_firmware_write(const struct kvm_firmware *firmware, const char *xml,
-                                             struct error *err)
-{
-    xmlDoc *doc = xml_tree_parse(xml, "domain");
-    struct kvm_firmware_undo *undo = memory_zalloc(sizeof *undo);
-    int result = doc ? 0 : error_set(err, ERROR_RESTORE_FAILED, "The new definition can't be read.");
-    for (size_t i = 0; i < firmware->count && result == 0; i++) {
-        char *path = place_of(xmlDocGetRootElement(doc), firmware->files[i].name);
-        if (path) {
-            result = write_file(undo, &firmware->files[i], path, err);
-            if (undo->count == 0 || undo->paths[undo->count - 1] != path)
-                free(path); /* it was not begun */
-        }
-    }
-    xmlFreeDoc(doc);
+    char *path = memory_format("%s/%s", directory, name);
+    char *parent = memory_format("%.*s", (int)(strrchr(path, '/') - path), path);
+    int result = os_path_make_directory(parent, 0711, err);
+    free(parent);
     if (result != 0) {
-        kvm_firmware_undo(undo);
+        free(path);
         return NULL;
     }
-    return undo;
+    return path;
+}
+
+char *kvm_firmware_place(const char *xml, const struct kvm_firmware_file *file, struct error *err)
+{
+    xmlDoc *doc = xml_tree_parse(xml, "domain");
+    const xmlNode *top = doc ? xmlDocGetRootElement(doc) : NULL;
+    error_clear(err);
+    char *path = NULL;
+    if (strcmp(file->name, nvram_name) == 0) {
+        path = nvram_path(top);
+    } else {
+        char *directory = tpm_path(top);
+        path = directory ? tpm_place(directory, file->name, err) : NULL;
+        free(directory);
+    }
+    xmlFreeDoc(doc);
+    return path;
 }

@@ -11,7 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KVM_FIRMWARE_FILE_MAX = 64 * 1024 * 1024, KVM_FIRMWARE_FILES_MAX = 16 };
+enum {
+    KVM_FIRMWARE_BYTES_MAX = 64 * 1024 * 1024, /* of all files of a VM */
+    KVM_FIRMWARE_FILES_MAX = 16,
+};
 
 /* A file of a VM's firmware. */
 struct kvm_firmware_file {
@@ -27,22 +30,16 @@ struct kvm_firmware {
 
 void kvm_firmware_release(struct kvm_firmware *firmware);
 
-/* The domain XML with what is kept for this VM on this host; malloc'd. What can't be read is left out, with a
- * line in the log. */
-char *kvm_firmware_attach(const char *xml);
-/* And apart again: the XML without it (malloc'd; NULL when it is no domain), and what was in it. What can't
- * be read is left out. */
+/* The domain XML with what is kept for this VM on this host; malloc'd. *missing (malloc'd or NULL): what the
+ * VM has, such as "its TPM", and could not be read. */
+char *kvm_firmware_attach(const char *xml, char **missing);
+/* And apart again: the XML without it (malloc'd; NULL when it is no domain), and what was in it. What is not
+ * as it should be is left out. */
 char *kvm_firmware_detach(const char *xml, struct kvm_firmware *firmware);
 
 bool kvm_firmware_has_nvram(const struct kvm_firmware *firmware);
-
-/* Writing it beside a restored VM, and undoing that. */
-struct kvm_firmware_undo;
-/* xml: of the VM as it is going to be defined; what is there already is replaced. FILE_FAILED: nothing has
- * changed then. */
-struct kvm_firmware_undo *kvm_firmware_write(const struct kvm_firmware *firmware, const char *xml,
-                                             struct error *err);
-void kvm_firmware_undo(struct kvm_firmware_undo *undo);   /* frees; NULL is fine */
-void kvm_firmware_settle(struct kvm_firmware_undo *undo); /* frees; NULL is fine */
+/* Where a file belongs, for the VM as this XML defines it; malloc'd, in a directory that is there (one of a
+ * TPM is made). NULL without an error: the VM has no place for it. */
+char *kvm_firmware_place(const char *xml, const struct kvm_firmware_file *file, struct error *err);
 
 #endif

@@ -21,6 +21,7 @@ struct provider_restore {
     struct restore_files *files;
     char *configuration; /* of the original, without: */
     struct kvm_firmware firmware;
+    size_t firmware_planned;           /* the first of its files, that have a place */
     struct kvm_edit_network *networks; /* to exchange; texts are owned */
     size_t network_count;
     char *missing_network; /* that the VM is going to be connected to; NULL: none */
@@ -38,7 +39,6 @@ struct provider_restore {
     char *old_definition; /* of the domain that was there; NULL: there was none */
     bool stopped;         /* it was running and was stopped for this */
     bool defined;
-    struct kvm_firmware_undo *firmware_undo;
 };
 
 static void restore_free(struct provider_restore *restore)
@@ -208,6 +208,68 @@ static int check_name(virConnectPtr connection, const char *name, const char *uu
     return same ? 0 : error_set(err, ERROR_RESTORE_NAME_TAKEN, "A VM called %s exists on this host.", name);
 }
 
+static char *new_definition(const struct provider_restore *restore, struct error *err)
+{
+    struct kvm_edit_disk *disks = memory_array(restore->count, sizeof *disks);
+    for (size_t i = 0; i < restore->count; i++) {
+        const char *path = restore_files_path(restore->files, i);
+        disks[i] =
+            (struct kvm_edit_disk){restore->targets[i], path, restore->formats[i], is_block_device(path)};
+    }
+    char *nvram = kvm_firmware_has_nvram(&restore->firmware) && restore->directory
+                      ? memory_format("%s/%s_VARS.fd", restore->directory, restore->name)
+                      : NULL;
+    const struct kvm_edit edit = {.name = restore->name,
+                                  .uuid = restore->new_uuid,
+                                  .directory = restore->directory,
+                                  .disks = disks,
+                                  .disk_count = restore->count,
+                                  .networks = restore->networks,
+                                  .network_count = restore->network_count,
+                                  .nvram = nvram};
+    char *xml = kvm_domain_edit(restore->configuration, &edit, err);
+    free(disks);
+    free(nvram);
+    return xml;
+}
+
+/* Firmware takes the way of the disks, behind them: put in place with them, or not at all. */
+static int plan_firmware(struct provider_restore *restore, struct error *err)
+{
+    if (restore->firmware.count == 0)
+        return 0;
+    char *xml = new_definition(restore, err);
+    int result = xml ? 0 : -1;
+    size_t planned = 0;
+    for (size_t i = 0; i < restore->firmware.count && result == 0; i++) {
+        struct kvm_firmware_file file = restore->firmware.files[i];
+        char *path = kvm_firmware_place(xml, &file, err);
+        if (path) {
+            bool own = strcmp(file.name, "nvram") != 0 || !restore->directory; /* nobody else's */
+            result = restore_files_plan(restore->files, path, "raw", file.length, own, err);
+            restore->firmware.files[i] = restore->firmware.files[planned];
+            restore->firmware.files[planned++] = file;
+        } else if (err->code != ERROR_NONE) {
+            result = -1;
+        }
+        free(path);
+    }
+    restore->firmware_planned = planned;
+    free(xml);
+    return result;
+}
+
+static int write_firmware(struct provider_restore *restore, struct error *err)
+{
+    for (size_t i = 0; i < restore->firmware_planned; i++) {
+        const struct kvm_firmware_file *file = &restore->firmware.files[i];
+        if (disk_writer_write(restore_files_writer(restore->files, restore->count + i), 0, file->bytes,
+                              file->length, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int plan(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
                 virConnectPtr connection, struct error *err)
 {
@@ -221,6 +283,8 @@ static int plan(struct provider_restore *restore, const Holdfast__RestoreRequest
         result = request->to_original
                      ? plan_original(restore, request, domain, &original, err)
                      : plan_alternate(restore, request, connection, domain != NULL, &original, err);
+    if (result == 0)
+        result = plan_firmware(restore, err);
     if (domain)
         virDomainFree(domain);
     kvm_domain_release(&original);
@@ -247,31 +311,6 @@ struct provider_restore *kvm_restore_begin(void *self, const Holdfast__RestoreRe
 struct disk_writer *kvm_restore_disk(struct provider_restore *restore, size_t disk)
 {
     return restore_files_writer(restore->files, disk);
-}
-
-static char *new_definition(const struct provider_restore *restore, struct error *err)
-{
-    struct kvm_edit_disk *disks = memory_array(restore->count, sizeof *disks);
-    for (size_t i = 0; i < restore->count; i++) {
-        const char *path = restore_files_path(restore->files, i);
-        disks[i] =
-            (struct kvm_edit_disk){restore->targets[i], path, restore->formats[i], is_block_device(path)};
-    }
-    char *nvram = kvm_firmware_has_nvram(&restore->firmware) && restore->directory
-                      ? memory_format("%s/%s_VARS.fd", restore->directory, restore->name)
-                      : NULL;
-    const struct kvm_edit edit = {.name = restore->name,
-                                  .uuid = restore->new_uuid,
-                                  .directory = restore->directory,
-                                  .disks = disks,
-                                  .disk_count = restore->count,
-                                  .networks = restore->networks,
-                                  .network_count = restore->network_count,
-                                  .nvram = nvram};
-    char *xml = kvm_domain_edit(restore->configuration, &edit, err);
-    free(disks);
-    free(nvram);
-    return xml;
 }
 
 /* The disks of the domain are about to be exchanged: it stands still, and nothing is kept that belongs to the
@@ -321,7 +360,7 @@ static int commit(struct provider_restore *restore, virConnectPtr connection, st
     char *xml = new_definition(restore, err);
     if (!xml)
         return -1;
-    int result = restore_files_finish(restore->files, err);
+    int result = write_firmware(restore, err) == 0 ? restore_files_finish(restore->files, err) : -1;
     virDomainPtr domain = NULL;
     if (result == 0 && !restore->directory)
         domain = virDomainLookupByUUIDString(connection, restore->uuid);
@@ -330,10 +369,6 @@ static int commit(struct provider_restore *restore, virConnectPtr connection, st
                         : restore_files_note_vm(restore->files, restore->uuid, err);
     if (result == 0)
         result = restore_files_place(restore->files, err);
-    if (result == 0 && restore->firmware.count > 0) {
-        restore->firmware_undo = kvm_firmware_write(&restore->firmware, xml, err);
-        result = restore->firmware_undo ? 0 : -1;
-    }
     if (result == 0)
         result = define_and_start(restore, connection, xml, err);
     if (domain)
@@ -352,7 +387,6 @@ static void roll_back(struct provider_restore *restore)
     if (domain && restore->defined && !is_off(domain))
         (void)virDomainDestroy(domain);
     restore_files_undo(restore->files);
-    kvm_firmware_undo(restore->firmware_undo);
     if (domain && restore->defined && !restore->old_definition)
         (void)virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
                                                  VIR_DOMAIN_UNDEFINE_KEEP_NVRAM);
@@ -396,7 +430,6 @@ int kvm_restore_commit(struct provider_restore *restore, Holdfast__RestoreReply 
                   restore->missing_network);
         provider_add_warning(&reply->warnings, &reply->n_warnings, &warning);
     }
-    kvm_firmware_settle(restore->firmware_undo);
     restore_files_keep(restore->files);
     restore_free(restore);
     return 0;

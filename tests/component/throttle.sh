@@ -16,7 +16,7 @@ seconds() {
 
 step 'what is no limit'
 expect 2 holdfast host limit alpha fast
-expect_error 2 REQUEST_INVALID "65536" holdfast host limit alpha 1K
+expect_error 2 REQUEST_INVALID "262144" holdfast host limit alpha 64K
 expect_error 2 SCHEDULE_INVALID "8-18" holdfast host limit alpha 20M --hours 8-18
 expect_error 2 SCHEDULE_INVALID "Mars/Base" holdfast host limit alpha 20M --timezone Mars/Base
 expect_error 5 HOST_NOT_FOUND beta holdfast host limit beta 20M
@@ -37,12 +37,12 @@ server_start
 wait_for 30 host_is alpha connected || fail "the agent does not come back"
 equal 4194304 "$(value .bandwidth.bytes_per_second host show alpha)" "the limit"
 other=$(date -u -d '+6 hours' +%H:%M)-$(date -u -d '+7 hours' +%H:%M)
-holdfast host limit alpha 64K --hours "$other" >/dev/null
+holdfast host limit alpha 256K --hours "$other" >/dev/null
 scribble "$work/disk.raw" 0 16384
 less "$(seconds holdfast backup image --wait)" 30 "seconds when no limit counts"
 
-step 'a job at 64 KiB/s is let go'
-holdfast host limit alpha 64K >/dev/null
+step 'a job at 256 KiB/s is let go'
+holdfast host limit alpha 256K >/dev/null
 scribble "$work/disk.raw" 0 16384
 begin_backup image
 sleep 3
@@ -50,9 +50,9 @@ sleep 3
 holdfast host limit alpha none >/dev/null
 wait_job completed 60
 
-step 'a job at 64 KiB/s is cancelled'
+step 'a job at 256 KiB/s is cancelled'
 scribble "$work/disk.raw" 0 16384
-begin_backup image --bandwidth 64K
+begin_backup image --bandwidth 256K
 sleep 2
 holdfast job cancel "$job" >/dev/null
 wait_job cancelled 30

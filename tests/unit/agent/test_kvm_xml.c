@@ -170,6 +170,25 @@ static void copy_shares_nothing_with_the_original(void **state)
     free(xml);
 }
 
+static void networks_are_exchanged(void **state)
+{
+    (void)state;
+    struct error err;
+    static const struct kvm_edit_network networks[] = {{"other", "wrong"}, {"default", "lan"}};
+    const struct kvm_edit edit = {.name = "b",
+                                  .uuid = "99999999-0000-4000-8000-000000000001",
+                                  .directory = "/new",
+                                  .networks = networks,
+                                  .network_count = 2,
+                                  .nvram = "/new/b_VARS.fd"};
+    char *xml = kvm_domain_edit(domain_xml, &edit, &err);
+    assert_non_null(xml);
+    static const char *const present[] = {"<source network=\"lan\"/>", ">/new/b_VARS.fd</nvram>", NULL};
+    static const char *const absent[] = {"default", "wrong", "/n/web.fd", NULL};
+    check_parts(xml, present, absent);
+    free(xml);
+}
+
 static void original_keeps_its_identity(void **state)
 {
     (void)state;
@@ -202,6 +221,7 @@ int main(void)
         cmocka_unit_test(broken_bitmaps_have_no_size),
         cmocka_unit_test(requests_are_written),
         cmocka_unit_test(copy_shares_nothing_with_the_original),
+        cmocka_unit_test(networks_are_exchanged),
         cmocka_unit_test(original_keeps_its_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
