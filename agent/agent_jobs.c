@@ -1,6 +1,7 @@
 #include "agent/agent_jobs.h"
 
 #include "agent/agent_jobs_internal.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include <stdlib.h>
@@ -185,6 +186,7 @@ Holdfast__DiscoverReply *agent_jobs_discover(struct agent_jobs *jobs)
 {
     Holdfast__DiscoverReply *reply = memory_alloc(sizeof *reply);
     holdfast__discover_reply__init(reply);
+    int64_t begun_ms = clock_monotonic_ms();
     for (size_t i = 0; i < jobs->provider_count; i++) {
         struct open_provider *open = &jobs->providers[i];
         struct error err;
@@ -193,6 +195,8 @@ Holdfast__DiscoverReply *agent_jobs_discover(struct agent_jobs *jobs)
             add_silent(reply, vms_before, open->provider->kind, &err);
         }
     }
+    log_event(LOG_DEBUG, "VMs listed", "vms=%zu ms=%lld", reply->n_vms,
+              (long long)(clock_monotonic_ms() - begun_ms));
     return reply;
 }
 

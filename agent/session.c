@@ -23,9 +23,10 @@ enum {
     SERVER_REPORT_VMS = 2,
     SESSION_DELAY_FIRST_MS = 500,
     SESSION_DELAY_MAX_MS = 60000,
-    SESSION_SETTLE_MS = 300,        /* a burst of changes is one report */
-    SESSION_RENEW_MS = 3600 * 1000, /* how often the certificate's end is looked at */
-    SESSION_SILENT_MS = 10000,      /* when a provider could not be asked, it is asked again */
+    SESSION_SETTLE_MS = 300,       /* what changes together is one report */
+    SESSION_REPORT_MS = 1000,      /* from one report to the next at the least */
+    SESSION_LOOK_MS = 3600 * 1000, /* looks at the certificate's end, and at VMs for what no event told */
+    SESSION_SILENT_MS = 10000,     /* when a provider could not be asked, it is asked again */
     SESSION_RENEW_BEFORE_DAYS = 30,
 };
 
@@ -42,10 +43,11 @@ struct session {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t woken;
     bool stopping;
-    bool changed;  /* VMs */
-    size_t silent; /* providers that could not be asked last time; the session's thread's own */
-    bool closed;   /* the connection */
+    bool changed; /* VMs */
+    bool closed;  /* the connection */
     struct error why;
+    size_t silent;       /* the session's thread's own: providers that could not be asked last time */
+    int64_t reported_ms; /* the same: when VMs were last reported */
 };
 
 static void on_vms_changed(void *cookie)
@@ -81,6 +83,21 @@ static void wait_locked(struct session *session, int64_t ms)
         until.tv_nsec -= 1000000000;
     }
     pthread_cond_timedwait(&session->woken, &session->lock, &until);
+}
+
+/* Changes are collected before they are reported: a moment after the first one, longer when the last report
+ * was just now. With the lock held. */
+static void settle_locked(struct session *session)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t until_ms = now_ms + SESSION_SETTLE_MS;
+    if (session->reported_ms > 0 && until_ms < session->reported_ms + SESSION_REPORT_MS) {
+        until_ms = session->reported_ms + SESSION_REPORT_MS;
+    }
+    while (!session->stopping && !session->closed && now_ms < until_ms) { /* every change wakes it */
+        wait_locked(session, until_ms - now_ms);
+        now_ms = clock_monotonic_ms();
+    }
 }
 
 /* PRETTY_NAME of os-release(5), malloc'd. */
@@ -142,10 +159,13 @@ static int report_vms(struct session *session, struct rpc *rpc, struct error *er
     report.n_vms = found->n_vms;
     report.silent = found->silent;
     report.n_silent = found->n_silent;
+    report.moved = found->moved;
+    report.n_moved = found->n_moved;
     int result = rpc_call_wait(rpc, RPC_SERVICE_SERVER, SERVER_REPORT_VMS, &report.base, 0, &message, err);
     if (result == 0) {
         protobuf_c_message_free_unpacked(message, NULL);
     }
+    session->reported_ms = clock_monotonic_ms();
     holdfast__discover_reply__free_unpacked(found, NULL);
     return result;
 }
@@ -175,12 +195,13 @@ static void attend(struct session *session, struct rpc *rpc)
     for (;;) {
         pthread_mutex_lock(&session->lock);
         if (!session->stopping && !session->closed && !session->changed) {
-            wait_locked(session, session->silent > 0 ? SESSION_SILENT_MS : SESSION_RENEW_MS);
-            session->changed = session->changed || session->silent > 0;
+            wait_locked(session, session->silent > 0 ? SESSION_SILENT_MS : SESSION_LOOK_MS);
+            session->changed = true; /* or the time is over: not every change has an event */
         }
         bool over = session->stopping || session->closed;
         if (!over && session->changed) {
-            wait_locked(session, SESSION_SETTLE_MS);
+            settle_locked(session);
+            over = session->stopping || session->closed;
         }
         bool changed = session->changed;
         session->changed = false;
@@ -191,7 +212,7 @@ static void attend(struct session *session, struct rpc *rpc)
         if (changed && report_vms(session, rpc, &err) != 0) {
             log_error("the VMs of this host could not be reported", &err);
         }
-        if (renewed_ms == 0 || clock_monotonic_ms() - renewed_ms >= SESSION_RENEW_MS) {
+        if (renewed_ms == 0 || clock_monotonic_ms() - renewed_ms >= SESSION_LOOK_MS) {
             renewed_ms = clock_monotonic_ms();
             renew_certificate(session, rpc);
         }

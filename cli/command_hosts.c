@@ -279,7 +279,9 @@ static void print_vms(const struct cli *cli, json_t *vms)
     json_array_foreach (vms, index, vm) {
         table_take(table, vm_reference(vm));
         table_add(table, cli_text(vm, "kind"));
-        table_add(table, cli_truth(vm, "present") ? cli_text(vm, "power") : "gone");
+        table_add(table, cli_truth(vm, "present")      ? cli_text(vm, "power")
+                         : cli_truth(vm, "moved_away") ? "moved away"
+                                                       : "gone");
         table_take(table, text_size(cli_number(vm, "size")));
         table_take(table, memory_format("%llu", (unsigned long long)cli_number(vm, "disk_count")));
         table_add(table, cli_text(vm, "guest_agent"));
@@ -399,7 +401,9 @@ int run_vm_show(struct cli *cli, struct failure *failure)
         cli_print_field(cli, "UUID", cli_text(vm, "uuid"));
         cli_print_field(cli, "Kind", cli_text(vm, "kind"));
         cli_print_field(cli, "Power",
-                        cli_truth(vm, "present") ? cli_text(vm, "power") : "gone from its host");
+                        cli_truth(vm, "present")      ? cli_text(vm, "power")
+                        : cli_truth(vm, "moved_away") ? "moved away from its host"
+                                                      : "gone from its host");
         cli_print_field(cli, "Guest agent", cli_text(vm, "guest_agent"));
         cli_print_field(cli, "Change tracking", cli_text(vm, "tracking"));
         cli_print_field(cli, "Protection", cli_text(vm, "protection"));

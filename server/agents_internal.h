@@ -87,7 +87,7 @@ void agents_renew(void *task);
 void agents_report_vms(void *task);
 
 /* Replace the host's VMs. */
-int agents_store_vms(struct agents *agents, const char *host_id, Holdfast__Vm **vms, size_t count,
-                     Holdfast__SilentKind **silent, size_t silent_count, struct error *err);
+int agents_store_vms(struct agents *agents, const char *host_id, const Holdfast__VmReport *report,
+                     struct error *err);
 
 #endif

@@ -55,25 +55,31 @@ static void fill_report(const Holdfast__Vm *vm, struct arena *arena, struct cata
     report->disk_count = vm->n_disks;
 }
 
-int agents_store_vms(struct agents *agents, const char *host_id, Holdfast__Vm **vms, size_t count,
-                     Holdfast__SilentKind **silent, size_t silent_count, struct error *err)
+int agents_store_vms(struct agents *agents, const char *host_id, const Holdfast__VmReport *report,
+                     struct error *err)
 {
-    if (count > AGENTS_VMS_MAX) {
-        return error_set(err, ERROR_LIMIT_EXCEEDED, "The host reports %zu VMs; %d are supported", count,
-                         AGENTS_VMS_MAX);
+    if (report->n_vms > AGENTS_VMS_MAX || report->n_moved > AGENTS_VMS_MAX) {
+        return error_set(err, ERROR_LIMIT_EXCEEDED, "The host reports %zu VMs; %d are supported",
+                         report->n_vms, AGENTS_VMS_MAX);
     }
     struct arena *arena = arena_create();
+    size_t count = report->n_vms + report->n_moved;
     struct catalog_vm_report *reports = arena_alloc(arena, (count + 1) * sizeof *reports);
     const char *silent_kinds = " ";
     int result = 0;
-    for (size_t i = 0; i < silent_count && i < AGENTS_KINDS_MAX; i++) {
-        silent_kinds = arena_format(arena, "%s%.32s ", silent_kinds, silent[i]->kind);
+    for (size_t i = 0; i < report->n_silent && i < AGENTS_KINDS_MAX; i++) {
+        silent_kinds = arena_format(arena, "%s%.32s ", silent_kinds, report->silent[i]->kind);
     }
-    for (size_t i = 0; i < count && result == 0; i++) {
-        result = check_vm(vms[i], err);
+    for (size_t i = 0; i < report->n_vms && result == 0; i++) {
+        result = check_vm(report->vms[i], err);
         if (result == 0) {
-            fill_report(vms[i], arena, &reports[i]);
+            fill_report(report->vms[i], arena, &reports[i]);
         }
+    }
+    for (size_t i = 0; i < report->n_moved; i++) {
+        const Holdfast__MovedVm *moved = report->moved[i];
+        reports[report->n_vms + i] =
+            (struct catalog_vm_report){.vm = {.uuid = moved->uuid, .kind = moved->kind, .moved_away = true}};
     }
     if (result == 0) {
         result = catalog_vm_report(agents->options.catalog, host_id, reports, count, silent_kinds, err);
@@ -93,11 +99,11 @@ void agents_report_vms(void *cookie)
     pthread_mutex_unlock(&session->agents->lock);
     int result = 0;
     if (current) { /* else the host speaks through another connection by now, or is retired */
-        result = agents_store_vms(session->agents, session->host_id, report->vms, report->n_vms,
-                                  report->silent, report->n_silent, &err);
+        result = agents_store_vms(session->agents, session->host_id, report, &err);
     }
     if (result == 0) {
         Holdfast__Empty empty = HOLDFAST__EMPTY__INIT;
+        log_event(LOG_DEBUG, "VMs reported", "host=%s vms=%zu", session->host_id, report->n_vms);
         rpc_reply(task->request, &empty.base);
     } else {
         log_error("report of VMs not stored", &err);
@@ -121,8 +127,14 @@ static int discover_at(struct agent_session *session, const struct catalog_host 
         return -1;
     }
     Holdfast__DiscoverReply *reply = (void *)answer;
-    int result = agents_store_vms(session->agents, host->id, reply->vms, reply->n_vms, reply->silent,
-                                  reply->n_silent, err);
+    Holdfast__VmReport report = HOLDFAST__VM_REPORT__INIT;
+    report.vms = reply->vms;
+    report.n_vms = reply->n_vms;
+    report.silent = reply->silent;
+    report.n_silent = reply->n_silent;
+    report.moved = reply->moved;
+    report.n_moved = reply->n_moved;
+    int result = agents_store_vms(session->agents, host->id, &report, err);
     if (result == 0 && reply->n_vms == 0 && reply->n_silent > 0) {
         error_set(err, ERROR_DISCOVERY_FAILED, "%s could not list its VMs", host->name);
         result = error_set_cause(err, "%.300s", reply->silent[0]->reason);

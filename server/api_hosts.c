@@ -212,13 +212,14 @@ static json_t *vm_json(const struct catalog_vm *vm)
     bool grouped = vm->group_id[0] != '\0';
     const char *protection = !grouped ? "unprotected" : vm->point_count > 0 ? "protected" : "waiting";
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:b, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:i}", "id",
-        vm->id, "name", vm->name, "host", vm->host_name, "host_id", vm->host_id, "uuid",
+        "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:b, s:b, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:i}",
+        "id", vm->id, "name", vm->name, "host", vm->host_name, "host_id", vm->host_id, "uuid",
         api_text_or_null(vm->uuid), "kind", vm->kind, "power", vm->power, "guest_agent", vm->guest_agent,
-        "tracking", vm->tracking, "present", vm->present, "group", api_text_or_null(vm->group_name),
-        "protection", protection, "size", (json_int_t)vm->size, "disk_count", (json_int_t)vm->disk_count,
-        "points", (json_int_t)vm->point_count, "last_point", api_text_or_null(vm->last_point_id),
-        "last_point_time", api_time(vm->last_point_ms), "memory_mib", (int)vm->memory_mib);
+        "tracking", vm->tracking, "present", vm->present, "moved_away", vm->moved_away, "group",
+        api_text_or_null(vm->group_name), "protection", protection, "size", (json_int_t)vm->size,
+        "disk_count", (json_int_t)vm->disk_count, "points", (json_int_t)vm->point_count, "last_point",
+        api_text_or_null(vm->last_point_id), "last_point_time", api_time(vm->last_point_ms), "memory_mib",
+        (int)vm->memory_mib);
 }
 
 int api_vm_list(struct api_call *call, struct error *err)

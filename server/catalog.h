@@ -137,6 +137,7 @@ struct catalog_vm {
     unsigned cpus;
     bool present;        /* in the newest report of its host */
     int64_t vanished_ms; /* since when it is not; 0 while it is */
+    bool moved_away;     /* not present because the hypervisor moved it to a host that does not report it */
     uint64_t size;       /* of all disks */
     unsigned disk_count;
     const char *group_id; /* "" in none */
@@ -156,7 +157,9 @@ struct catalog_vm_disk {
 };
 
 struct catalog_vm_report {
-    struct catalog_vm vm; /* uuid, kind, name, power, guest_agent, tracking, memory_mib, cpus */
+    /* uuid, kind, name, power, guest_agent, tracking, memory_mib, cpus; or uuid, kind and moved_away: it is
+     * gone, and the hypervisor moved it */
+    struct catalog_vm vm;
     const struct catalog_vm_disk *disks;
     size_t disk_count;
 };
@@ -172,6 +175,8 @@ int catalog_vm_insert(struct catalog *catalog, const struct catalog_vm *vm, stru
  * NULL with VM_NOT_FOUND, VM_AMBIGUOUS. */
 const struct catalog_vm *catalog_vm_find(struct catalog *catalog, struct arena *arena, const char *reference,
                                          struct error *err);
+/* Is it there to be worked with? VM_NOT_FOUND, VM_MOVED_AWAY. */
+int catalog_vm_check_present(const struct catalog_vm *vm, struct error *err);
 struct catalog_vm_filter {
     const char *host_id;  /* each NULL: any */
     const char *group_id; /* "" for VMs in no group */

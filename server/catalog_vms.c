@@ -22,6 +22,7 @@ static void vm_read(struct statement *row, struct arena *arena, struct catalog_v
     vm->cpus = statement_unsigned(row);
     vm->present = statement_boolean(row);
     vm->vanished_ms = statement_integer(row);
+    vm->moved_away = statement_boolean(row);
     vm->size = statement_size(row);
     vm->disk_count = statement_unsigned(row);
     vm->group_id = statement_text(row, arena);
@@ -217,6 +218,21 @@ static int vm_report_end(struct catalog *catalog, const char *host_id, struct er
     return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
 }
 
+/* After the report's end: rows of VMs that are at another host by now, or here again, are not this host's to
+ * mark. */
+static int vm_report_moved(struct catalog *catalog, const char *host_id, const struct catalog_vm *vm,
+                           struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_VM_MOVED_AWAY, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, host_id);
+    statement_bind_text(statement, vm->kind);
+    statement_bind_text(statement, vm->uuid);
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+}
+
 int catalog_vm_report(struct catalog *catalog, const char *host_id, const struct catalog_vm_report *vms,
                       size_t count, const char *silent_kinds, struct error *err)
 {
@@ -226,13 +242,20 @@ int catalog_vm_report(struct catalog *catalog, const char *host_id, const struct
     struct arena *arena = arena_create();
     int result = vm_report_begin(catalog, host_id, silent_kinds, err);
     for (size_t i = 0; i < count && result == 0; i++) {
-        result = vm_report_one(catalog, host_id, &vms[i], arena, err);
+        if (!vms[i].vm.moved_away) {
+            result = vm_report_one(catalog, host_id, &vms[i], arena, err);
+        }
     }
     if (result == 0) {
         result = vm_report_end(catalog, host_id, err);
     }
     if (result == 0) {
         result = vm_merge_moved(catalog, host_id, arena, err);
+    }
+    for (size_t i = 0; i < count && result == 0; i++) {
+        if (vms[i].vm.moved_away) {
+            result = vm_report_moved(catalog, host_id, &vms[i].vm, err);
+        }
     }
     arena_destroy(arena);
     if (result != 0) {
@@ -292,6 +315,19 @@ const struct catalog_vm *catalog_vm_find(struct catalog *catalog, struct arena *
         return NULL;
     }
     return &candidates[0];
+}
+
+int catalog_vm_check_present(const struct catalog_vm *vm, struct error *err)
+{
+    if (vm->moved_away) {
+        return error_set(
+            err, ERROR_VM_MOVED_AWAY,
+            "VM %s was moved away from host %s, to one that has no connected agent of this server", vm->name,
+            vm->host_name);
+    }
+    return vm->present
+               ? 0
+               : error_set(err, ERROR_VM_NOT_FOUND, "VM %s no longer exists on %s", vm->name, vm->host_name);
 }
 
 int catalog_vm_list(struct catalog *catalog, struct arena *arena, const struct catalog_vm_filter *filter,

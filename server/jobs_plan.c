@@ -55,6 +55,7 @@ static int plan_parent(struct job *job, struct error *err)
 int job_plan_backup(struct job *job, struct error *err)
 {
     struct catalog *catalog = job->jobs->options.catalog;
+    job->parent_id = ""; /* also when the plan fails */
     const struct catalog_vm *vm = catalog_vm_find(catalog, job->arena, job->row.vm_id, err);
     if (vm == NULL) {
         return -1;
@@ -65,8 +66,8 @@ int job_plan_backup(struct job *job, struct error *err)
     job->vm_uuid = vm->uuid;
     job->vm_kind = vm->kind;
     job->vm_off = strcmp(vm->power, "off") == 0;
-    if (!vm->present) {
-        return error_set(err, ERROR_VM_NOT_FOUND, "VM %s no longer exists on %s", vm->name, vm->host_name);
+    if (catalog_vm_check_present(vm, err) != 0) {
+        return -1;
     }
     return plan_policy(job, vm, err) != 0 || plan_parent(job, err) != 0 ? -1 : 0;
 }

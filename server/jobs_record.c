@@ -158,6 +158,7 @@ bool job_is_transient(enum error_code code)
     case ERROR_SNAPSHOT_TIMEOUT:
     case ERROR_DISK_CHANGED:
     case ERROR_VM_IN_TRANSITION:
+    case ERROR_VM_MOVED_AWAY: /* its new host may report it in a moment */
     case ERROR_AGENT_BUSY:
     case ERROR_STORE_UNAVAILABLE:
         return true;

@@ -120,8 +120,8 @@ static int start_backup(struct jobs *jobs, const struct jobs_backup_request *req
     if (request->on_demand && check_connected(jobs, host, err) != 0) {
         return -1;
     }
-    if (request->on_demand && !vm->present) {
-        return error_set(err, ERROR_VM_NOT_FOUND, "VM %s no longer exists on %s", vm->name, vm->host_name);
+    if (request->on_demand && catalog_vm_check_present(vm, err) != 0) {
+        return -1;
     }
     start_question_init(&question, request->type, request->requested_by, err);
     question.row.vm_id = vm->id;

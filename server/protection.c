@@ -134,8 +134,8 @@ static int check_vm(struct server *server, struct arena *arena, const struct cat
 {
     const struct catalog_vm_disk *disks;
     size_t count;
-    if (!vm->present) {
-        return error_set(err, ERROR_VM_NOT_FOUND, "VM %s no longer exists on %s", vm->name, vm->host_name);
+    if (catalog_vm_check_present(vm, err) != 0) {
+        return -1;
     }
     if (!agents_connected(server_agents(server), vm->host_id)) {
         return error_set(err, ERROR_HOST_UNREACHABLE, "Host %s of VM %s is not connected", vm->host_name,

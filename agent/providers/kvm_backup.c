@@ -160,8 +160,12 @@ struct provider_backup *kvm_backup_begin(void *self, const Holdfast__BackupBegin
         return NULL;
     }
     virDomainPtr domain = kvm_domain_lookup(provider, request->vm_uuid, err);
-    if (!domain)
+    if (!domain) {
+        if (err->code == ERROR_VM_NOT_FOUND && kvm_moved_has(provider, request->vm_uuid))
+            error_set(err, ERROR_VM_MOVED_AWAY, "The VM %.40s was moved away from this host.",
+                      request->vm_uuid);
         return NULL;
+    }
     struct provider_backup *backup = NULL;
     if (kvm_domain_read(domain, &described, err) == 0) {
         backup = backup_create(provider, request, &described);

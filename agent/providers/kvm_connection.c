@@ -59,7 +59,14 @@ static void report_change(struct kvm_provider *provider)
 
 static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail, void *cookie)
 {
-    (void)connection, (void)domain, (void)event, (void)detail;
+    (void)connection;
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    if (virDomainGetUUIDString(domain, uuid) == 0) {
+        if (event == VIR_DOMAIN_EVENT_STOPPED && detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED)
+            kvm_moved_note(cookie, uuid);
+        else if (event == VIR_DOMAIN_EVENT_STARTED || event == VIR_DOMAIN_EVENT_DEFINED)
+            kvm_moved_forget(cookie, uuid);
+    }
     report_change(cookie);
     return 0;
 }
@@ -216,6 +223,7 @@ int kvm_connection_start(struct kvm_provider *provider, struct error *err)
 {
     pthread_once(&library_once, start_library);
     pthread_mutex_init(&provider->lock, NULL);
+    pthread_mutex_init(&provider->moved_lock, NULL);
     sem_init(&provider->wake, 0, 0);
     if (library_result != 0)
         return kvm_error(err, ERROR_TOOL_FAILED, "The libvirt library could not be started.");
@@ -251,4 +259,5 @@ void kvm_connection_stop(struct kvm_provider *provider)
         virEventRemoveTimeout(provider->loop_timer);
     sem_destroy(&provider->wake);
     pthread_mutex_destroy(&provider->lock);
+    pthread_mutex_destroy(&provider->moved_lock);
 }

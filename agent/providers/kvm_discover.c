@@ -93,7 +93,8 @@ static const char *tracking_text(virDomainPtr domain, const struct kvm_domain *d
     return virDomainListAllCheckpoints(domain, NULL, 0) > 0 ? "ready" : "possible";
 }
 
-static int describe(virDomainPtr domain, Holdfast__DiscoverReply *reply, struct error *err)
+static int describe(struct kvm_provider *provider, virDomainPtr domain, Holdfast__DiscoverReply *reply,
+                    struct error *err)
 {
     const char *name = virDomainGetName(domain);
     struct kvm_domain described = {0};
@@ -114,6 +115,8 @@ static int describe(virDomainPtr domain, Holdfast__DiscoverReply *reply, struct 
     provider_set_text(&vm->tracking, tracking_text(domain, &described));
     vm->memory_mib = (uint32_t)(info.maxMem / 1024);
     vm->cpus = info.nrVirtCpu;
+    if (virDomainIsActive(domain) == 1) /* it came back, whether or not its event did */
+        kvm_moved_forget(provider, described.uuid);
     for (size_t i = 0; i < described.disk_count; i++)
         describe_disk(domain, &described.disks[i], vm);
     kvm_domain_release(&described);
@@ -131,11 +134,13 @@ int kvm_discover(void *self, Holdfast__DiscoverReply *reply, struct error *err)
         kvm_error(err, ERROR_DISCOVERY_FAILED, "libvirt could not list its VMs.");
     for (int i = 0; i < count; i++) {
         struct error one; /* a VM that goes away in between is no failure */
-        if (describe(domains[i], reply, &one) != 0)
+        if (describe(self, domains[i], reply, &one) != 0)
             log_error("VM left out of the discovery", &one);
         virDomainFree(domains[i]);
     }
     free(domains);
     virConnectClose(connection);
+    if (count >= 0)
+        kvm_moved_list(self, reply);
     return count < 0 ? -1 : 0;
 }

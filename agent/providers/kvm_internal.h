@@ -12,7 +12,7 @@
 #include <semaphore.h>
 #include <stdbool.h>
 
-enum { KVM_EVENTS_MAX = 8 };
+enum { KVM_EVENTS_MAX = 8, KVM_MOVED_MAX = 256 };
 
 struct kvm_provider {
     char *data_directory;
@@ -34,6 +34,11 @@ struct kvm_provider {
     sem_t wake;       /* the monitor: something is to be done */
     atomic_bool lost; /* the connection has ended; set from libvirt's callback, which may take no lock */
     atomic_bool recovery_waits; /* what an earlier life left is cleaned up when libvirt can be reached */
+
+    pthread_mutex_t
+        moved_lock; /* guards what follows; nothing of libvirt is called and no lock taken under it */
+    size_t moved_count;
+    char moved[KVM_MOVED_MAX][VIR_UUID_STRING_BUFLEN]; /* VMs that left by migration, the oldest first */
 
     pthread_mutex_t lock; /* guards what follows */
     virConnectPtr connection;
@@ -62,6 +67,14 @@ const char *kvm_power(int state, int reason);
 int kvm_domain_read(virDomainPtr domain, struct kvm_domain *out, struct error *err);
 /* Size of a disk as the guest sees it and bytes on the host. -1 when libvirt can't tell. */
 int kvm_disk_size(virDomainPtr domain, const struct kvm_disk *disk, uint64_t *size, uint64_t *allocated);
+
+/* VMs that libvirt moved to another host, remembered until they are here again (the last KVM_MOVED_MAX of
+ * them, while the agent runs). _note and _forget may be called from libvirt's callbacks. */
+void kvm_moved_note(struct kvm_provider *provider, const char *uuid);
+void kvm_moved_forget(struct kvm_provider *provider, const char *uuid);
+bool kvm_moved_has(struct kvm_provider *provider, const char *uuid);
+/* Append to reply->moved those that are not among reply->vms. */
+void kvm_moved_list(struct kvm_provider *provider, Holdfast__DiscoverReply *reply);
 
 int kvm_discover(void *self, Holdfast__DiscoverReply *reply, struct error *err);
 

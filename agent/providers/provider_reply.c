@@ -37,6 +37,16 @@ Holdfast__Vm *provider_add_vm(Holdfast__DiscoverReply *reply)
     return vm;
 }
 
+void provider_add_moved(Holdfast__DiscoverReply *reply, const char *kind, const char *uuid)
+{
+    Holdfast__MovedVm *moved = memory_alloc(sizeof *moved);
+    holdfast__moved_vm__init(moved);
+    provider_set_text(&moved->kind, kind);
+    provider_set_text(&moved->uuid, uuid);
+    reply->moved = memory_resize(reply->moved, reply->n_moved + 1, sizeof(Holdfast__MovedVm *));
+    reply->moved[reply->n_moved++] = moved;
+}
+
 Holdfast__Disk *provider_add_disk(Holdfast__Vm *vm)
 {
     Holdfast__Disk *disk = memory_alloc(sizeof *disk);

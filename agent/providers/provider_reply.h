@@ -16,6 +16,7 @@ void provider_set_format(char **field, const char *format, ...) __attribute__((f
 
 /* Append; the result belongs to the message. */
 Holdfast__Vm *provider_add_vm(Holdfast__DiscoverReply *reply);
+void provider_add_moved(Holdfast__DiscoverReply *reply, const char *kind, const char *uuid);
 Holdfast__Disk *provider_add_disk(Holdfast__Vm *vm);
 Holdfast__BackupDisk *provider_add_backup_disk(Holdfast__BackupBeginReply *reply);
 void provider_add_warning(Holdfast__Failure ***warnings, size_t *count, const struct error *err);

@@ -4,7 +4,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12);
 
 -- name: vm_update
 UPDATE vms SET host_id = ?2, uuid = ?3, kind = ?4, name = ?5, power = ?6, guest_agent = ?7, tracking = ?8,
-               memory_mib = ?9, cpus = ?10, present = ?11, vanished_ms = ?12
+               memory_mib = ?9, cpus = ?10, present = ?11, vanished_ms = ?12, moved_away = 0
 WHERE id = ?1;
 
 -- name: vm_identity
@@ -21,6 +21,9 @@ UPDATE vms SET present = 0 WHERE host_id = ?1 AND instr(?2, ' ' || kind || ' ') 
 
 -- name: vm_report_end
 UPDATE vms SET vanished_ms = ?2 WHERE host_id = ?1 AND present = 0 AND vanished_ms = 0;
+
+-- name: vm_moved_away
+UPDATE vms SET moved_away = 1 WHERE host_id = ?1 AND kind = ?2 AND uuid = ?3 AND present = 0;
 
 -- VMs that have left host ?1 and were taken for new ones where they are now: both ids.
 -- name: vm_moved_list
@@ -48,7 +51,7 @@ SELECT name, path, format, size, supported, reason FROM vm_disks WHERE vm_id = ?
 
 -- name: vm_by_id
 SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
-       v.cpus, v.present, v.vanished_ms,
+       v.cpus, v.present, v.vanished_ms, v.moved_away,
        (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
@@ -62,7 +65,7 @@ WHERE v.id = ?1;
 
 -- name: vm_by_name
 SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
-       v.cpus, v.present, v.vanished_ms,
+       v.cpus, v.present, v.vanished_ms, v.moved_away,
        (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
@@ -76,7 +79,7 @@ WHERE v.name = ?1 ORDER BY v.present DESC, v.number LIMIT 2;
 
 -- name: vm_by_host_and_name
 SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
-       v.cpus, v.present, v.vanished_ms,
+       v.cpus, v.present, v.vanished_ms, v.moved_away,
        (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
@@ -90,7 +93,7 @@ WHERE h.name = ?1 AND v.name = ?2 ORDER BY v.present DESC, v.number LIMIT 2;
 
 -- name: vm_list
 SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
-       v.cpus, v.present, v.vanished_ms,
+       v.cpus, v.present, v.vanished_ms, v.moved_away,
        (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,

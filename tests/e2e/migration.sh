@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A VM that moves between two hosts keeps its protection: live, with shared storage, its chain goes on (bitmaps travel,
 # libvirt's metadata does not); with its storage copied, one consistency check. A backup that runs meanwhile is tried
-# again on the new host. Two libvirt daemons on one machine.
+# again on the new host. At a host without an agent its jobs fail and say so, until the agent comes. Two libvirt daemons
+# on one machine.
 . "$(dirname "$0")/../lib/test.sh"
 . "$top/tests/lib/guest.sh"
 guest_begin web1
@@ -80,3 +81,32 @@ holdfast backup web1 --wait
 for disk in vda:root vdb:data; do
     expect_disk "$(newest_point web1)" "${disk%:*}" "$work/disks-beta/web1-${disk#*:}.qcow2"
 done
+
+step 'to a host without an agent'
+holdfast policy create web --manual
+holdfast group create web --policy web
+holdfast group add web web1
+boot web1
+guest_run web1 'echo sixth >/data/vdb/sixth; sync'
+stop alpha
+migrate "$uri_beta" "$uri_alpha"
+is_away() { [ "$(value .moved_away vm show "$vm_id")" = true ]; }
+wait_for 30 is_away || fail "the server did not notice"
+holdfast vm show "$vm_id" | grep -q 'moved away from its host' || fail "vm show does not say that it was moved away"
+expect_error 6 VM_MOVED_AWAY beta holdfast backup "$vm_id"
+holdfast policy edit web --every 1
+scheduled_failed() {
+    [ "$(value '.items[0] | "\(.requested_by) \(.state) \(.error.code)"' job list --limit 1)" = "schedule failed VM_MOVED_AWAY" ]
+}
+wait_for 130 scheduled_failed || fail "the scheduled backup did not fail as it should: $(holdfast job list --limit 1)"
+value '.items[0].error.message' job list --limit 1 | grep -q beta || fail "the host that it left is not named"
+holdfast policy edit web --manual
+
+step 'and its agent comes'
+agent_start alpha --libvirt-uri "$uri_alpha"
+wait_for 30 is_on alpha || fail "the server did not notice: $(host_of)"
+is_away && fail "it is still shown as moved away"
+holdfast backup "$vm_id" --wait
+expect_mode incremental
+expect_file sixth sixth
+[ "$(holdfast --json vm list | jq '[.items[] | select(.name == "web1")] | length')" = 1 ] || fail "the VM is there twice"

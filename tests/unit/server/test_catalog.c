@@ -42,6 +42,37 @@ static void test_vm_moves_with_its_identity(void **state)
     assert_string_equal(world_vm(world, "beta/web")->id, id);
 }
 
+static void report_moved(struct catalog_world *world, const char *host_id, const char *uuid)
+{
+    struct error err;
+    struct catalog_vm_report moved = {.vm = {.uuid = uuid, .kind = "kvm", .moved_away = true}};
+    check(catalog_vm_report(world->catalog, host_id, &moved, 1, "", &err), err);
+}
+
+static void test_moved_away_until_reported(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    world_host(world, "h1", "alpha");
+    world_host(world, "h2", "beta");
+    world_report(world, "h1", "", (const char *const[]){"web", "db", NULL});
+    const char *id = world_vm(world, "web")->id;
+    assert_int_equal(catalog_vm_check_present(world_vm(world, "web"), &err), 0);
+    report_moved(world, "h1", "web");
+    assert_int_equal(catalog_vm_check_present(world_vm(world, "web"), &err), -1);
+    assert_int_equal(err.code, ERROR_VM_MOVED_AWAY);
+    assert_non_null(strstr(err.message, "alpha"));
+    assert_int_equal(catalog_vm_check_present(world_vm(world, "db"), &err), -1);
+    assert_int_equal(err.code, ERROR_VM_NOT_FOUND);
+    world_report(world, "h1", "", (const char *const[]){"db", NULL}); /* an agent that does not remember it */
+    assert_true(world_vm(world, "web")->moved_away);
+    world_report(world, "h2", "", (const char *const[]){"web", NULL});
+    assert_string_equal(world_vm(world, "beta/web")->id, id);
+    assert_false(world_vm(world, "web")->moved_away);
+    report_moved(world, "h1", "web"); /* it is at another host now */
+    assert_int_equal(catalog_vm_check_present(world_vm(world, "web"), &err), 0);
+}
+
 static void test_same_name_is_ambiguous(void **state)
 {
     struct catalog_world *world = *state;
@@ -140,6 +171,7 @@ int main(void)
         WITH_WORLD(test_silent_kind_changes_nothing),
         WITH_WORLD(test_same_name_is_ambiguous),
         WITH_WORLD(test_vm_moves_with_its_identity),
+        WITH_WORLD(test_moved_away_until_reported),
         WITH_WORLD(test_one_group_a_vm),
         WITH_WORLD(test_names_are_checked),
         WITH_WORLD(test_token_works_once),
