@@ -79,6 +79,7 @@ static const struct cli_option backup_options[] = {
     {"full", NULL, "read and send everything anew; nothing is stored twice", false},
     {"retain-until", "TIME", "keep the point until then, whatever the policy says", false},
     {"bandwidth", "RATE", "bytes a second at most, such as 20M", false},
+    {"at", "TIME", "start then, such as 2026-01-31T22:00:00Z, and not now", false},
     WAIT,
     END,
 };
@@ -186,7 +187,9 @@ const struct cli_command cli_commands[] = {
      "holdfast group delete web\n", run_group_delete},
 
     {"backup", "[VM]", 0, 1, "Back up a VM now", backup_options, vm_notes,
-     "holdfast backup web1 --wait\nholdfast backup --group web\n", run_backup},
+     "holdfast backup web1 --wait\nholdfast backup --group web\n"
+     "holdfast backup web1 --at 2026-01-31T22:00:00Z\n",
+     run_backup},
     {"check", "VM", 1, 1, "Consistency check: compare the whole VM with the store, make a recovery point",
      wait_options, vm_notes, "holdfast check web1 --wait\n", run_check},
 

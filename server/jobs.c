@@ -52,10 +52,16 @@ static bool jobs_exclude(const struct job *a, const struct job *b)
     return (a_store && b_store) || (a_vm && b_vm && strcmp(a->row.vm_id, b->row.vm_id) == 0);
 }
 
+bool job_waits_for_time(const struct job *job)
+{
+    return job->stage == STAGE_QUEUED && job->row.attempt == 1 && job->row.started_ms == 0 &&
+           job->row.next_attempt_ms > clock_wall_ms();
+}
+
 const struct job *job_find_rival(const struct job *candidate, bool running_only)
 {
     for (const struct job *job = candidate->jobs->first; job != NULL; job = job->next) {
-        bool counts = running_only ? job_runs(job) : job->stage != STAGE_FINAL;
+        bool counts = running_only ? job_runs(job) : job->stage != STAGE_FINAL && !job_waits_for_time(job);
         if (job != candidate && counts && jobs_exclude(job, candidate)) {
             return job;
         }
@@ -501,7 +507,8 @@ static void host_on_engine(struct jobs *jobs, void *cookie)
 {
     struct use_question *question = cookie;
     for (struct job *job = jobs->first; job != NULL; job = job->next) {
-        question->count += job->stage != STAGE_FINAL && strcmp(job->row.host_id, question->id) == 0;
+        question->count += job->stage != STAGE_FINAL && !job_waits_for_time(job) &&
+                           strcmp(job->row.host_id, question->id) == 0;
     }
 }
 

@@ -214,6 +214,8 @@ int job_known_tracking(struct catalog *catalog, struct arena *arena, const char 
 /* --- jobs.c */
 bool job_is_backup(const struct job *job);
 /* Another job that is not final (or that runs) and can't run beside this one: of the same VM, or of the whole
+/* It begins at a later time that was asked for. */
+bool job_waits_for_time(const struct job *job);
  * store. */
 const struct job *job_find_rival(const struct job *job, bool running_only);
 
