@@ -380,6 +380,12 @@ static void print_disks(const struct cli *cli, const json_t *disks)
     table_destroy(table);
 }
 
+static const char *protection_text(const char *protection)
+{
+    return protection != NULL && strcmp(protection, "waiting") == 0 ? "protected, waiting for initial backup"
+                                                                    : protection;
+}
+
 int run_vm_show(struct cli *cli, struct failure *failure)
 {
     json_t *vm = NULL;
@@ -401,7 +407,7 @@ int run_vm_show(struct cli *cli, struct failure *failure)
                         cli_truth(vm, "present") ? cli_text(vm, "power") : "gone from its host");
         cli_print_field(cli, "Guest agent", cli_text(vm, "guest_agent"));
         cli_print_field(cli, "Change tracking", cli_text(vm, "tracking"));
-        cli_print_field(cli, "Protection", cli_text(vm, "protection"));
+        cli_print_field(cli, "Protection", protection_text(cli_text(vm, "protection")));
         cli_print_field(cli, "Group", cli_text(vm, "group"));
         cli_take_field(cli, "Recovery points",
                        memory_format("%llu", (unsigned long long)cli_number(vm, "points")));
