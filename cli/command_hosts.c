@@ -412,6 +412,9 @@ int run_vm_show(struct cli *cli, struct failure *failure)
         cli_take_field(cli, "Recovery points",
                        memory_format("%llu", (unsigned long long)cli_number(vm, "points")));
         cli_take_field(cli, "Last point", text_time(cli_text(vm, "last_point_time")));
+        if (cli_text(vm, "seed") != NULL) {
+            cli_print_field(cli, "Seeded from", cli_text(vm, "seed"));
+        }
         print_disks(cli, cli_member(vm, "disks"));
     }
     json_decref(vm);

@@ -503,6 +503,22 @@ bool jobs_use_point(struct jobs *jobs, const char *point_id)
     return question.count > 0;
 }
 
+static void vm_on_engine(struct jobs *jobs, void *cookie)
+{
+    struct use_question *question = cookie;
+    for (struct job *job = jobs->first; job != NULL; job = job->next) {
+        bool uses = job_is_backup(job) || (job->row.type == JOB_RESTORE && job->row.restore_to_original);
+        question->count += uses && job_runs(job) && strcmp(job->row.vm_id, question->id) == 0;
+    }
+}
+
+bool jobs_use_vm(struct jobs *jobs, const char *vm_id)
+{
+    struct use_question question = {.id = vm_id};
+    jobs_ask(jobs, vm_on_engine, &question);
+    return question.count > 0;
+}
+
 static void host_on_engine(struct jobs *jobs, void *cookie)
 {
     struct use_question *question = cookie;

@@ -95,6 +95,8 @@ int jobs_cancel(struct jobs *jobs, const char *job_id, struct error *err);
 
 /* True while a job uses this recovery point (restores or verifies it, or builds on it). */
 bool jobs_use_point(struct jobs *jobs, const char *point_id);
+/* True while a backup of this VM, or a restore over it, runs. */
+bool jobs_use_vm(struct jobs *jobs, const char *vm_id);
 /* Jobs of this host that are not final, and not to begin at a later time that was asked for. */
 unsigned jobs_of_host(struct jobs *jobs, const char *host_id);
 

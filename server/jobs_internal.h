@@ -89,6 +89,7 @@ struct job {
     const char *new_tracking; /* this attempt's, to be dropped when it fails; "" */
     Holdfast__BackupBeginReply *begun;
     struct point *parent;
+    char seed[IDENTITY_SIZE]; /* the recovery point that stands for the first copy; empty: none */
     struct backup_receive *receive;
     bool receive_open;  /* `done` has not come yet */
     bool has_lost_data; /* the data connections went, the agent has not said why: */
@@ -213,9 +214,9 @@ int job_known_tracking(struct catalog *catalog, struct arena *arena, const char 
 
 /* --- jobs.c */
 bool job_is_backup(const struct job *job);
-/* Another job that is not final (or that runs) and can't run beside this one: of the same VM, or of the whole
 /* It begins at a later time that was asked for. */
 bool job_waits_for_time(const struct job *job);
+/* Another job that is not final (or that runs) and can't run beside this one: of the same VM, or of the whole
  * store. */
 const struct job *job_find_rival(const struct job *job, bool running_only);
 
