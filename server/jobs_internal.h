@@ -89,7 +89,6 @@ struct job {
     const char *new_tracking; /* this attempt's, to be dropped when it fails; "" */
     Holdfast__BackupBeginReply *begun;
     struct point *parent;
-    char seed[IDENTITY_SIZE]; /* the recovery point that stands for the first copy; empty: none */
     struct backup_receive *receive;
     bool receive_open;  /* `done` has not come yet */
     bool has_lost_data; /* the data connections went, the agent has not said why: */
@@ -97,6 +96,7 @@ struct job {
     bool committed;
     uint8_t session[JOB_SESSION_SIZE];
     bool session_open;
+    char seed[IDENTITY_SIZE]; /* the recovery point that stands for the first copy; empty: none */
 
     /* Restore. */
     struct point *point;

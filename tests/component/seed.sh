@@ -50,6 +50,11 @@ equal waiting "$(value .protection vm show web1)" "protection of a seeded VM"
 
 step "the image and its point go, garbage is collected, the server is killed"
 expect 0 holdfast rp delete "$carried"
+expect_error 5 VM_NOT_FOUND nothing "$HOLDFAST_BIN/holdfast-agent" remove-image nothing --data "$work/beside"
+expect 0 "$HOLDFAST_BIN/holdfast-agent" remove-image carried --data "$work/beside"
+rm "$work/carried.raw"
+expect 0 holdfast vm discover beside
+equal false "$(value .present vm show beside/carried)" "the image that was removed is there"
 expect 0 holdfast store gc --wait
 kill_hard server
 server_start
