@@ -18,12 +18,14 @@ static const char default_directory[] = "/var/lib/holdfast-agent";
 static const char help[] =
     "usage: holdfast-agent enrol SERVER[:PORT] --token TOKEN [--data DIR] [--proxy http://HOST:PORT]\n"
     "       holdfast-agent add-image NAME DISK... [--data DIR]\n"
+    "       holdfast-agent remove-image NAME [--data DIR]\n"
     "       holdfast-agent run [--data DIR] [--config FILE] [--libvirt-uri URI]\n"
     "       holdfast-agent --help | --version\n"
     "\n"
-    "enrol      trade a one-time token (holdfast host token) for this host's certificate\n"
-    "add-image  make image files or block devices a datasource of this host\n"
-    "run        connect to the server and protect this host's VMs and images\n"
+    "enrol         trade a one-time token (holdfast host token) for this host's certificate\n"
+    "add-image     make image files or block devices a datasource of this host\n"
+    "remove-image  it is none any more; its disks and recovery points stay\n"
+    "run           connect to the server and protect this host's VMs and images\n"
     "\n"
     "  --data DIR         what the agent keeps (default /var/lib/holdfast-agent)\n"
     "  --token TOKEN      or the environment's HOLDFAST_TOKEN, which no process list shows\n"
@@ -228,6 +230,19 @@ static int run_add_image(const struct arguments *arguments)
     return EXIT_SUCCESS;
 }
 
+static int run_remove_image(const struct arguments *arguments)
+{
+    struct error err;
+    if (arguments->word_count != 2) {
+        return usage("remove-image takes a name");
+    }
+    if (image_registry_remove(arguments->directory, arguments->words[1], &err) != 0) {
+        return print_error(&err);
+    }
+    printf("%s is no datasource of this host any more\n", arguments->words[1]);
+    return EXIT_SUCCESS;
+}
+
 static int serve(const struct agent_state *state, const struct config *config, struct error *err)
 {
     enum log_level level;
@@ -274,7 +289,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct arguments *arguments);
-    } commands[] = {{"enrol", run_enrol}, {"add-image", run_add_image}, {"run", run_agent}};
+    } commands[] = {{"enrol", run_enrol},
+                    {"add-image", run_add_image},
+                    {"remove-image", run_remove_image},
+                    {"run", run_agent}};
     struct arguments arguments;
     log_init("agent", LOG_WARNING);
     os_service_ignore_broken_pipes();

@@ -99,6 +99,7 @@ int run_group_add(struct cli *cli, struct failure *failure);
 int run_group_remove(struct cli *cli, struct failure *failure);
 int run_group_delete(struct cli *cli, struct failure *failure);
 int run_backup(struct cli *cli, struct failure *failure);
+int run_seed(struct cli *cli, struct failure *failure);
 int run_check(struct cli *cli, struct failure *failure);
 int run_rp_list(struct cli *cli, struct failure *failure);
 int run_rp_calendar(struct cli *cli, struct failure *failure);

@@ -27,6 +27,7 @@ int run_backup(struct cli *cli, struct failure *failure)
     const char *vm = arguments_at(cli->arguments, 0);
     const char *group = arguments_value(cli->arguments, "group");
     const char *retain = arguments_value(cli->arguments, "retain-until");
+    const char *at = arguments_value(cli->arguments, "at");
     if ((vm == NULL) == (group == NULL)) {
         return failure_set(failure, ERROR_REQUEST_INVALID, "Name either a VM or --group GROUP");
     }
@@ -36,6 +37,9 @@ int run_backup(struct cli *cli, struct failure *failure)
     }
     if (retain != NULL) {
         json_object_set_new(body, "retain_until", json_string(retain));
+    }
+    if (at != NULL) {
+        json_object_set_new(body, "at", json_string(at));
     }
     if (cli_add_rate(body, "bandwidth", arguments_value(cli->arguments, "bandwidth"), failure) != 0) {
         json_decref(body);

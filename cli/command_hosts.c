@@ -383,6 +383,12 @@ static void print_disks(const struct cli *cli, const json_t *disks)
     table_destroy(table);
 }
 
+static const char *protection_text(const char *protection)
+{
+    return protection != NULL && strcmp(protection, "waiting") == 0 ? "protected, waiting for initial backup"
+                                                                    : protection;
+}
+
 int run_vm_show(struct cli *cli, struct failure *failure)
 {
     json_t *vm = NULL;
@@ -406,11 +412,14 @@ int run_vm_show(struct cli *cli, struct failure *failure)
                                                       : "gone from its host");
         cli_print_field(cli, "Guest agent", cli_text(vm, "guest_agent"));
         cli_print_field(cli, "Change tracking", cli_text(vm, "tracking"));
-        cli_print_field(cli, "Protection", cli_text(vm, "protection"));
+        cli_print_field(cli, "Protection", protection_text(cli_text(vm, "protection")));
         cli_print_field(cli, "Group", cli_text(vm, "group"));
         cli_take_field(cli, "Recovery points",
                        memory_format("%llu", (unsigned long long)cli_number(vm, "points")));
         cli_take_field(cli, "Last point", text_time(cli_text(vm, "last_point_time")));
+        if (cli_text(vm, "seed") != NULL) {
+            cli_print_field(cli, "Seeded from", cli_text(vm, "seed"));
+        }
         print_disks(cli, cli_member(vm, "disks"));
     }
     json_decref(vm);

@@ -61,6 +61,14 @@ static char *job_duration(const json_t *job)
     return text_duration(finished > started ? (uint64_t)(finished - started) / 1000 : 0);
 }
 
+/* When it is to start, or NULL when it has or does so now. */
+static char *job_start_to_come(const json_t *job)
+{
+    const char *state = cli_text(job, "state");
+    const char *next = cli_text(job, "next_attempt");
+    return state != NULL && strcmp(state, "queued") == 0 && next != NULL ? text_time(next) : NULL;
+}
+
 /* --- following */
 
 static void sleep_ms(int64_t ms)
@@ -218,8 +226,10 @@ static int finish_one(struct cli *cli, const json_t *job, json_t **end, struct f
         if (!cli->json) {
             char *label = job_label(job);
             char *number = short_id(id);
-            fprintf(cli->out, "Job %s is begun: %s. Follow it: holdfast job watch %s\n", number, label,
-                    number);
+            char *start = job_start_to_come(job);
+            fprintf(cli->out, "Job %s %s%s: %s. Follow it: holdfast job watch %s\n", number,
+                    start != NULL ? "waits until " : "is begun", start != NULL ? start : "", label, number);
+            free(start);
             free(label);
             free(number);
         }
@@ -315,16 +325,19 @@ static void print_jobs(const struct cli *cli, json_t *jobs)
     struct table *table = table_create("JOB|TYPE|VM|STATE|MODE|STARTED|>TOOK|>SENT|>STORED|ERROR");
     json_array_foreach (jobs, index, job) {
         char *duration = job_duration(job);
+        char *start = job_start_to_come(job);
         table_take(table, short_id(cli_text(job, "id")));
         table_add(table, cli_text(job, "type"));
         table_add(table, cli_text(job, "vm"));
         table_add(table, cli_text(job, "state"));
         table_add(table, cli_text(job, "mode"));
-        table_take(table, text_time(cli_text(job, "started")));
+        table_take(table,
+                   start != NULL ? memory_format("at %s", start) : text_time(cli_text(job, "started")));
         table_add(table, duration);
         table_take(table, text_size(cli_number(job, "sent_bytes")));
         table_take(table, text_size(cli_number(job, "stored_bytes")));
         table_add(table, cli_text(job, "error.code"));
+        free(start);
         free(duration);
     }
     table_print(table, "No jobs.", cli->out);
@@ -394,9 +407,13 @@ static void print_log(const struct cli *cli, const json_t *log)
 static void print_job(const struct cli *cli, const json_t *job)
 {
     char *duration = job_duration(job);
+    char *start = job_start_to_come(job);
     cli_print_field(cli, "Job", cli_text(job, "id"));
     cli_print_field(cli, "Type", cli_text(job, "type"));
     cli_print_field(cli, "State", cli_text(job, "state"));
+    if (start != NULL) {
+        cli_take_field(cli, "Starts", start);
+    }
     cli_print_field(cli, "VM", cli_text(job, "vm"));
     cli_print_field(cli, "Host", cli_text(job, "host"));
     cli_print_field(cli, "Mode", cli_text(job, "mode"));

@@ -79,7 +79,15 @@ static const struct cli_option backup_options[] = {
     {"full", NULL, "read and send everything anew; nothing is stored twice", false},
     {"retain-until", "TIME", "keep the point until then, whatever the policy says", false},
     {"bandwidth", "RATE", "bytes a second at most, such as 20M", false},
+    {"at", "TIME", "start then, such as 2026-01-31T22:00:00Z, and not now", false},
     WAIT,
+    END,
+};
+
+static const struct cli_option seed_options[] = {
+    {"from", "RP", "the recovery point that holds the first copy", false},
+    {"disk", "DISK=DISK", "which disk of the recovery point (right) is which of VM (left)", true},
+    {"forget", NULL, "it was the wrong one: the first backup sends everything", false},
     END,
 };
 
@@ -186,7 +194,17 @@ const struct cli_command cli_commands[] = {
      "holdfast group delete web\n", run_group_delete},
 
     {"backup", "[VM]", 0, 1, "Back up a VM now", backup_options, vm_notes,
-     "holdfast backup web1 --wait\nholdfast backup --group web\n", run_backup},
+     "holdfast backup web1 --wait\nholdfast backup --group web\n"
+     "holdfast backup web1 --at 2026-01-31T22:00:00Z\n",
+     run_backup},
+    {"seed", "VM", 1, 1,
+     "Let a recovery point stand for a VM's first copy: the first backup sends what differs", seed_options,
+     "For disks that came on a removable disk: add them as an image where an agent runs beside the server\n"
+     "(holdfast-agent add-image), back that image up, and give its recovery point here. Disks of the same\n"
+     "name belong together, or the only ones, or as --disk says; their sizes must be the same.",
+     "holdfast seed web1 --from 3f6c1a2b\nholdfast seed web1 --from 3f6c1a2b --disk vda=disk0 --disk "
+     "vdb=disk1\n",
+     run_seed},
     {"check", "VM", 1, 1, "Consistency check: compare the whole VM with the store, make a recovery point",
      wait_options, vm_notes, "holdfast check web1 --wait\n", run_check},
 

@@ -4,6 +4,7 @@
 #include "server/api_internal.h"
 #include "server/jobs.h"
 #include "server/schedule.h"
+#include "storage/point.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -274,8 +275,14 @@ int api_vm_show(struct api_call *call, struct error *err)
                                         (json_int_t)disks[i].size, "supported", disks[i].supported, "reason",
                                         api_text_or_null(disks[i].reason)));
     }
+    char seed[IDENTITY_SIZE] = "";
+    struct error ignored; /* a seed that can't be read saves nothing */
+    if (vm->point_count == 0 && partial_find_seed(server_store(call->server), vm->id, seed, &ignored) != 1) {
+        seed[0] = '\0';
+    }
     call->reply = vm_json(vm);
     json_object_set_new(call->reply, "disks", items);
+    json_object_set_new(call->reply, "seed", api_text_or_null(seed));
     return 0;
 }
 

@@ -68,6 +68,8 @@ int api_host_discover(struct api_call *call, struct error *err);
 int api_host_token(struct api_call *call, struct error *err);
 int api_vm_list(struct api_call *call, struct error *err);
 int api_vm_show(struct api_call *call, struct error *err);
+int api_vm_seed(struct api_call *call, struct error *err);
+int api_vm_seed_forget(struct api_call *call, struct error *err);
 int api_policy_list(struct api_call *call, struct error *err);
 int api_policy_create(struct api_call *call, struct error *err);
 int api_policy_show(struct api_call *call, struct error *err);

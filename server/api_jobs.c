@@ -250,9 +250,21 @@ static int read_bandwidth(const json_t *body, uint64_t *bandwidth, struct error 
     return 0;
 }
 
+/* A time that is past was meant otherwise. */
+static int read_start(const json_t *body, int64_t *start_ms, struct error *err)
+{
+    enum { LATE_MS = 60 * 1000 };
+    if (api_time_field(body, "at", start_ms, err) != 0) {
+        return -1;
+    }
+    return *start_ms != 0 && *start_ms < clock_wall_ms() - LATE_MS
+               ? error_set(err, ERROR_REQUEST_INVALID, "The time to start at is past")
+               : 0;
+}
+
 int api_backup_start(struct api_call *call, struct error *err)
 {
-    static const char *const fields[] = {"vm", "group", "full", "retain_until", "bandwidth", NULL};
+    static const char *const fields[] = {"vm", "group", "full", "retain_until", "bandwidth", "at", NULL};
     struct jobs_backup_request request = {.type = JOB_BACKUP, .on_demand = true, .requested_by = "admin"};
     const char *vm = NULL;
     const char *group = NULL;
@@ -260,6 +272,7 @@ int api_backup_start(struct api_call *call, struct error *err)
         api_text_field(call->body, "group", &group, err) != 0 ||
         api_boolean_field(call->body, "full", &request.full, err) != 0 ||
         api_time_field(call->body, "retain_until", &request.retain_until_ms, err) != 0 ||
+        read_start(call->body, &request.start_ms, err) != 0 ||
         read_bandwidth(call->body, &request.bandwidth, err) != 0) {
         return -1;
     }

@@ -20,6 +20,8 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/hosts/{host}/resume", api_host_resume},
     {"GET", "/v1/vms", api_vm_list},
     {"GET", "/v1/vms/{vm}", api_vm_show},
+    {"POST", "/v1/vms/{vm}/seed", api_vm_seed},
+    {"DELETE", "/v1/vms/{vm}/seed", api_vm_seed_forget},
     {"GET", "/v1/policies", api_policy_list},
     {"POST", "/v1/policies", api_policy_create},
     {"GET", "/v1/policies/{policy}", api_policy_show},

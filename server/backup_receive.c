@@ -7,6 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A map that saves sending; NULL when it can't. */
+static struct map_reader *open_partial(struct backup_receive *receive, const struct backup_receive_disk *disk,
+                                       uint64_t size, const struct chunk_name *root)
+{
+    struct error ignored;
+    return size == disk->size && store_writer_pin(receive->store_writer, root, &ignored) == 0
+               ? map_reader_open(receive->options.store, root, size, &ignored)
+               : NULL;
+}
+
 static int open_disk(struct backup_receive *receive, struct receive_disk *disk,
                      const struct backup_receive_disk *from, struct error *err)
 {
@@ -39,9 +49,11 @@ static int open_disk(struct backup_receive *receive, struct receive_disk *disk,
         return -1;
     }
     struct error ignored;
-    if (partial_load(store, receive->point->datasource, from->name, &size, &root, &ignored) == 1 &&
-        size == from->size && store_writer_pin(receive->store_writer, &root, &ignored) == 0) {
-        disk->partial = map_reader_open(store, &root, size, &ignored);
+    if (partial_load(store, receive->point->datasource, from->name, &size, &root, &ignored) == 1) {
+        disk->partial = open_partial(receive, from, size, &root);
+    }
+    if (partial_load_seed(store, receive->point->datasource, from->name, &size, &root, &ignored) == 1) {
+        disk->seed = open_partial(receive, from, size, &root);
     }
     return 0;
 }
@@ -299,6 +311,7 @@ void backup_receive_destroy(struct backup_receive *receive)
         free(receive->disks[i].format);
         map_writer_destroy(receive->disks[i].writer);
         map_reader_destroy(receive->disks[i].partial);
+        map_reader_destroy(receive->disks[i].seed);
     }
     free(receive->disks);
     store_writer_end(receive->store_writer);

@@ -26,6 +26,7 @@ struct receive_disk {
     bool incremental;
     struct map_writer *writer;
     struct map_reader *partial; /* of an interrupted try, or NULL */
+    struct map_reader *seed;    /* given by an operator as the first copy, or NULL */
     uint64_t transferred;       /* plain bytes that arrived */
 };
 

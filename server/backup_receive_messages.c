@@ -33,9 +33,26 @@ static void settle(struct backup_receive *receive, uint64_t chunks)
     atomic_fetch_add(&receive->settled, chunks * store_chunk_size(receive->options.store));
 }
 
-/* Does this datasource have the chunk already? Only its own history at this place, an interrupted try's, and
- * what this job sent count: an agent must not learn what others stored. With map_lock held. 1 yes (and the
- * map has it), 0 no. */
+/* Has the partial map this chunk at this place? One that can't be read saves nothing: it is given up. */
+static bool partial_has(struct map_reader **partial, uint64_t index, const struct chunk_name *name)
+{
+    struct chunk_name old;
+    struct error err;
+    if (*partial == NULL) {
+        return false;
+    }
+    if (map_reader_get(*partial, index, &old, &err) != 0) {
+        log_error("a partial map can't be used", &err);
+        map_reader_destroy(*partial);
+        *partial = NULL;
+        return false;
+    }
+    return chunk_name_equal(&old, name);
+}
+
+/* Does this datasource have the chunk already? Only its own history at this place, an interrupted try's, what
+ * an operator seeded it with, and what this job sent count: an agent must not learn what others stored. With
+ * map_lock held. 1 yes (and the map has it), 0 no. */
 static int have_chunk(struct backup_receive *receive, struct receive_disk *disk, uint64_t index,
                       const struct chunk_name *name, bool in_session, struct error *err)
 {
@@ -44,17 +61,8 @@ static int have_chunk(struct backup_receive *receive, struct receive_disk *disk,
         return -1;
     }
     bool same = chunk_name_equal(&old, name);
-    bool known = same || in_session;
-    if (!known && disk->partial != NULL) {
-        if (map_reader_get(disk->partial, index, &old, err) != 0) {
-            /* a partial map that can't be read saves nothing */
-            log_error("a partial map can't be used", err);
-            map_reader_destroy(disk->partial);
-            disk->partial = NULL;
-        } else {
-            known = chunk_name_equal(&old, name);
-        }
-    }
+    bool known = same || in_session || partial_has(&disk->partial, index, name) ||
+                 partial_has(&disk->seed, index, name);
     /* What is damaged is asked for again: that heals it. */
     if (!known || !chunk_exists(receive->options.store, name)) {
         return 0;

@@ -42,8 +42,10 @@ struct job_ports {
                          job_stream_arrived arrived, void *cookie);
     void (*session_close)(void *self, const uint8_t session[JOB_SESSION_SIZE]);
 
-    /* --- the store. These five block on the disk and are called on workers. */
+    /* --- the store. These six block on the disk and are called on workers. */
     struct point *(*point_read)(void *self, const char *point_id, struct error *err);
+    /* The recovery point that the VM was seeded from (server/seed.h): 1 found, 0 none, -1 error. */
+    int (*seed_find)(void *self, const char *vm_id, char point_id[IDENTITY_SIZE], struct error *err);
     /* days 0: all of it. Otherwise what was not verified for so many days, the longest ago first, as much as
      * must be read in a day to get through the store in that time. */
     int (*store_verify)(void *self, unsigned days, maintenance_watch watch, void *cookie,

@@ -84,10 +84,16 @@ static bool jobs_exclude(const struct job *a, const struct job *b)
     return (a_store && b_store) || (a_vm && b_vm && strcmp(a->row.vm_id, b->row.vm_id) == 0);
 }
 
+bool job_waits_for_time(const struct job *job)
+{
+    return job->stage == STAGE_QUEUED && job->row.attempt == 1 && job->row.started_ms == 0 &&
+           job->row.next_attempt_ms > clock_wall_ms();
+}
+
 const struct job *job_find_rival(const struct job *candidate, bool running_only)
 {
     for (const struct job *job = candidate->jobs->first; job != NULL; job = job->next) {
-        bool counts = running_only ? job_runs(job) : job->stage != STAGE_FINAL;
+        bool counts = running_only ? job_runs(job) : job->stage != STAGE_FINAL && !job_waits_for_time(job);
         if (job != candidate && counts && jobs_exclude(job, candidate)) {
             return job;
         }
@@ -531,11 +537,28 @@ bool jobs_use_point(struct jobs *jobs, const char *point_id)
     return question.count > 0;
 }
 
+static void vm_on_engine(struct jobs *jobs, void *cookie)
+{
+    struct use_question *question = cookie;
+    for (struct job *job = jobs->first; job != NULL; job = job->next) {
+        bool uses = job_is_backup(job) || (job->row.type == JOB_RESTORE && job->row.restore_to_original);
+        question->count += uses && job_runs(job) && strcmp(job->row.vm_id, question->id) == 0;
+    }
+}
+
+bool jobs_use_vm(struct jobs *jobs, const char *vm_id)
+{
+    struct use_question question = {.id = vm_id};
+    jobs_ask(jobs, vm_on_engine, &question);
+    return question.count > 0;
+}
+
 static void host_on_engine(struct jobs *jobs, void *cookie)
 {
     struct use_question *question = cookie;
     for (struct job *job = jobs->first; job != NULL; job = job->next) {
-        question->count += job->stage != STAGE_FINAL && strcmp(job->row.host_id, question->id) == 0;
+        question->count += job->stage != STAGE_FINAL && !job_waits_for_time(job) &&
+                           strcmp(job->row.host_id, question->id) == 0;
     }
 }
 

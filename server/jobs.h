@@ -47,6 +47,7 @@ struct jobs_backup_request {
     const char *requested_by; /* "admin", "schedule" */
     int64_t retain_until_ms;  /* 0: the policy decides */
     uint64_t bandwidth;       /* bytes a second at most; 0: only the host's limit counts */
+    int64_t start_ms;         /* wall time to start at; until then it stands in no other job's way. 0: now */
 };
 
 /* VM_NOT_FOUND, HOST_UNREACHABLE, HOST_DRAINED, JOB_CONFLICT, LIMIT_EXCEEDED. */
@@ -95,7 +96,9 @@ int jobs_cancel(struct jobs *jobs, const char *job_id, struct error *err);
 
 /* True while a job uses this recovery point (restores or verifies it, or builds on it). */
 bool jobs_use_point(struct jobs *jobs, const char *point_id);
-/* Jobs of this host that are not final. */
+/* True while a backup of this VM, or a restore over it, runs. */
+bool jobs_use_vm(struct jobs *jobs, const char *vm_id);
+/* Jobs of this host that are not final, and not to begin at a later time that was asked for. */
 unsigned jobs_of_host(struct jobs *jobs, const char *host_id);
 /* Those of them that have begun. */
 unsigned jobs_running_on(struct jobs *jobs, const char *host_id);

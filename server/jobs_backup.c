@@ -43,6 +43,7 @@ void job_clear_backup(struct job *job)
     }
     point_destroy(job->parent);
     job->parent = NULL;
+    job->seed[0] = '\0';
 }
 
 /* --- end
@@ -355,7 +356,7 @@ static struct point *make_point(const struct job *job)
     point->host_id = memory_copy_text(job->row.host_id);
     point->host_name = memory_copy_text(job->row.host_name);
     point->kind = memory_copy_text(job->vm_kind);
-    point->mode = memory_copy_text(job->row.mode);
+    point->mode = memory_copy_text(job->seed[0] != '\0' ? "check" : job->row.mode);
     point->consistency = memory_copy_text(begun->consistency);
     point->consistency_reason =
         begun->consistency_reason[0] == '\0' ? NULL : memory_copy_text(begun->consistency_reason);
@@ -402,8 +403,25 @@ static void prepare_run(struct job_work *work)
             work->result = -1;
             return;
         }
+    } else if (!job->row.full) {
+        struct error err;
+        if (ports->seed_find(ports->self, job->row.vm_id, job->seed, &err) < 0) {
+            log_error("a seed is not known", &err); /* then it saves nothing */
+        }
     }
     work->result = create_receive(job, &work->err);
+}
+
+/* What is full for the host is compared with what the operator gave. */
+static void tell_seed(struct job *job)
+{
+    if (job->seed[0] != '\0') {
+        job->row.mode = "check";
+        job->row.reason =
+            arena_format(job->arena, "The first copy was seeded from recovery point %s", job->seed);
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "The backup is a consistency check: %s",
+                job->row.reason);
+    }
 }
 
 static void prepare_finish(struct job *job, struct job_work *work)
@@ -413,6 +431,7 @@ static void prepare_finish(struct job *job, struct job_work *work)
         job->row.transfer_state = JOB_PHASE_FAILED;
         end_on_host(job);
     } else {
+        tell_seed(job);
         begin_transfer(job);
     }
     free(work);

@@ -96,6 +96,7 @@ struct job {
     bool committed;
     uint8_t session[JOB_SESSION_SIZE];
     bool session_open;
+    char seed[IDENTITY_SIZE]; /* the recovery point that stands for the first copy; empty: none */
 
     /* Restore. */
     struct point *point;
@@ -213,6 +214,8 @@ int job_known_tracking(struct catalog *catalog, struct arena *arena, const char 
 
 /* --- jobs.c */
 bool job_is_backup(const struct job *job);
+/* It begins at a later time that was asked for. */
+bool job_waits_for_time(const struct job *job);
 /* Another job that is not final (or that runs) and can't run beside this one: of the same VM, or of the whole
  * store. */
 const struct job *job_find_rival(const struct job *job, bool running_only);

@@ -58,7 +58,7 @@ static int start(struct jobs *jobs, struct start_question *question)
     }
     row->max_attempts = row->type == JOB_BACKUP || row->type == JOB_CHECK ? jobs->options.max_attempts : 1;
     struct job *job = job_add(jobs, row);
-    const struct job *other = job_find_rival(job, false);
+    const struct job *other = job_waits_for_time(job) ? NULL : job_find_rival(job, false);
     if (other != NULL && row->on_demand) {
         job_drop(job);
         return error_set(err, ERROR_JOB_CONFLICT, "Another job (%s, %s) of %s is not finished", other->row.id,
@@ -117,7 +117,8 @@ static int start_backup(struct jobs *jobs, const struct jobs_backup_request *req
     if (host == NULL) {
         return -1;
     }
-    if (request->on_demand && check_connected(jobs, host, err) != 0) {
+    bool now = request->start_ms <= clock_wall_ms();
+    if (request->on_demand && now && check_connected(jobs, host, err) != 0) {
         return -1;
     }
     if (request->on_demand && catalog_vm_check_present(vm, err) != 0) {
@@ -133,6 +134,12 @@ static int start_backup(struct jobs *jobs, const struct jobs_backup_request *req
     question.row.full = request->full && request->type == JOB_BACKUP;
     question.row.retain_until_ms = request->retain_until_ms;
     question.row.bandwidth = request->bandwidth;
+    if (!now) {
+        char start[CLOCK_TEXT_SIZE];
+        question.row.next_attempt_ms = request->start_ms;
+        question.row.step =
+            arena_format(arena, "waiting until %s", clock_format_wall(request->start_ms, start));
+    }
     return ask_start(jobs, &question, job_id);
 }
 

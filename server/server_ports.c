@@ -41,6 +41,11 @@ static struct point *read_point(void *self, const char *point_id, struct error *
     return point_read(store_of(self), point_id, err);
 }
 
+static int find_seed(void *self, const char *vm_id, char point_id[IDENTITY_SIZE], struct error *err)
+{
+    return partial_find_seed(store_of(self), vm_id, point_id, err);
+}
+
 static int verify(void *self, unsigned days, maintenance_watch watch, void *cookie,
                   struct verify_report *report, struct error *err)
 {
@@ -115,6 +120,7 @@ void server_ports_fill(struct job_ports *ports, struct server_world *world)
         .session_open = session_open,
         .session_close = session_close,
         .point_read = read_point,
+        .seed_find = find_seed,
         .store_verify = verify,
         .store_check_point = check_point,
         .store_rebuild = rebuild,

@@ -6,19 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char seed_mark[] = "seed-";
+
 /* Disk names come from hypervisors: in an object's name they are hexadecimal. */
-static char *partial_object(const char *datasource, const char *disk)
+static char *partial_object(const char *datasource, const char *disk, bool seed)
 {
     size_t length = strlen(disk);
     char *hex = memory_alloc(2 * length + 1);
     bytes_to_hex((const uint8_t *)disk, length, hex);
-    char *object = memory_format("partials/%s/%.200s.hfm", datasource, hex);
+    char *object = memory_format("partials/%s/%s%.200s.hfm", datasource, seed ? seed_mark : "", hex);
     free(hex);
     return object;
 }
 
-int partial_save(struct store *store, const char *datasource, const char *disk, uint64_t disk_size,
-                 const struct chunk_name *root, struct error *err)
+/* point: of a seed; NULL for what a transfer brought. */
+static int save(struct store *store, const char *datasource, const char *disk, uint64_t disk_size,
+                const struct chunk_name *root, const char *point, struct error *err)
 {
     char hex[65];
     if (!identity_is_valid(datasource)) {
@@ -33,11 +36,26 @@ int partial_save(struct store *store, const char *datasource, const char *disk, 
     if (object == NULL) {
         return error_set(err, ERROR_INTERNAL, "A partial map of %s can't be encoded", disk);
     }
-    char *name = partial_object(datasource, disk);
+    if (point != NULL) {
+        json_object_set_new(object, "point", json_string(point));
+    }
+    char *name = partial_object(datasource, disk, point != NULL);
     int result = envelope_write(store, name, object, err);
     json_decref(object);
     free(name);
     return result;
+}
+
+int partial_save(struct store *store, const char *datasource, const char *disk, uint64_t disk_size,
+                 const struct chunk_name *root, struct error *err)
+{
+    return save(store, datasource, disk, disk_size, root, NULL, err);
+}
+
+int partial_save_seed(struct store *store, const char *datasource, const struct point_disk *from,
+                      const char *disk, const char *point, struct error *err)
+{
+    return save(store, datasource, disk, from->size, &from->root, point, err);
 }
 
 static bool is_text(const json_t *object, const char *key, const char *wanted)
@@ -58,14 +76,14 @@ int partial_parse(const json_t *object, uint64_t *disk_size, struct chunk_name *
     return 0;
 }
 
-int partial_load(struct store *store, const char *datasource, const char *disk, uint64_t *disk_size,
-                 struct chunk_name *root, struct error *err)
+static int load(struct store *store, const char *datasource, const char *disk, bool seed, uint64_t *disk_size,
+                struct chunk_name *root, struct error *err)
 {
     json_t *object;
     if (!identity_is_valid(datasource)) {
         return 0;
     }
-    char *name = partial_object(datasource, disk);
+    char *name = partial_object(datasource, disk, seed);
     int found = envelope_read(store, name, &object, err);
     free(name);
     if (found != 1) {
@@ -76,6 +94,18 @@ int partial_load(struct store *store, const char *datasource, const char *disk, 
                 partial_parse(object, disk_size, root) == 0;
     json_decref(object);
     return good;
+}
+
+int partial_load(struct store *store, const char *datasource, const char *disk, uint64_t *disk_size,
+                 struct chunk_name *root, struct error *err)
+{
+    return load(store, datasource, disk, false, disk_size, root, err);
+}
+
+int partial_load_seed(struct store *store, const char *datasource, const char *disk, uint64_t *disk_size,
+                      struct chunk_name *root, struct error *err)
+{
+    return load(store, datasource, disk, true, disk_size, root, err);
 }
 
 struct object_list {
@@ -89,6 +119,37 @@ static int collect_name(void *cookie, const char *name)
     list->names = memory_resize(list->names, list->count + 1, sizeof *list->names);
     list->names[list->count++] = memory_copy_text(name);
     return 0;
+}
+
+int partial_find_seed(struct store *store, const char *datasource, char point[IDENTITY_SIZE],
+                      struct error *err)
+{
+    struct object_list list = {0};
+    int found = 0;
+    if (!identity_is_valid(datasource)) {
+        return 0;
+    }
+    char *folder = memory_format("partials/%s", datasource);
+    int result = store->backend->operations->list(store->backend, folder, collect_name, &list, err);
+    for (size_t i = 0; i < list.count; i++) {
+        json_t *object = NULL;
+        struct error ignored; /* one that is damaged is only a saving that is lost */
+        char *name = memory_format("%s/%s", folder, list.names[i]);
+        if (found == 0 && result == 0 && strncmp(list.names[i], seed_mark, sizeof seed_mark - 1) == 0 &&
+            envelope_read(store, name, &object, &ignored) == 1) {
+            const char *id = json_string_value(json_object_get(object, "point"));
+            found = id != NULL && identity_is_valid(id);
+            if (found == 1) {
+                memcpy(point, id, IDENTITY_SIZE);
+            }
+            json_decref(object);
+        }
+        free(name);
+        free(list.names[i]);
+    }
+    free(list.names);
+    free(folder);
+    return result == 0 ? found : -1;
 }
 
 int partial_remove(struct store *store, const char *datasource, struct error *err)

@@ -62,7 +62,19 @@ int partial_save(struct store *store, const char *datasource, const char *disk, 
 /* 1 found, 0 none, -1 error. */
 int partial_load(struct store *store, const char *datasource, const char *disk, uint64_t *disk_size,
                  struct chunk_name *root, struct error *err);
-/* Of all disks of the datasource. */
+/* --- seeds: partial maps that an operator grants a datasource before its first recovery point. They stay
+ * beside what transfers bring, so that an interrupted one does not lose them. */
+/* The datasource's `disk` may be compared with `from`, a disk of that recovery point, whose root is pinned by
+ * a writer (storage/writers.h). */
+int partial_save_seed(struct store *store, const char *datasource, const struct point_disk *from,
+                      const char *disk, const char *point, struct error *err);
+/* 1 found, 0 none, -1 error. */
+int partial_load_seed(struct store *store, const char *datasource, const char *disk, uint64_t *disk_size,
+                      struct chunk_name *root, struct error *err);
+/* The recovery point that a datasource was seeded from: 1 found, 0 none, -1 error. */
+int partial_find_seed(struct store *store, const char *datasource, char point[IDENTITY_SIZE],
+                      struct error *err);
+/* Seeds and all others, of all disks of the datasource. */
 int partial_remove(struct store *store, const char *datasource, struct error *err);
 
 #endif

@@ -87,19 +87,22 @@ done:
     return result;
 }
 
+static void release_source(struct image_source *source)
+{
+    for (size_t d = 0; d < source->disk_count; d++) {
+        free(source->disks[d].name);
+        free(source->disks[d].path);
+        free(source->disks[d].format);
+    }
+    free(source->disks);
+    free(source->uuid);
+    free(source->name);
+}
+
 void image_registry_release(struct image_registry *registry)
 {
-    for (size_t i = 0; i < registry->count; i++) {
-        struct image_source *source = &registry->sources[i];
-        for (size_t d = 0; d < source->disk_count; d++) {
-            free(source->disks[d].name);
-            free(source->disks[d].path);
-            free(source->disks[d].format);
-        }
-        free(source->disks);
-        free(source->uuid);
-        free(source->name);
-    }
+    for (size_t i = 0; i < registry->count; i++)
+        release_source(&registry->sources[i]);
     free(registry->sources);
     memset(registry, 0, sizeof *registry);
 }
@@ -212,6 +215,20 @@ static int append_source(const char *data_directory, struct image_registry *regi
     return save(data_directory, registry, err);
 }
 
+/* The registry, until the lock is closed this process's to change. */
+static struct os_file *load_locked(const char *data_directory, struct image_registry *registry,
+                                   struct error *err)
+{
+    char *lock_path = os_path_join(data_directory, "images.lock");
+    struct os_file *lock = os_file_open(lock_path, OS_FILE_OPEN_CREATE, err);
+    free(lock_path);
+    if (lock && (os_file_lock(lock, err) != 0 || image_registry_load(data_directory, registry, err) != 0)) {
+        os_file_close(lock);
+        return NULL;
+    }
+    return lock;
+}
+
 int image_registry_add(const char *data_directory, const char *name, const char *const *paths, size_t count,
                        char uuid[IDENTITY_SIZE], struct error *err)
 {
@@ -220,19 +237,41 @@ int image_registry_add(const char *data_directory, const char *name, const char 
     if (count == 0 || count > DISKS_MAX)
         return error_set(err, ERROR_REQUEST_INVALID, "An image has 1 to %d disks, not %zu.", DISKS_MAX,
                          count);
-    char *lock_path = os_path_join(data_directory, "images.lock");
-    struct os_file *lock = os_file_open(lock_path, OS_FILE_OPEN_CREATE, err);
-    free(lock_path);
+    struct image_registry registry = {0};
+    struct os_file *lock = load_locked(data_directory, &registry, err);
     if (!lock)
         return -1;
-    struct image_registry registry = {0};
-    int result = os_file_lock(lock, err);
-    if (result == 0)
-        result = image_registry_load(data_directory, &registry, err);
-    if (result == 0) {
-        result = append_source(data_directory, &registry, name, paths, count, uuid, err);
-        image_registry_release(&registry);
+    int result = append_source(data_directory, &registry, name, paths, count, uuid, err);
+    image_registry_release(&registry);
+    os_file_close(lock);
+    return result;
+}
+
+static int remove_source(const char *data_directory, struct image_registry *registry, const char *name,
+                         struct error *err)
+{
+    size_t kept = 0;
+    size_t count = registry->count;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(registry->sources[i].name, name) == 0)
+            release_source(&registry->sources[i]);
+        else
+            registry->sources[kept++] = registry->sources[i];
     }
+    registry->count = kept;
+    if (kept == count)
+        return error_set(err, ERROR_VM_NOT_FOUND, "No image called %.200s is registered.", name);
+    return save(data_directory, registry, err);
+}
+
+int image_registry_remove(const char *data_directory, const char *name, struct error *err)
+{
+    struct image_registry registry = {0};
+    struct os_file *lock = load_locked(data_directory, &registry, err);
+    if (!lock)
+        return -1;
+    int result = remove_source(data_directory, &registry, name, err);
+    image_registry_release(&registry);
     os_file_close(lock);
     return result;
 }

@@ -1,7 +1,7 @@
 /*
  * The images and block devices that an operator has made datasources of this host: DATA/images.json. Written
- * by `holdfast-agent add-image`, also while the agent runs. Functions block; changes are serialized between
- * processes.
+ * by `holdfast-agent add-image` and `remove-image`, also while the agent runs. Functions block; changes are
+ * serialized between processes.
  */
 #ifndef HOLDFAST_AGENT_PROVIDERS_IMAGE_REGISTRY_H
 #define HOLDFAST_AGENT_PROVIDERS_IMAGE_REGISTRY_H
@@ -40,5 +40,7 @@ const struct image_source *image_registry_find(const struct image_registry *regi
  * DISK_READ_FAILED, DISK_UNSUPPORTED. */
 int image_registry_add(const char *data_directory, const char *name, const char *const *paths, size_t count,
                        char uuid[IDENTITY_SIZE], struct error *err);
+/* The datasource is gone; its disks are not touched. VM_NOT_FOUND. */
+int image_registry_remove(const char *data_directory, const char *name, struct error *err);
 
 #endif

@@ -88,6 +88,23 @@ static void bad_registrations_are_refused(void **state)
     assert_int_equal(err.code, ERROR_DISK_UNSUPPORTED);
 }
 
+static void a_registration_is_removed(void **state)
+{
+    (void)state;
+    struct error err;
+    char other[IDENTITY_SIZE];
+    const char *present = in_directory("one.raw");
+    check_ok(image_registry_add(directory, "second", &present, 1, other, &err), err);
+    check_ok(image_registry_remove(directory, "second", &err), err);
+    assert_int_equal(image_registry_remove(directory, "second", &err), -1);
+    assert_int_equal(err.code, ERROR_VM_NOT_FOUND);
+    struct image_registry registry;
+    check_ok(image_registry_load(directory, &registry, &err), err);
+    assert_null(image_registry_find(&registry, other));
+    assert_non_null(image_registry_find(&registry, uuid));
+    image_registry_release(&registry);
+}
+
 static struct provider_backup *begin(const char *id, Holdfast__BackupBeginReply *reply, struct error *err)
 {
     Holdfast__BackupBeginRequest request = HOLDFAST__BACKUP_BEGIN_REQUEST__INIT;
@@ -233,8 +250,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(registered_images_are_discovered), cmocka_unit_test(bad_registrations_are_refused),
-        cmocka_unit_test(every_disk_is_read_whole),         cmocka_unit_test(resized_disk_is_noticed),
-        cmocka_unit_test(disks_are_restored_where_asked),
+        cmocka_unit_test(a_registration_is_removed),        cmocka_unit_test(every_disk_is_read_whole),
+        cmocka_unit_test(resized_disk_is_noticed),          cmocka_unit_test(disks_are_restored_where_asked),
     };
     return cmocka_run_group_tests(tests, open_provider, close_provider);
 }

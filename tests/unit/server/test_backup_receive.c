@@ -198,6 +198,17 @@ static struct outcome end(struct world *world)
     return outcome;
 }
 
+/* The connection goes in the middle. */
+static void abandon(struct world *world)
+{
+    void *item;
+    stream_close(world->stream);
+    assert_true(queue_pop(world->outcomes, &item));
+    assert_null(((struct outcome *)item)->point);
+    free(item);
+    backup_receive_destroy(world->receive);
+}
+
 static void expect_refused(struct world *world, const char *says)
 {
     struct outcome outcome = end(world);
@@ -447,12 +458,7 @@ static void test_interrupted(void **state)
     send_offer(world, 0, 0, (const uint8_t[]){5, 6}, 2);
     receive_want(world);
     send_run(world, 0, 5, 5, 0, CHUNK);
-    stream_close(world->stream);
-    void *item;
-    assert_true(queue_pop(world->outcomes, &item));
-    assert_null(((struct outcome *)item)->point);
-    free(item);
-    backup_receive_destroy(world->receive);
+    abandon(world);
     begin(world, datasource, NULL);
     send_offer(world, 0, 0, (const uint8_t[]){5, 6}, 2);
     assert_int_equal(receive_want(world), 2);
@@ -462,6 +468,66 @@ static void test_interrupted(void **state)
     check(outcome.point != NULL ? 0 : -1, outcome.failure);
     assert_whole(world, outcome.point->id);
     point_destroy(outcome.point);
+}
+
+/* What an operator seeded a datasource with is not sent: to that datasource, at that place, until its first
+ * point. */
+static void test_seeded(void **state)
+{
+    struct world *world = *state;
+    struct error err;
+    char ids[3][IDENTITY_SIZE];
+    char found[IDENTITY_SIZE];
+    for (int i = 0; i < 3; i++) {
+        identity_create(ids[i]);
+    }
+    const char *giver = ids[0], *mine = ids[1], *stranger = ids[2];
+    struct point *given = honest(world, giver, 1, 2);
+    check(partial_save_seed(world->store, mine, point_find_disk(given, "vda"), "vda", given->id, &err), err);
+    assert_int_equal(partial_find_seed(world->store, mine, found, &err), 1);
+    assert_string_equal(found, given->id);
+    assert_int_equal(partial_find_seed(world->store, stranger, found, &err), 0);
+    begin(world, stranger, NULL);
+    send_offer(world, 0, 0, (const uint8_t[]){1, 2}, 2);
+    assert_int_equal(receive_want(world), 3);
+    abandon(world);
+
+    begin(world, mine, NULL);
+    send_offer(world, 0, 0, (const uint8_t[]){1, 7, 1}, 3);
+    assert_int_equal(receive_want(world), 6);
+    send_run(world, 1, 7, 7, 0, CHUNK);
+    abandon(world);
+    begin(world, mine, NULL); /* the interrupted try did not replace the seed */
+    send_offer(world, 0, 0, (const uint8_t[]){1, 2}, 2);
+    assert_int_equal(receive_want(world), 0);
+    send_zeros(world, 2, CHUNKS - 2);
+    send_finish(world, 1);
+    struct outcome outcome = end(world);
+    check(outcome.point != NULL ? 0 : -1, outcome.failure);
+    assert_int_equal(partial_find_seed(world->store, mine, found, &err), 0);
+    assert_whole(world, outcome.point->id);
+    point_destroy(outcome.point);
+    point_destroy(given);
+}
+
+/* A seed for a disk of another size is none. */
+static void test_seed_of_other_size(void **state)
+{
+    struct world *world = *state;
+    struct error err;
+    char giver[IDENTITY_SIZE];
+    char mine[IDENTITY_SIZE];
+    identity_create(giver);
+    identity_create(mine);
+    struct point *given = honest(world, giver, 1, 2);
+    struct point_disk larger = *point_find_disk(given, "vda");
+    larger.size += CHUNK;
+    check(partial_save_seed(world->store, mine, &larger, "vda", given->id, &err), err);
+    begin(world, mine, NULL);
+    send_offer(world, 0, 0, (const uint8_t[]){1, 2}, 2);
+    assert_int_equal(receive_want(world), 3);
+    abandon(world);
+    point_destroy(given);
 }
 
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -476,6 +542,8 @@ int main(void)
         WITH_WORLD(test_never_ends),
         WITH_WORLD(test_learns_nothing),
         WITH_WORLD(test_interrupted),
+        WITH_WORLD(test_seeded),
+        WITH_WORLD(test_seed_of_other_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
