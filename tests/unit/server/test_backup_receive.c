@@ -526,7 +526,8 @@ static void test_seed_of_other_size(void **state)
     begin(world, mine, NULL);
     send_offer(world, 0, 0, (const uint8_t[]){1, 2}, 2);
     assert_int_equal(receive_want(world), 3);
-    abandon(world);
+    send_finish(world, 1);
+    expect_refused(world, "did not come");
     point_destroy(given);
 }
 
