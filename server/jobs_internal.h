@@ -212,13 +212,19 @@ int job_take_begun(struct job *job, const Holdfast__BackupBeginReply *reply, str
 int job_known_tracking(struct catalog *catalog, struct arena *arena, const char *vm_id, char ***names,
                        size_t *count, struct error *err);
 
-/* --- jobs.c */
-bool job_is_backup(const struct job *job);
+/* --- jobs_queue.c */
+/* Start what can be started. */
+void jobs_start_ready(struct jobs *jobs);
+unsigned jobs_count_running_on(const struct jobs *jobs, const char *host_id);
 /* It begins at a later time that was asked for. */
 bool job_waits_for_time(const struct job *job);
 /* Another job that is not final (or that runs) and can't run beside this one: of the same VM, or of the whole
  * store. */
 const struct job *job_find_rival(const struct job *job, bool running_only);
+
+/* --- jobs.c */
+bool job_is_backup(const struct job *job);
+bool job_runs(const struct job *job); /* begun, not final */
 
 /* --- jobs_resume.c */
 int jobs_resume(struct jobs *jobs, struct error *err);
