@@ -214,6 +214,7 @@ struct catalog_policy {
     unsigned snapshot_days;    /* local snapshots */
     const char *consistency;   /* asked for: "application", "filesystem", "crash" */
     bool consistency_required; /* less is a failure */
+    bool exclude_pages;        /* page and swap files are stored as zeros */
     int64_t created_ms;
     int64_t changed_ms;
     uint64_t group_count;
