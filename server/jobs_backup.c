@@ -286,10 +286,20 @@ static void on_received(void *cookie, struct point *point, const struct error *f
     jobs_post(job->jobs, &received->event);
 }
 
+/* What the agent says about the transfer. */
+static void log_notes(struct job *job, const Holdfast__BackupTransferReply *reply)
+{
+    for (size_t i = 0; i < reply->n_notes && i < JOBS_NOTES_MAX; i++) {
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "%.200s", reply->notes[i]);
+    }
+}
+
 static void on_transferred(struct job *job, const ProtobufCMessage *reply, const struct error *failure)
 {
-    (void)reply;
     job->give_up_ms = 0;
+    if (failure == NULL) {
+        log_notes(job, (const void *)reply);
+    }
     if (failure != NULL) {
         if (!job->committed) {
             fail_with(job, failure);
