@@ -41,6 +41,9 @@ void jobs_serve_begin(struct agent_jobs *jobs, struct rpc_request *request,
         return;
     }
     remember_tracking(job, job->begun->tracking);
+    if (message->base_left_out[0] != '\0') {
+        job->base_pages = backup_pages_recall(message->base_left_out, job->begun);
+    }
     if (message->exclude_pages) {
         job->pages = backup_pages_find(open->provider, job->backup, job->begun, &job->cancelled);
     }
@@ -73,6 +76,7 @@ static int transfer(struct agent_jobs *jobs, struct agent_job *job,
         .backup = job->backup,
         .begun = job->begun,
         .pages = job->pages,
+        .base_pages = job->base_pages,
         .cancelled = &job->cancelled,
     };
     int sent = backup_send(&options, &result, err);

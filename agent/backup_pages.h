@@ -12,11 +12,17 @@ struct backup_pages;
 
 /* Look on every disk of a backup that has begun. Page files are left out only when the file systems were
  * frozen or the machine is off. When one disk can't be searched, or a system sleeps on one, nothing is left
- * out of any; the former becomes a warning of `begun`. NULL when a disk can't be searched. Blocks, up to a
- * minute. */
+ * out of any; the former becomes a warning of `begun`. NULL when a disk can't be searched. What
+ * is left out is told in begun.left_out, too. Blocks, up to a minute. */
 struct backup_pages *backup_pages_find(const struct provider *provider, struct provider_backup *backup,
                                        Holdfast__BackupBeginReply *begun, const atomic_bool *cancelled);
 void backup_pages_destroy(struct backup_pages *pages); /* NULL is fine */
+
+/* What is left out, as text for begun.left_out; malloc'd, empty for nothing. */
+char *backup_pages_tell(const struct backup_pages *pages, const Holdfast__BackupBeginReply *begun);
+/* Back from the text of an earlier backup, for the disks of this one. What can't be read stands for all of
+ * every disk. */
+struct backup_pages *backup_pages_recall(const char *text, const Holdfast__BackupBeginReply *begun);
 
 /* Of the disk at that position of begun.disks: in order, apart from one another, within the disk. pages may
  * be NULL: none. Valid until pages is destroyed. */

@@ -18,6 +18,7 @@ struct backup_planner {
     size_t extent;
     size_t extent_count;
     size_t left_out; /* the first range of the disk that may lie at the position or behind it */
+    size_t missing;  /* likewise */
 };
 
 struct backup_planner *backup_planner_create(const struct backup_planner_disk *disks, size_t count,
@@ -128,6 +129,27 @@ void backup_planner_left_out(const struct backup_planner_disk *disk, uint32_t ch
     }
 }
 
+/* Of so many unchanged chunks at the position, those that can be taken alike: unchanged, or data where the
+ * parent has zeros only because they were left out. */
+static uint64_t unchanged_chunks(struct backup_planner *planner, uint64_t chunks, enum disk_extent_kind *kind)
+{
+    const struct backup_planner_disk *disk = &planner->disks[planner->disk];
+    uint64_t chunk = planner->position / planner->chunk_size;
+    for (; planner->missing < disk->missing_count; planner->missing++) {
+        const struct disk_pages_range *range = &disk->missing[planner->missing];
+        uint64_t first = range->offset / planner->chunk_size;
+        uint64_t last = (range->offset + range->length - 1) / planner->chunk_size;
+        if (last < chunk) {
+            continue;
+        }
+        bool inside = first <= chunk;
+        uint64_t alike = inside ? last + 1 - chunk : first - chunk;
+        *kind = inside ? DISK_EXTENT_DATA : DISK_EXTENT_UNCHANGED;
+        return chunks < alike ? chunks : alike;
+    }
+    return chunks;
+}
+
 static int give_zeros(struct backup_planner *planner, uint64_t end, struct backup_plan_item *item)
 {
     uint64_t length = end - planner->position;
@@ -168,6 +190,9 @@ static int step(struct backup_planner *planner, uint64_t max_chunks, struct back
             return -1;
         }
     }
+    if (kind == DISK_EXTENT_UNCHANGED) {
+        chunks = unchanged_chunks(planner, chunks, &kind);
+    }
     if (kind == DISK_EXTENT_DATA && chunks > max_chunks) {
         chunks = max_chunks;
     }
@@ -189,6 +214,7 @@ int backup_planner_next(struct backup_planner *planner, uint64_t max_chunks, str
             planner->disk++;
             planner->position = 0;
             planner->left_out = 0;
+            planner->missing = 0;
             planner->extent_count = 0;
         } else {
             result = step(planner, max_chunks, item, err);

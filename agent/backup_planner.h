@@ -1,8 +1,8 @@
 /*
  * What to read in a backup: walks the extents of every disk and gives whole chunks, so that several lanes can
  * share the work. A chunk that any extent calls data is data; one that is part zero and part unchanged must
- * be read, too. Chunks that lie wholly in what is left out are zeros, whatever the extents say. Thread-safe;
- * blocks on the disks' extents.
+ * be read, too. Chunks that lie wholly in what is left out are zeros, whatever the extents say; what was
+ * left out of the parent and isn't any more is read. Thread-safe; blocks on the disks' extents.
  */
 #ifndef HOLDFAST_AGENT_BACKUP_PLANNER_H
 #define HOLDFAST_AGENT_BACKUP_PLANNER_H
@@ -26,6 +26,9 @@ struct backup_planner_disk {
     uint64_t size;                           /* as it was when the backup began */
     const struct disk_pages_range *left_out; /* in order, apart from one another, within the size; borrowed */
     size_t left_out_count;
+    /* Left out of the parent, likewise: what can't be unchanged there. */
+    const struct disk_pages_range *missing;
+    size_t missing_count;
 };
 
 struct backup_planner *backup_planner_create(const struct backup_planner_disk *disks, size_t count,

@@ -437,6 +437,8 @@ static int open_planner(struct transfer *transfer, struct error *err)
             .name = disk->name,
             .size = disk->size};
         transfer->disks[i].left_out = backup_pages_get(options->pages, i, &transfer->disks[i].left_out_count);
+        transfer->disks[i].missing =
+            backup_pages_get(options->base_pages, i, &transfer->disks[i].missing_count);
         if (transfer->disks[i].reader == NULL) {
             return -1;
         }

@@ -22,6 +22,7 @@ struct backup_send_options {
     struct provider_backup *backup;
     const Holdfast__BackupBeginReply *begun; /* the disks */
     const struct backup_pages *pages;        /* told as zeros; may be NULL */
+    const struct backup_pages *base_pages;   /* zeros of the parent that aren't the disk's; may be NULL */
     const atomic_bool *cancelled;            /* polled */
 };
 

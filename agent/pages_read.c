@@ -1,7 +1,6 @@
 #include "agent/pages_read.h"
 
 #include "base/os_sandbox.h"
-#include "disk/disk_pages.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,7 +12,7 @@ const char pages_swap_file[] = "swap-file";
 const char pages_page_file[] = "page-file";
 const char pages_asleep[] = "asleep";
 
-static const char *kind_name(enum disk_pages_kind kind)
+const char *pages_kind_name(enum disk_pages_kind kind)
 {
     return kind == DISK_PAGES_SWAP_PARTITION ? pages_swap_partition
            : kind == DISK_PAGES_SWAP_FILE    ? pages_swap_file
@@ -35,7 +34,7 @@ static int print_pages(const struct disk_pages *pages, struct error *err)
             return error_set(err, ERROR_LIMIT_EXCEEDED, "They are in too many pieces");
         }
         printf("%llu %llu %s\n", (unsigned long long)range->offset, (unsigned long long)range->length,
-               kind_name(range->kind));
+               pages_kind_name(range->kind));
     }
     return fflush(stdout) == 0 ? 0 : error_set(err, ERROR_TOOL_FAILED, "They could not be told");
 }

@@ -7,6 +7,8 @@
 #ifndef HOLDFAST_AGENT_PAGES_READ_H
 #define HOLDFAST_AGENT_PAGES_READ_H
 
+#include "disk/disk_pages.h"
+
 enum {
     PAGES_LINES_MAX = 65536,  /* it fails when there are more */
     PAGES_LINE_SIZE = 64,     /* none is longer */
@@ -18,6 +20,7 @@ extern const char pages_swap_partition[];
 extern const char pages_swap_file[];
 extern const char pages_page_file[];
 extern const char pages_asleep[];
+const char *pages_kind_name(enum disk_pages_kind kind);
 
 /* Does not return: status 0 when all was printed, otherwise the reason is on standard error. */
 _Noreturn void pages_read(const char *uri);

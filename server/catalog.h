@@ -338,6 +338,7 @@ struct catalog_tracking {
     const char *name; /* the provider's */
     const char *metadata;
     const char *point_id; /* the recovery point that it was begun with */
+    const char *left_out; /* of that point, as the agent gave it; NULL or empty: nothing */
 };
 
 /* Newest first: the server's tracking points of the VM. */

@@ -250,7 +250,8 @@ static int commit_to_catalog(struct job *job, const struct point *point, struct 
         if (result == 0 && job->begun->tracking[0] != '\0') {
             struct catalog_tracking tracking = {.name = job->begun->tracking,
                                                 .metadata = job->begun->tracking_metadata,
-                                                .point_id = point->id};
+                                                .point_id = point->id,
+                                                .left_out = job->begun->left_out};
             result = catalog_tracking_add(catalog, job->row.vm_id, &tracking, err);
         }
         if (result == 0) {

@@ -101,6 +101,7 @@ static int plan_tracking(struct job *job, Holdfast__BackupBeginRequest *request,
         if (strcmp(tracking[i].point_id, job->parent_id) == 0) {
             request->base_tracking = (char *)(uintptr_t)tracking[i].name;
             request->base_tracking_metadata = (char *)(uintptr_t)tracking[i].metadata;
+            request->base_left_out = (char *)(uintptr_t)tracking[i].left_out;
         }
     }
     return job_known_tracking(job->jobs->options.catalog, arena, job->row.vm_id, &request->known_tracking,

@@ -106,6 +106,50 @@ static void too_many_lines_are_refused(void **state)
     free(text);
 }
 
+/* Two disks, and what an earlier backup told of them. */
+static void expect_recalled(const char *told, size_t first, size_t second, uint64_t length_of_first)
+{
+    Holdfast__BackupBeginReply begun = HOLDFAST__BACKUP_BEGIN_REPLY__INIT;
+    Holdfast__BackupDisk disks[] = {HOLDFAST__BACKUP_DISK__INIT, HOLDFAST__BACKUP_DISK__INIT};
+    Holdfast__BackupDisk *pointers[] = {&disks[0], &disks[1]};
+    disks[0].name = (char *)(uintptr_t) "vda";
+    disks[1].name = (char *)(uintptr_t) "two words";
+    disks[0].size = disks[1].size = DISK_SIZE;
+    begun.disks = pointers;
+    begun.n_disks = 2;
+    struct backup_pages *pages = backup_pages_recall(told, &begun);
+    size_t count;
+    const struct disk_pages_range *ranges = backup_pages_get(pages, 0, &count);
+    assert_int_equal(count, first);
+    if (first > 0) {
+        assert_int_equal(ranges[0].length, length_of_first);
+    }
+    (void)backup_pages_get(pages, 1, &count);
+    assert_int_equal(count, second);
+    if (length_of_first < DISK_SIZE && strstr(told, "gone") == NULL) {
+        char *again = backup_pages_tell(pages, &begun);
+        assert_string_equal(again, told);
+        free(again);
+    }
+    backup_pages_destroy(pages);
+}
+
+static void what_was_left_out_is_recalled(void **state)
+{
+    (void)state;
+    expect_recalled("", 0, 0, 0);
+    expect_recalled("disk vda\n0 65536 swap-file\n131072 5 page-file\n", 2, 0, 65536);
+    expect_recalled("disk vda\n0 65536 swap-file\ndisk two words\n4096 65536 swap-partition\n", 1, 1, 65536);
+    expect_recalled("disk gone\n0 99999999 swap-file\ndisk two words\n4096 65536 swap-partition\n", 0, 1, 0);
+    /* everything of every disk */
+    expect_recalled("unknown", 1, 1, DISK_SIZE);
+    expect_recalled("everything", 1, 1, DISK_SIZE);
+    expect_recalled("disk vda\n0 65536 swap-file\n0 1 swap-file\n", 1, 1, DISK_SIZE);
+    expect_recalled("disk vda\n0 1000001 swap-file\n", 1, 1, DISK_SIZE);
+    expect_recalled("disk vda", 1, 1, DISK_SIZE);
+    expect_recalled("disk vda\n0 1 swap-file\ndisk vda\n2 1 swap-file\n", 1, 1, DISK_SIZE);
+}
+
 static void expect_note(const char *wanted, uint64_t swap, uint64_t page_files)
 {
     char *note = backup_pages_note("vda", swap, page_files);
@@ -126,9 +170,9 @@ static void notes_name_disk_and_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_become_ranges),       cmocka_unit_test(nothing_and_sleep_are_told_apart),
-        cmocka_unit_test(what_cannot_be_is_refused), cmocka_unit_test(too_many_lines_are_refused),
-        cmocka_unit_test(notes_name_disk_and_size),
+        cmocka_unit_test(lines_become_ranges),           cmocka_unit_test(nothing_and_sleep_are_told_apart),
+        cmocka_unit_test(what_cannot_be_is_refused),     cmocka_unit_test(too_many_lines_are_refused),
+        cmocka_unit_test(what_was_left_out_is_recalled), cmocka_unit_test(notes_name_disk_and_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

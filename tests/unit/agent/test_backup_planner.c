@@ -131,6 +131,36 @@ static void unchanged_is_left_out_too(void **state)
     expect("0:r3+1 0:z4+1", 10 * CHUNK, changing, COUNT(changing), beside, 1);
 }
 
+static void what_the_parent_left_out_is_read(void **state)
+{
+    (void)state;
+    char text[512];
+    static const struct disk_extent extents[] = {{0, 6 * CHUNK, DISK_EXTENT_UNCHANGED},
+                                                 {6 * CHUNK, CHUNK / 2, DISK_EXTENT_ZERO},
+                                                 {6 * CHUNK + CHUNK / 2, CHUNK / 2, DISK_EXTENT_UNCHANGED},
+                                                 {7 * CHUNK, CHUNK, DISK_EXTENT_ZERO},
+                                                 {8 * CHUNK, 2 * CHUNK, DISK_EXTENT_UNCHANGED}};
+    static const struct disk_pages_range missing[] = {{CHUNK + 512, 3 * CHUNK, DISK_PAGES_SWAP_FILE},
+                                                      {7 * CHUNK, CHUNK, DISK_PAGES_SWAP_FILE},
+                                                      {9 * CHUNK, 1, DISK_PAGES_SWAP_FILE}};
+    static const struct disk_pages_range left_out[] = {{2 * CHUNK, CHUNK, DISK_PAGES_SWAP_FILE}};
+    struct disk disk = {
+        .reader = {.operations = &operations, .size = 10 * CHUNK}, .extents = extents, .count = 5};
+    struct backup_planner_disk planned = {.reader = &disk.reader,
+                                          .name = "a",
+                                          .size = 10 * CHUNK,
+                                          .missing = missing,
+                                          .missing_count = COUNT(missing)};
+    plan(&planned, 1, MAX_CHUNKS, text, sizeof text);
+    assert_string_equal(text, "0:r1+4 0:r6+1 0:z7+1 0:r9+1");
+    planned.left_out = left_out;
+    planned.left_out_count = COUNT(left_out);
+    plan(&planned, 1, MAX_CHUNKS, text, sizeof text);
+    assert_string_equal(text, "0:r1+1 0:z2+1 0:r3+2 0:r6+1 0:z7+1 0:r9+1");
+    plan(&planned, 1, 1, text, sizeof text);
+    assert_string_equal(text, "0:r1+1 0:z2+1 0:r3+1 0:r4+1 0:r6+1 0:z7+1 0:r9+1");
+}
+
 static void each_disk_has_its_own(void **state)
 {
     (void)state;
@@ -169,6 +199,7 @@ int main(void)
         cmocka_unit_test(only_whole_chunks_are_left_out),
         cmocka_unit_test(the_last_chunk_is_whole_at_the_end_of_the_disk),
         cmocka_unit_test(unchanged_is_left_out_too),
+        cmocka_unit_test(what_the_parent_left_out_is_read),
         cmocka_unit_test(each_disk_has_its_own),
         cmocka_unit_test(what_is_left_out_is_counted),
     };
