@@ -124,4 +124,15 @@ restore_both "$(newest_point web1)"
 qemu-img convert -O raw "$disks/web1-data.qcow2" "$work/data.raw"
 [ "$(zeros_or_same "$work/data.raw" "$work/vdb.raw")" -gt $((46 * mib)) ] || fail "the swap file of the VM that is off is stored"
 expect_data "$work/vdb.raw" zeros
+
+step 'a system sleeps on one disk: nothing is left out of any, and what the last point left out is back'
+dd if="$work/vdc.raw" of="$work/page" bs=4096 skip=256 count=1 status=none
+printf 'S1SUSPEND\0' | dd of="$work/page" bs=1 seek=4086 conv=notrunc status=none
+qemu-io -c "write -s $work/page $mib 4096" "$disks/swap.qcow2" >/dev/null
+holdfast backup web1 --wait
+expect_mode incremental
+job_field '.log[].message' | grep -q 'a system sleeps on vdc' || fail "the log does not say that a system sleeps"
+last=$(newest_point web1)
+expect_disk "$last" vdb "$disks/web1-data.qcow2"
+expect_disk "$last" vdc "$disks/swap.qcow2"
 holdfast store verify --wait
