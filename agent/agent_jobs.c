@@ -79,6 +79,8 @@ static void job_free(struct agent_job *job)
         free(job->known_tracking[i]);
     }
     free(job->known_tracking);
+    backup_pages_destroy(job->pages);
+    backup_pages_destroy(job->base_pages);
     free(job->id);
     free(job->vm_uuid);
     free(job);

@@ -3,6 +3,7 @@
 #define HOLDFAST_AGENT_AGENT_JOBS_INTERNAL_H
 
 #include "agent/agent_jobs.h"
+#include "agent/backup_pages.h"
 #include "base/pool.h"
 #include <pthread.h>
 
@@ -26,6 +27,8 @@ struct agent_job {
     atomic_bool cancelled;
     struct provider_backup *backup;    /* between begin and end */
     Holdfast__BackupBeginReply *begun; /* what was answered */
+    struct backup_pages *pages;        /* to be left out; NULL: none */
+    struct backup_pages *base_pages;   /* that the parent left out; NULL: none */
     char **known_tracking; /* of the request and the job: none of them is dropped without the server's word */
     size_t known_count;
     bool busy; /* a worker is at it */

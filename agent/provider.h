@@ -27,6 +27,16 @@ struct provider_context {
     const struct config *config; /* the agent's configuration */
 };
 
+/* Where another process finds the disk of a backup. Texts are borrowed from the backup. */
+struct provider_disk_source {
+    const char *socket; /* unix socket of an NBD server that has it, as: */
+    const char *export_name;
+    const char *path; /* without a socket: an image file or a device */
+    const char *format;
+    bool still; /* it does not change while the backup lasts, or the backup fails */
+    bool off;   /* nobody has it in use: its machine is off */
+};
+
 typedef void (*provider_changed)(void *cookie);
 
 struct provider {
@@ -49,6 +59,9 @@ struct provider {
                                             struct error *err);
     /* A reader of the disk at that position of reply.disks; may be called several times for one disk. */
     struct disk_reader *(*backup_open_disk)(struct provider_backup *backup, size_t disk, struct error *err);
+    /* Where the bytes of that disk are, for a process that looks at them apart from the agent. */
+    void (*backup_locate_disk)(const struct provider_backup *backup, size_t disk,
+                               struct provider_disk_source *source);
     /* Polled by the transfer, every second at most: is the frozen view still good? Fails (SCRATCH_SPACE_LOW,
      * SNAPSHOT_FAILED) when it had to be given up for the guest's sake, or should be now. NULL: always good.
      */

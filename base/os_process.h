@@ -25,7 +25,11 @@ void os_process_stop(struct os_process *process, unsigned timeout_ms);
 /* Start, wait, and give the standard output (malloc'd, NUL behind, up to limit). Non-zero exit is TOOL_FAILED
  * with its last words as the cause. output may be NULL. */
 int os_process_run(const char *const *argv, size_t limit, char **output, struct error *err);
-/* The same, but the program is left to its end when this process dies: for what must not stop in the middle.
+/* As os_process_run, but killed when it has not ended by then: TOOL_FAILED, too. */
+int os_process_run_for(const char *const *argv, unsigned timeout_ms, size_t limit, char **output,
+                       struct error *err);
+/* As os_process_run, but the program is left to its end when this process dies: for what must not stop in the
+ * middle.
  */
 int os_process_run_through(const char *const *argv, size_t limit, char **output, struct error *err);
 

@@ -294,6 +294,20 @@ static int read_output(struct os_process *process, size_t limit, char **output, 
     return 0;
 }
 
+/* It was waited for. Frees it. */
+static int settle(struct os_process *process, int status, size_t limit, char **output, struct error *err)
+{
+    int result = 0;
+    if (status != 0) {
+        error_set(err, ERROR_TOOL_FAILED, "%s ended with status %d", process->name, status);
+        result = error_set_cause(err, "%.400s", os_process_last_words(process));
+    } else if (output != NULL) {
+        result = read_output(process, limit, output, err);
+    }
+    process_free(process);
+    return result;
+}
+
 static int run(const char *const *argv, size_t limit, char **output, bool survives, struct error *err)
 {
     int status;
@@ -301,15 +315,25 @@ static int run(const char *const *argv, size_t limit, char **output, bool surviv
     if (process == NULL) {
         return -1;
     }
-    int result = os_process_wait(process, &status, err);
-    if (result == 0 && status != 0) {
-        error_set(err, ERROR_TOOL_FAILED, "%s ended with status %d", argv[0], status);
-        result = error_set_cause(err, "%.400s", os_process_last_words(process));
-    } else if (result == 0 && output != NULL) {
-        result = read_output(process, limit, output, err);
+    if (os_process_wait(process, &status, err) != 0) {
+        process_free(process);
+        return -1;
     }
-    process_free(process);
-    return result;
+    return settle(process, status, limit, output, err);
+}
+
+int os_process_run_for(const char *const *argv, unsigned timeout_ms, size_t limit, char **output,
+                       struct error *err)
+{
+    struct os_process *process = process_start(argv, output != NULL, false, err);
+    if (process == NULL) {
+        return -1;
+    }
+    if (!process_await(process, timeout_ms)) {
+        os_process_stop(process, 0);
+        return error_set(err, ERROR_TOOL_FAILED, "%s did not end within %u ms", argv[0], timeout_ms);
+    }
+    return settle(process, process->status, limit, output, err);
 }
 
 int os_process_run(const char *const *argv, size_t limit, char **output, struct error *err)

@@ -91,6 +91,13 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
     json_t *schedule = NULL;
     json_t *retention = NULL;
     const char *consistency = arguments_value(cli->arguments, "consistency");
+    bool exclude = arguments_flag(cli->arguments, "exclude-pages");
+    bool include = !create && arguments_flag(cli->arguments, "include-pages");
+    if (exclude && include) {
+        failure_set(failure, ERROR_REQUEST_INVALID,
+                    "Of --exclude-pages and --include-pages only one can be given");
+        return NULL;
+    }
     if (read_schedule(cli, &schedule, failure) != 0 ||
         read_retention(cli, create, &retention, failure) != 0) {
         json_decref(schedule);
@@ -110,6 +117,11 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
         json_object_set_new(body, "consistency_required", json_true());
     } else if (!create && arguments_flag(cli->arguments, "accept-less-consistency")) {
         json_object_set_new(body, "consistency_required", json_false());
+    }
+    if (exclude) {
+        json_object_set_new(body, "exclude_pages", json_true());
+    } else if (include) {
+        json_object_set_new(body, "exclude_pages", json_false());
     }
     return body;
 }
@@ -165,6 +177,7 @@ static void print_policy(const struct cli *cli, const json_t *policy)
         cli, "Consistency",
         memory_format("%s%s", cli_text(policy, "consistency") != NULL ? cli_text(policy, "consistency") : "-",
                       cli_truth(policy, "consistency_required") ? ", less is a failure" : ""));
+    cli_print_field(cli, "Page files", cli_truth(policy, "exclude_pages") ? "left out" : "stored");
     cli_take_field(cli, "Groups", memory_format("%llu", (unsigned long long)cli_number(policy, "groups")));
     cli_take_field(cli, "Changed", text_time(cli_text(policy, "changed")));
 }

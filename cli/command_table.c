@@ -54,13 +54,15 @@ static const struct cli_option vm_list_options[] = {
         {"keep-weekly", "N", "of N weeks", false}, {"keep-monthly", "N", "of N months", false},              \
         {"keep-yearly", "N", "of N years", false},                                                           \
         {"consistency", "LEVEL", "application, filesystem (default) or crash", false},                       \
+        {"require-consistency", NULL, "a backup with less consistency fails", false},                        \
     {                                                                                                        \
-        "require-consistency", NULL, "a backup with less consistency fails", false                           \
+        "exclude-pages", NULL, "page and swap files are stored as zeros", false                              \
     }
 
 static const struct cli_option policy_create_options[] = {POLICY_OPTIONS, END};
 static const struct cli_option policy_edit_options[] = {
     {"accept-less-consistency", NULL, "a backup with less consistency is a warning again", false},
+    {"include-pages", NULL, "page and swap files are stored again", false},
     {"name", "NAME", "a new name", false},
     {"enable", NULL, "the schedule runs", false},
     {"disable", NULL, "the schedule rests", false},

@@ -152,6 +152,11 @@ int qemu_nbd_dial(struct qemu_nbd *server, struct error *err)
     return fd;
 }
 
+const char *qemu_nbd_socket(const struct qemu_nbd *server)
+{
+    return server->socket;
+}
+
 void qemu_nbd_explain(struct qemu_nbd *server, struct error *err)
 {
     int status = 0;

@@ -26,6 +26,9 @@ struct qemu_nbd *qemu_nbd_start(const struct qemu_nbd_image *image, struct error
 /* A connected socket, the caller's to close. Waits until the server listens; TOOL_FAILED with its last words
  * when it ends instead. After as many as were announced the socket's name is gone from the file system. */
 int qemu_nbd_dial(struct qemu_nbd *server, struct error *err);
+/* Where it listens, for who dials it by that name: once qemu_nbd_dial succeeded, until as many as were
+ * announced have dialled through it. Valid until the server is stopped. */
+const char *qemu_nbd_socket(const struct qemu_nbd *server);
 /* After a failure of a connection: if the server ended, which it may be about to, its last words become the
  * cause. */
 void qemu_nbd_explain(struct qemu_nbd *server, struct error *err);

@@ -219,6 +219,7 @@ struct catalog_policy {
     unsigned snapshot_days;    /* local snapshots */
     const char *consistency;   /* asked for: "application", "filesystem", "crash" */
     bool consistency_required; /* less is a failure */
+    bool exclude_pages;        /* page and swap files are stored as zeros */
     int64_t created_ms;
     int64_t changed_ms;
     uint64_t group_count;
@@ -342,6 +343,7 @@ struct catalog_tracking {
     const char *name; /* the provider's */
     const char *metadata;
     const char *point_id; /* the recovery point that it was begun with */
+    const char *left_out; /* of that point, as the agent gave it; NULL or empty: nothing */
 };
 
 /* Newest first: the server's tracking points of the VM. */

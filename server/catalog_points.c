@@ -278,6 +278,7 @@ int catalog_tracking_list(struct catalog *catalog, struct arena *arena, const ch
         item->name = statement_text(statement, arena);
         item->metadata = statement_text(statement, arena);
         item->point_id = statement_text(statement, arena);
+        item->left_out = statement_text(statement, arena);
     }
     statement_close(statement);
     *tracking = items;
@@ -313,6 +314,7 @@ int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struc
     statement_bind_text(statement, tracking->name);
     statement_bind_text(statement, tracking->metadata);
     statement_bind_text(statement, tracking->point_id);
+    statement_bind_text(statement, tracking->left_out);
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
 }
 

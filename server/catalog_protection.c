@@ -28,6 +28,7 @@ static void policy_read(struct statement *row, struct arena *arena, struct catal
     policy->snapshot_days = statement_unsigned(row);
     policy->consistency = statement_text(row, arena);
     policy->consistency_required = statement_boolean(row);
+    policy->exclude_pages = statement_boolean(row);
     policy->created_ms = statement_integer(row);
     policy->changed_ms = statement_integer(row);
     policy->group_count = statement_size(row);
@@ -58,6 +59,7 @@ static int policy_write_version(struct catalog *catalog, const struct catalog_po
     statement_bind_integer(statement, policy->snapshot_days);
     statement_bind_text(statement, policy->consistency);
     statement_bind_integer(statement, policy->consistency_required);
+    statement_bind_integer(statement, policy->exclude_pages);
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
 }
 

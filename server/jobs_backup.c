@@ -251,7 +251,8 @@ static int commit_to_catalog(struct job *job, const struct point *point, struct 
         if (result == 0 && job->begun->tracking[0] != '\0') {
             struct catalog_tracking tracking = {.name = job->begun->tracking,
                                                 .metadata = job->begun->tracking_metadata,
-                                                .point_id = point->id};
+                                                .point_id = point->id,
+                                                .left_out = job->begun->left_out};
             result = catalog_tracking_add(catalog, job->row.vm_id, &tracking, err);
         }
         if (result == 0) {
@@ -287,10 +288,20 @@ static void on_received(void *cookie, struct point *point, const struct error *f
     jobs_post(job->jobs, &received->event);
 }
 
+/* What the agent says about the transfer. */
+static void log_notes(struct job *job, const Holdfast__BackupTransferReply *reply)
+{
+    for (size_t i = 0; i < reply->n_notes && i < JOBS_NOTES_MAX; i++) {
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "%.200s", reply->notes[i]);
+    }
+}
+
 static void on_transferred(struct job *job, const ProtobufCMessage *reply, const struct error *failure)
 {
-    (void)reply;
     job->give_up_ms = 0;
+    if (failure == NULL) {
+        log_notes(job, (const void *)reply);
+    }
     if (failure != NULL) {
         if (!job->committed) {
             fail_with(job, failure);

@@ -23,6 +23,7 @@ enum {
     JOBS_PATIENCE_MS = 15000, /* with an agent that should have answered */
     JOBS_STOP_MS = 10000,
     JOBS_DISK_MAX = 256,
+    JOBS_NOTES_MAX = 2 * JOBS_DISK_MAX, /* lines that an agent may add to the log */
     JOBS_STEP_MAX = 96,
 };
 
@@ -79,6 +80,7 @@ struct job {
     bool needs_end;     /* the agent may hold a frozen view of a former attempt */
     bool vm_off;
     bool consistency_required;
+    bool exclude_pages;
     const char *asked_consistency;
     const char *vm_uuid;
     const char *vm_kind;

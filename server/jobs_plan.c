@@ -14,6 +14,7 @@ static int plan_policy(struct job *job, const struct catalog_vm *vm, struct erro
     struct catalog *catalog = job->jobs->options.catalog;
     job->asked_consistency = "filesystem";
     job->consistency_required = false;
+    job->exclude_pages = false;
     if (vm->group_id[0] != '\0') {
         const struct catalog_group *group = catalog_group_find(catalog, job->arena, vm->group_id, err);
         const struct catalog_policy *policy =
@@ -23,6 +24,7 @@ static int plan_policy(struct job *job, const struct catalog_vm *vm, struct erro
         }
         job->asked_consistency = policy->consistency;
         job->consistency_required = policy->consistency_required;
+        job->exclude_pages = policy->exclude_pages;
     }
     if (strcmp(vm->kind, "image") == 0 && !job->consistency_required) {
         job->asked_consistency = "crash"; /* there is no guest to ask */
@@ -100,6 +102,7 @@ static int plan_tracking(struct job *job, Holdfast__BackupBeginRequest *request,
         if (strcmp(tracking[i].point_id, job->parent_id) == 0) {
             request->base_tracking = (char *)(uintptr_t)tracking[i].name;
             request->base_tracking_metadata = (char *)(uintptr_t)tracking[i].metadata;
+            request->base_left_out = (char *)(uintptr_t)tracking[i].left_out;
         }
     }
     return job_known_tracking(job->jobs->options.catalog, arena, job->row.vm_id, &request->known_tracking,
@@ -130,6 +133,7 @@ void job_call_begin(struct job *job, job_answered answered)
     request.consistency = (char *)(uintptr_t)job->asked_consistency;
     request.ignore_tracking =
         job->row.full || job->row.type == JOB_CHECK || job->parent_id[0] == '\0' || job->parent_damaged;
+    request.exclude_pages = job->exclude_pages;
     plan_base_disks(job, &request, arena);
     if (plan_tracking(job, &request, arena, &err) != 0) {
         log_error("tracking points not read; every disk is read whole", &err);

@@ -104,7 +104,9 @@ static int import_point(struct import *import, const struct point *point, struct
     if (text(point->tracking)[0] == '\0') {
         return 0;
     }
-    struct catalog_tracking tracking = {.name = point->tracking, .point_id = point->id};
+    /* What it left out is not known here, and no agent gives this: it reads every block once. */
+    struct catalog_tracking tracking = {
+        .name = point->tracking, .point_id = point->id, .left_out = "unknown"};
     return catalog_tracking_add(import->catalog, point->datasource, &tracking, err) != 0
                ? -1
                : catalog_tracking_trim(import->catalog, point->datasource, err);

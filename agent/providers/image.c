@@ -138,6 +138,7 @@ const struct provider provider_image = {
     .discover = image_discover,
     .backup_begin = image_backup_begin,
     .backup_open_disk = image_backup_open_disk,
+    .backup_locate_disk = image_backup_locate_disk,
     .backup_check = image_backup_check,
     .backup_end = image_backup_end,
     .recover = image_recover,

@@ -16,6 +16,8 @@ struct backup_disk {
     char *path; /* that is read: the disk's, or its snapshot's */
     char *format;
     uint64_t size;
+    bool still; /* a snapshot, or nobody has it in use */
+    bool off;   /* no snapshot of something in use */
 };
 
 struct provider_backup {
@@ -55,6 +57,7 @@ struct view {
     char *path;
     bool snapshot; /* a point in time */
     bool frozen;   /* a file system on it was told of that moment */
+    bool in_use;   /* without a snapshot: it may change, as was warned of */
 };
 
 /* What is read goes on changing when somebody writes to the device. */
@@ -110,6 +113,7 @@ static int view_device(struct provider_backup *backup, const char *path, Holdfas
 static int view_disk(struct provider_backup *backup, const struct image_disk *disk,
                      Holdfast__BackupBeginReply *reply, struct view *view, struct error *err)
 {
+    size_t warned = reply->n_warnings;
     if (disk_device_is(disk->path)) {
         if (view_device(backup, disk->path, reply, view, err) != 0)
             return -1;
@@ -117,7 +121,9 @@ static int view_disk(struct provider_backup *backup, const struct image_disk *di
         view->path = memory_copy_text(disk->path);
     }
     bool holds_still = view->snapshot && strcmp(disk->format, "raw") == 0;
-    return holds_still ? 0 : check_use(disk, reply, err);
+    int result = holds_still ? 0 : check_use(disk, reply, err);
+    view->in_use = reply->n_warnings > warned;
+    return result;
 }
 
 /* The point is as consistent as its least consistent disk. */
@@ -141,10 +147,15 @@ static void take_consistency(const struct image_disk *disk, const struct view *v
 }
 
 static void keep_disk(struct provider_backup *backup, const struct image_disk *disk,
-                      const struct disk_image *image, const char *path, Holdfast__BackupBeginReply *reply)
+                      const struct disk_image *image, const struct view *view,
+                      Holdfast__BackupBeginReply *reply)
 {
     struct backup_disk *kept = &backup->disks[backup->count++];
-    *kept = (struct backup_disk){memory_copy_text(path), memory_copy_text(disk->format), image->size};
+    *kept = (struct backup_disk){.path = memory_copy_text(view->path),
+                                 .format = memory_copy_text(disk->format),
+                                 .size = image->size,
+                                 .still = view->snapshot || !view->in_use,
+                                 .off = !view->snapshot && !view->in_use};
     Holdfast__BackupDisk *answer = provider_add_backup_disk(reply);
     provider_set_text(&answer->name, disk->name);
     provider_set_text(&answer->format, disk->format);
@@ -161,7 +172,7 @@ static int add_disk(struct provider_backup *backup, const struct image_disk *dis
     if (result == 0)
         result = disk_image_inspect(view.path, disk->format, &image, err);
     if (result == 0) {
-        keep_disk(backup, disk, &image, view.path, reply);
+        keep_disk(backup, disk, &image, &view, reply);
         take_consistency(disk, &view, wanted, reply);
         disk_image_release(&image);
     }
@@ -265,6 +276,14 @@ struct disk_reader *image_backup_open_disk(struct provider_backup *backup, size_
         return NULL;
     }
     return reader;
+}
+
+void image_backup_locate_disk(const struct provider_backup *backup, size_t disk,
+                              struct provider_disk_source *source)
+{
+    const struct backup_disk *kept = &backup->disks[disk];
+    *source = (struct provider_disk_source){
+        .path = kept->path, .format = kept->format, .still = kept->still, .off = kept->off};
 }
 
 int image_backup_check(struct provider_backup *backup, struct error *err)

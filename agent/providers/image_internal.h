@@ -25,6 +25,8 @@ struct provider_backup *image_backup_begin(void *self, const Holdfast__BackupBeg
                                            const atomic_bool *cancelled, Holdfast__BackupBeginReply *reply,
                                            struct error *err);
 struct disk_reader *image_backup_open_disk(struct provider_backup *backup, size_t disk, struct error *err);
+void image_backup_locate_disk(const struct provider_backup *backup, size_t disk,
+                              struct provider_disk_source *source);
 int image_backup_check(struct provider_backup *backup, struct error *err);
 int image_backup_end(void *self, struct provider_backup *backup, const Holdfast__BackupEndRequest *request,
                      struct error *err);

@@ -85,6 +85,7 @@ const struct provider provider_kvm = {
     .discover = kvm_discover,
     .backup_begin = kvm_backup_begin,
     .backup_open_disk = kvm_backup_open_disk,
+    .backup_locate_disk = kvm_backup_locate_disk,
     .backup_check = kvm_backup_check,
     .backup_end = kvm_backup_end,
     .recover = kvm_recover,

@@ -209,6 +209,18 @@ struct disk_reader *kvm_backup_open_disk(struct provider_backup *backup, size_t 
     return reader;
 }
 
+void kvm_backup_locate_disk(const struct provider_backup *backup, size_t disk,
+                            struct provider_disk_source *out)
+{
+    const struct kvm_source *source = &backup->sources[disk];
+    *out = (struct provider_disk_source){
+        .path = source->path, .format = source->format, .still = true, .off = !backup->running};
+    if (backup->running) {
+        out->socket = backup->scratch.socket;
+        out->export_name = source->target;
+    }
+}
+
 int kvm_backup_check(struct provider_backup *backup, struct error *err)
 {
     return backup->running ? kvm_backup_given_up(backup, err) : kvm_backup_check_off(backup, err);

@@ -82,6 +82,8 @@ struct provider_backup *kvm_backup_begin(void *self, const Holdfast__BackupBegin
                                          const atomic_bool *cancelled, Holdfast__BackupBeginReply *reply,
                                          struct error *err);
 struct disk_reader *kvm_backup_open_disk(struct provider_backup *backup, size_t disk, struct error *err);
+void kvm_backup_locate_disk(const struct provider_backup *backup, size_t disk,
+                            struct provider_disk_source *source);
 int kvm_backup_check(struct provider_backup *backup, struct error *err);
 int kvm_backup_end(void *self, struct provider_backup *backup, const Holdfast__BackupEndRequest *request,
                    struct error *err);

@@ -56,10 +56,10 @@ SELECT name, format, size, transferred_bytes FROM recovery_point_disks WHERE poi
 ORDER BY position;
 
 -- name: tracking_list
-SELECT name, metadata, point_id FROM tracking_points WHERE vm_id = ?1 ORDER BY number DESC;
+SELECT name, metadata, point_id, left_out FROM tracking_points WHERE vm_id = ?1 ORDER BY number DESC;
 
 -- name: tracking_insert
-INSERT INTO tracking_points (vm_id, name, metadata, point_id) VALUES (?1, ?2, ?3, ?4);
+INSERT INTO tracking_points (vm_id, name, metadata, point_id, left_out) VALUES (?1, ?2, ?3, ?4, ?5);
 
 -- name: tracking_remove
 DELETE FROM tracking_points WHERE vm_id = ?1 AND name = ?2;

@@ -21,6 +21,15 @@ equal 60 "$(value .schedule.interval_minutes policy show gold)" "interval of gol
 expect 0 holdfast policy edit gold --every 120
 equal 120 "$(value .schedule.interval_minutes policy show gold)" "interval of gold after the change"
 equal 2 "$(value .version policy show gold)" "version of gold after the change"
+equal false "$(value .exclude_pages policy show gold)" "whether gold leaves page files out"
+expect 0 holdfast policy edit gold --exclude-pages
+equal true "$(value .exclude_pages policy show gold)" "whether gold leaves page files out, after the change"
+equal 120 "$(value .schedule.interval_minutes policy show gold)" "interval of gold beside the change"
+expect 0 holdfast policy show gold
+said 'left out'
+expect 2 holdfast policy edit gold --exclude-pages --include-pages
+expect 0 holdfast policy edit gold --include-pages
+equal false "$(value .exclude_pages policy show gold)" "whether gold leaves page files out, in the end"
 
 step "groups"
 expect 0 holdfast group create web --policy gold
