@@ -54,6 +54,7 @@ finish() {
     local status=$? name log
     trap - EXIT INT TERM
     set +e
+    [ "$status" -eq 0 ] || ss -tlnp >"$work/listening.log" 2>&1
     for name in "${processes[@]}"; do
         end_well "$name" || status=1
     done
