@@ -73,6 +73,25 @@ int cli_add_rate(json_t *body, const char *name, const char *text, struct failur
     return 0;
 }
 
+int cli_add_pairs(json_t *body, const char *name, const struct cli *cli, const char *option, const char *form,
+                  struct failure *failure)
+{
+    json_t *pairs = json_object();
+    const char *pair;
+    for (size_t n = 0; (pair = arguments_value_at(cli->arguments, option, n)) != NULL; n++) {
+        const char *equals = strchr(pair, '=');
+        if (equals == NULL || equals == pair || equals[1] == '\0') {
+            json_decref(pairs);
+            return failure_set(failure, ERROR_REQUEST_INVALID, "“%s” is not of the form %s", pair, form);
+        }
+        char *left = memory_format("%.*s", (int)(equals - pair), pair);
+        json_object_set_new(pairs, left, json_string(equals + 1));
+        free(left);
+    }
+    json_object_set_new(body, name, pairs);
+    return 0;
+}
+
 const json_t *cli_member(const json_t *object, const char *path)
 {
     while (object != NULL) {

@@ -68,6 +68,11 @@ const json_t *cli_member(const json_t *object, const char *path);
 /* Set a member to a rate such as "20M" (bytes a second), "none" gives 0. text NULL: nothing. */
 int cli_add_rate(json_t *body, const char *name, const char *text, struct failure *failure);
 
+/* A member of what an option gives as A=B, any number of times: {"A": "B"}. form: for the message, "OLD=NEW".
+ */
+int cli_add_pairs(json_t *body, const char *name, const struct cli *cli, const char *option, const char *form,
+                  struct failure *failure);
+
 /* The help of everything, of a family ("host"), of one command. */
 void help_print_all(FILE *out);
 void help_print_family(const char *family, FILE *out);

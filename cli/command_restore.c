@@ -15,29 +15,6 @@
 
 /* --- a VM */
 
-/* OLD=NEW, any number of times. */
-static int add_networks(const struct arguments *arguments, json_t *body, struct failure *failure)
-{
-    json_t *networks = json_object();
-    const char *pair;
-    for (size_t n = 0; (pair = arguments_value_at(arguments, "network", n)) != NULL; n++) {
-        const char *equals = strchr(pair, '=');
-        if (equals == NULL || equals == pair || equals[1] == '\0') {
-            json_decref(networks);
-            return failure_set(failure, ERROR_REQUEST_INVALID, "“%s” is not of the form OLD=NEW", pair);
-        }
-        char *old = memory_format("%.*s", (int)(equals - pair), pair);
-        json_object_set_new(networks, old, json_string(equals + 1));
-        free(old);
-    }
-    if (json_object_size(networks) > 0) {
-        json_object_set_new(body, "networks", networks);
-    } else {
-        json_decref(networks);
-    }
-    return 0;
-}
-
 static json_t *restore_body(const struct cli *cli, struct failure *failure)
 {
     const struct arguments *arguments = cli->arguments;
@@ -80,7 +57,7 @@ static json_t *restore_body(const struct cli *cli, struct failure *failure)
     if (format != NULL) {
         json_object_set_new(body, "format", json_string(format));
     }
-    if (add_networks(arguments, body, failure) != 0 ||
+    if ((networks && cli_add_pairs(body, "networks", cli, "network", "OLD=NEW", failure) != 0) ||
         cli_add_rate(body, "bandwidth", arguments_value(arguments, "bandwidth"), failure) != 0) {
         json_decref(body);
         return NULL;

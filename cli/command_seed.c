@@ -6,25 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* DISK=DISK, any number of times. */
-static int add_disks(const struct arguments *arguments, json_t *body, struct failure *failure)
-{
-    json_t *disks = json_object();
-    const char *pair;
-    for (size_t n = 0; (pair = arguments_value_at(arguments, "disk", n)) != NULL; n++) {
-        const char *equals = strchr(pair, '=');
-        if (equals == NULL || equals == pair || equals[1] == '\0') {
-            json_decref(disks);
-            return failure_set(failure, ERROR_REQUEST_INVALID, "“%s” is not of the form DISK=DISK", pair);
-        }
-        char *disk = memory_format("%.*s", (int)(equals - pair), pair);
-        json_object_set_new(disks, disk, json_string(equals + 1));
-        free(disk);
-    }
-    json_object_set_new(body, "disks", disks);
-    return 0;
-}
-
 static json_t *seed_body(const struct cli *cli, struct failure *failure)
 {
     const char *from = arguments_value(cli->arguments, "from");
@@ -36,7 +17,7 @@ static json_t *seed_body(const struct cli *cli, struct failure *failure)
     json_t *body = json_object();
     if (from != NULL) {
         json_object_set_new(body, "point", json_string(from));
-        if (add_disks(cli->arguments, body, failure) != 0) {
+        if (cli_add_pairs(body, "disks", cli, "disk", "DISK=DISK", failure) != 0) {
             json_decref(body);
             return NULL;
         }

@@ -191,9 +191,6 @@ void job_session_close(struct job *job);
 void job_start_backup(struct job *job);
 void job_cancel_backup(struct job *job, const struct error *why, bool *late);
 void job_tick_backup(struct job *job, int64_t now_ms);
-/* Tell the agent that the backup is committed, when it is back. */
-void job_remember_late_end(struct job *job);
-void job_send_late_end(struct jobs *jobs, const struct job_late_end *late);
 void job_clear_backup(struct job *job); /* what an attempt held */
 
 void job_start_restore(struct job *job);
@@ -202,6 +199,11 @@ void job_tick_restore(struct job *job, int64_t now_ms);
 void job_clear_restore(struct job *job);
 
 void job_start_store(struct job *job);
+
+/* --- jobs_late_end.c */
+/* Tell the agent that the backup is committed, when it is back. */
+void job_remember_late_end(struct job *job);
+void job_send_late_end(struct jobs *jobs, const struct job_late_end *late);
 
 /* --- jobs_plan.c: what a backup asks for and what became of it */
 /* Looks the VM up as it is now: its host may have changed. */
