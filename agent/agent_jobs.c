@@ -52,16 +52,13 @@ struct agent_job *jobs_add(struct agent_jobs *jobs, const char *id, struct open_
     return job;
 }
 
-struct agent_job *jobs_take(struct agent_jobs *jobs, const char *id, bool wait)
+struct agent_job *jobs_take(struct agent_jobs *jobs, const char *id)
 {
     pthread_mutex_lock(&jobs->lock);
     struct agent_job *job = find_locked(jobs, id);
-    while (job != NULL && job->busy && wait) {
+    while (job != NULL && job->busy) {
         pthread_cond_wait(&jobs->changed, &jobs->lock);
         job = find_locked(jobs, id);
-    }
-    if (job != NULL && job->busy) {
-        job = NULL;
     }
     if (job != NULL) {
         job->busy = true;

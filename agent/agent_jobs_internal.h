@@ -55,9 +55,9 @@ struct open_provider *jobs_find_provider(struct agent_jobs *jobs, const char *ki
 /* Make a job, busy. JOB_CONFLICT when there is one of that id. */
 struct agent_job *jobs_add(struct agent_jobs *jobs, const char *id, struct open_provider *provider,
                            const char *vm_uuid, struct error *err);
-/* Find a job and make it busy; NULL when there is none. Waits for another worker that is at it when `wait`.
- */
-struct agent_job *jobs_take(struct agent_jobs *jobs, const char *id, bool wait);
+/* Find a job and make it busy; NULL when there is none. Waits for another worker that is at it: the one that
+ * answered the last call may not have put the job down yet when the server's next call is here. */
+struct agent_job *jobs_take(struct agent_jobs *jobs, const char *id);
 /* Done with it for now; ends the backup when the server was lost meanwhile. */
 void jobs_put(struct agent_jobs *jobs, struct agent_job *job);
 /* Take it out and free it. Busy, and without a backup. */

@@ -92,7 +92,7 @@ void jobs_serve_transfer(struct agent_jobs *jobs, struct rpc_request *request,
 {
     struct error err;
     Holdfast__BackupTransferReply reply = HOLDFAST__BACKUP_TRANSFER_REPLY__INIT;
-    struct agent_job *job = jobs_take(jobs, message->job, false);
+    struct agent_job *job = jobs_take(jobs, message->job);
     if (job == NULL || job->backup == NULL) {
         error_set(&err, ERROR_JOB_NOT_FOUND, "No backup was begun for job %s", message->job);
         rpc_fail(request, &err);
@@ -125,7 +125,7 @@ void jobs_serve_end(struct agent_jobs *jobs, struct rpc_request *request,
         }
     }
     pthread_mutex_unlock(&jobs->lock);
-    struct agent_job *job = jobs_take(jobs, message->job, true);
+    struct agent_job *job = jobs_take(jobs, message->job);
     struct open_provider *open = job != NULL ? job->provider : jobs_find_provider(jobs, message->kind, &err);
     int result = open != NULL
                      ? open->provider->backup_end(open->self, job != NULL ? job->backup : NULL, message, &err)
