@@ -302,6 +302,14 @@ static const char *method_name(struct evhttp_request *request)
     }
 }
 
+static const char *peer_address(struct evhttp_request *request)
+{
+    char *address = NULL;
+    ev_uint16_t port = 0;
+    evhttp_connection_get_peer(evhttp_request_get_connection(request), &address, &port);
+    return address != NULL ? address : "";
+}
+
 static struct exchange *exchange_create(struct api *api, struct evhttp_request *request)
 {
     struct exchange *exchange = memory_zalloc(sizeof *exchange);
@@ -311,6 +319,8 @@ static struct exchange *exchange_create(struct api *api, struct evhttp_request *
     exchange->request = request;
     exchange->call.server = api->server;
     exchange->call.arena = arena_create();
+    exchange->call.actor = "admin";
+    exchange->call.address = arena_text(exchange->call.arena, peer_address(request));
     exchange->query = memory_copy_text(query);
     exchange->call.query = exchange->query;
     exchange->body_length = evbuffer_get_length(input);

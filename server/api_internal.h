@@ -11,6 +11,8 @@ enum { API_PARAMETERS_MAX = 2 };
 struct api_call {
     struct server *server;
     struct arena *arena;
+    const char *actor;                          /* who asks, as jobs and logs name him */
+    const char *address;                        /* from where, as text */
     const char *parameters[API_PARAMETERS_MAX]; /* of the path, decoded */
     const char *query;                          /* raw, or NULL */
     json_t *body;                               /* an object; empty when nothing was sent */

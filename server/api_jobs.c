@@ -265,7 +265,7 @@ static int read_start(const json_t *body, int64_t *start_ms, struct error *err)
 int api_backup_start(struct api_call *call, struct error *err)
 {
     static const char *const fields[] = {"vm", "group", "full", "retain_until", "bandwidth", "at", NULL};
-    struct jobs_backup_request request = {.type = JOB_BACKUP, .on_demand = true, .requested_by = "admin"};
+    struct jobs_backup_request request = {.type = JOB_BACKUP, .on_demand = true, .requested_by = call->actor};
     const char *vm = NULL;
     const char *group = NULL;
     if (api_check_fields(call->body, fields, err) != 0 || api_text_field(call->body, "vm", &vm, err) != 0 ||
@@ -282,7 +282,7 @@ int api_backup_start(struct api_call *call, struct error *err)
 int api_check_start(struct api_call *call, struct error *err)
 {
     static const char *const fields[] = {"vm", NULL};
-    struct jobs_backup_request request = {.type = JOB_CHECK, .on_demand = true, .requested_by = "admin"};
+    struct jobs_backup_request request = {.type = JOB_CHECK, .on_demand = true, .requested_by = call->actor};
     const char *vm = NULL;
     if (api_check_fields(call->body, fields, err) != 0 || api_text_field(call->body, "vm", &vm, err) != 0) {
         return -1;
@@ -357,7 +357,7 @@ static int read_restore(struct api_call *call, struct jobs_restore_request *requ
 int api_restore_start(struct api_call *call, struct error *err)
 {
     struct catalog *catalog = server_catalog(call->server);
-    struct jobs_restore_request request = {.requested_by = "admin"};
+    struct jobs_restore_request request = {.requested_by = call->actor};
     const char *host_name = NULL;
     char id[IDENTITY_SIZE];
     if (read_restore(call, &request, &host_name, err) != 0) {

@@ -101,7 +101,7 @@ int api_point_verify(struct api_call *call, struct error *err)
 {
     char id[IDENTITY_SIZE];
     const struct catalog_point *point = find_point(call, err);
-    if (point == NULL || jobs_start_verify(server_jobs(call->server), point->id, "admin", id, err) != 0) {
+    if (point == NULL || jobs_start_verify(server_jobs(call->server), point->id, call->actor, id, err) != 0) {
         return -1;
     }
     return api_accept_job(call, id, err);
@@ -144,7 +144,7 @@ int api_store_status(struct api_call *call, struct error *err)
 int api_store_verify(struct api_call *call, struct error *err)
 {
     char id[IDENTITY_SIZE];
-    return jobs_start_verify(server_jobs(call->server), NULL, "admin", id, err) != 0
+    return jobs_start_verify(server_jobs(call->server), NULL, call->actor, id, err) != 0
                ? -1
                : api_accept_job(call, id, err);
 }
@@ -152,7 +152,7 @@ int api_store_verify(struct api_call *call, struct error *err)
 int api_store_rebuild(struct api_call *call, struct error *err)
 {
     char id[IDENTITY_SIZE];
-    return jobs_start_rebuild(server_jobs(call->server), "admin", id, err) != 0
+    return jobs_start_rebuild(server_jobs(call->server), call->actor, id, err) != 0
                ? -1
                : api_accept_job(call, id, err);
 }
@@ -164,7 +164,7 @@ int api_store_collect(struct api_call *call, struct error *err)
     bool dry_run = false;
     return api_check_fields(call->body, fields, err) != 0 ||
                    api_boolean_field(call->body, "dry_run", &dry_run, err) != 0 ||
-                   jobs_start_collect(server_jobs(call->server), dry_run, "admin", id, err) != 0
+                   jobs_start_collect(server_jobs(call->server), dry_run, call->actor, id, err) != 0
                ? -1
                : api_accept_job(call, id, err);
 }
