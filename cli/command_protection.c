@@ -10,8 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* The retention that the options ask for; *retention stays NULL when they ask for none. A new policy that says what it keeps keeps nothing else: the default days don't count
- * then. */
+/* The retention that the options ask for; *retention stays NULL when they ask for none. A new policy that
+ * says what it keeps keeps nothing else: the default days don't count then. */
 static int read_retention(const struct cli *cli, bool create, json_t **retention, struct failure *failure)
 {
     enum { KEEP_MAX = 100000 };

@@ -75,8 +75,8 @@ int api_priority_read(const json_t *body, struct catalog_policy *policy, struct 
     }
     return name == NULL || policy_priority_parse(name, &policy->priority) == 0
                ? 0
-               : error_set(err, ERROR_REQUEST_INVALID,
-                           "priority: there is no \"%.40s\": high, normal or low", name);
+               : error_set(err, ERROR_REQUEST_INVALID, "priority: there is no \"%.40s\": high, normal or low",
+                           name);
 }
 
 int api_schedule_check(struct api_call *call, const struct catalog_policy *policy, struct error *err)
@@ -112,8 +112,7 @@ json_t *api_next_run(const struct catalog_policy *policy, const char *vm_id)
     struct error ignored; /* a zone that is gone from the system: the scheduler logs it */
     int64_t shift_ms = vm_id != NULL ? schedule_spread_ms(policy, vm_id) : 0;
     struct time_zone *zone = policy->enabled ? time_zone_open(policy->time_zone, &ignored) : NULL;
-    int64_t at_ms =
-        zone != NULL ? schedule_next(policy, zone, clock_wall_ms() - shift_ms) : SCHEDULE_NEVER;
+    int64_t at_ms = zone != NULL ? schedule_next(policy, zone, clock_wall_ms() - shift_ms) : SCHEDULE_NEVER;
     time_zone_close(zone);
     return at_ms != SCHEDULE_NEVER ? api_time(at_ms + shift_ms) : json_null();
 }
@@ -151,11 +150,10 @@ static int list_runs(struct api_call *call, const struct catalog_policy *policy,
         if (at_ms == SCHEDULE_NEVER) {
             break;
         }
-        json_array_append_new(items,
-                              json_pack("{s:o, s:o, s:o, s:b}", "time", api_time(at_ms + shift_ms), "until",
-                                        api_time(at_ms + shift_ms + window_ms), "local",
-                                        local_time(zone, at_ms + shift_ms), "moved",
-                                        schedule_is_moved(policy, zone, at_ms)));
+        json_array_append_new(items, json_pack("{s:o, s:o, s:o, s:b}", "time", api_time(at_ms + shift_ms),
+                                               "until", api_time(at_ms + shift_ms + window_ms), "local",
+                                               local_time(zone, at_ms + shift_ms), "moved",
+                                               schedule_is_moved(policy, zone, at_ms)));
     }
     time_zone_close(zone);
     call->reply = json_pack("{s:o, s:n}", "items", items, "next");

@@ -208,12 +208,12 @@ struct catalog_policy {
     int version; /* from 1; every change makes one more. To update: the one that was edited */
     bool enabled;
     enum schedule_kind schedule;
-    unsigned interval_minutes; /* SCHEDULE_INTERVAL */
-    unsigned hour_minute;      /* SCHEDULE_HOURLY: 0 to 59 */
-    const char *daily_times;   /* SCHEDULE_DAILY, SCHEDULE_WEEKLY: "22:00" or "06:00,22:00" */
-    unsigned days;             /* bit 0 Sunday ... bit 6 Saturday; 127: every day */
-    const char *time_zone;     /* "UTC", "Europe/Zurich" */
-    unsigned spread_minutes;   /* starts are spread over so many */
+    unsigned interval_minutes;   /* SCHEDULE_INTERVAL */
+    unsigned hour_minute;        /* SCHEDULE_HOURLY: 0 to 59 */
+    const char *daily_times;     /* SCHEDULE_DAILY, SCHEDULE_WEEKLY: "22:00" or "06:00,22:00" */
+    unsigned days;               /* bit 0 Sunday ... bit 6 Saturday; 127: every day */
+    const char *time_zone;       /* "UTC", "Europe/Zurich" */
+    unsigned spread_minutes;     /* starts are spread over so many */
     int64_t schedule_changed_ms; /* since when the schedule is what it is */
     enum policy_priority priority;
     /* Retention: a point stays while one of these wants it; 0: does not count. The last point always stays.

@@ -21,8 +21,9 @@ struct round {
     size_t waiting_count;
 };
 
-/* Operators come first, then priorities; and whoever waits rises by one class for each half hour that it waits,
- * so that nobody waits for ever: a job of low priority goes before what comes an hour and a half later. */
+/* Operators come first, then priorities; and whoever waits rises by one class for each half hour that it
+ * waits, so that nobody waits for ever: a job of low priority goes before what comes an hour and a half
+ * later. */
 void job_set_turn(struct job *job)
 {
     const struct catalog_job *row = &job->row;

@@ -58,8 +58,8 @@ static int check_retention(const struct catalog_policy *policy, struct error *er
 
 int policy_check(const struct catalog_policy *policy, struct error *err)
 {
-    if (protection_check_name(policy->name, err) != 0 || schedule_check(policy, INTERVAL_MIN_MINUTES, err) != 0 ||
-        check_retention(policy, err) != 0) {
+    if (protection_check_name(policy->name, err) != 0 ||
+        schedule_check(policy, INTERVAL_MIN_MINUTES, err) != 0 || check_retention(policy, err) != 0) {
         return -1;
     }
     if (strcmp(policy->consistency, "application") != 0 && strcmp(policy->consistency, "filesystem") != 0 &&

@@ -44,14 +44,17 @@ int schedule_parse_times(const char *text, unsigned minutes[SCHEDULE_TIMES_MAX],
     for (const char *next = text;; next++) {
         unsigned minute;
         if (*count == SCHEDULE_TIMES_MAX) {
-            return error_set(err, ERROR_SCHEDULE_INVALID, "daily_times: more than %d times a day", SCHEDULE_TIMES_MAX);
+            return error_set(err, ERROR_SCHEDULE_INVALID, "daily_times: more than %d times a day",
+                             SCHEDULE_TIMES_MAX);
         }
         if (take_time(next, &minute) != 0) {
-            return error_set(err, ERROR_SCHEDULE_INVALID, "daily_times: \"%.5s\" in \"%.100s\" is not a time of day from 00:00 to 23:59", next,
-                             text);
+            return error_set(err, ERROR_SCHEDULE_INVALID,
+                             "daily_times: \"%.5s\" in \"%.100s\" is not a time of day from 00:00 to 23:59",
+                             next, text);
         }
         if (!insert(minutes, *count, minute)) {
-            return error_set(err, ERROR_SCHEDULE_INVALID, "daily_times: %.5s is there twice in \"%.100s\"", next, text);
+            return error_set(err, ERROR_SCHEDULE_INVALID, "daily_times: %.5s is there twice in \"%.100s\"",
+                             next, text);
         }
         (*count)++;
         next += 5;
@@ -59,7 +62,8 @@ int schedule_parse_times(const char *text, unsigned minutes[SCHEDULE_TIMES_MAX],
             return 0;
         }
         if (*next != ',') {
-            return error_set(err, ERROR_SCHEDULE_INVALID, "daily_times: \"%.100s\" is no list of times with commas between", text);
+            return error_set(err, ERROR_SCHEDULE_INVALID,
+                             "daily_times: \"%.100s\" is no list of times with commas between", text);
         }
     }
 }

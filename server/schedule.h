@@ -6,10 +6,10 @@
  * hourly     minute M of each of the 24 hours of a day
  * daily      times of the day; weekly: the same, on days that must be named
  *
- * Hourly, daily and weekly name times on the clocks of the policy's zone. Such a run is at the first instant at
- * which those clocks show that time or, having jumped over it, a later one: a time that does not exist runs
- * when the clock jumps, one that occurs twice runs once. Runs that fall on the same instant are one. Every kind
- * runs only on the policy's days, which are days of the zone.
+ * Hourly, daily and weekly name times on the clocks of the policy's zone. Such a run is at the first instant
+ * at which those clocks show that time or, having jumped over it, a later one: a time that does not exist
+ * runs when the clock jumps, one that occurs twice runs once. Runs that fall on the same instant are one.
+ * Every kind runs only on the policy's days, which are days of the zone.
  */
 #ifndef HOLDFAST_SERVER_SCHEDULE_H
 #define HOLDFAST_SERVER_SCHEDULE_H

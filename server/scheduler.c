@@ -28,7 +28,8 @@ struct look {
     int64_t now_ms;
     scheduler_start_backup start;
     void *cookie;
-    /* Most groups are of the same few zones, so each is read once a look, not more often: tzdata may change. */
+    /* Most groups are of the same few zones, so each is read once a look, not more often: tzdata may change.
+     */
     struct time_zone *zones[ZONES_MAX];
     const char *zone_names[ZONES_MAX];
 };
@@ -102,8 +103,7 @@ static int start_due(struct look *look, const struct catalog_group *group,
     }
     /* VMs that join an empty group later have not missed what passed before */
     bool nobody = group->vm_count == 0 && is_due(policy, zone, since_ms, 0, look->now_ms);
-    if ((acted || nobody) &&
-        catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err) != 0) {
+    if ((acted || nobody) && catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err) != 0) {
         return -1;
     }
     return acted ? look_at_vms(look, group, policy, zone, since_ms, true, &acted, err) : 0;

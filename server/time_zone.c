@@ -294,8 +294,8 @@ struct time_zone *time_zone_open(const char *name, struct error *err)
         free(bytes);
     }
     if (!known) {
-        error_set(err, ERROR_SCHEDULE_INVALID, "timezone: this system has no time zone \"%.64s\" (a name such as Europe/Zurich)",
-                  name);
+        error_set(err, ERROR_SCHEDULE_INVALID,
+                  "timezone: this system has no time zone \"%.64s\" (a name such as Europe/Zurich)", name);
         time_zone_close(zone);
         return NULL;
     }

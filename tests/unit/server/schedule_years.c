@@ -1,6 +1,6 @@
 /*
- * The calendar and the scheduler on a clock that schedule_years.py moves; it computes by itself what must come
- * out.
+ * The calendar and the scheduler on a clock that schedule_years.py moves; it computes by itself what must
+ * come out.
  *
  * schedule_years runs KIND WHAT DAYS ZONE FROM UNTIL     prints the runs in [FROM, UNTIL), seconds since 1970
  * schedule_years clock DIRECTORY FROM < SCRIPT           the scheduler over a catalog in DIRECTORY
