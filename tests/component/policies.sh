@@ -105,4 +105,5 @@ wait_for 30 jobs_are queued 3 || fail "the missed runs are not made up for"
 agent_start alpha
 wait_for 60 jobs_are completed 3 || fail "not every missed run has ended"
 equal "high normal low" "$(value '[.items | sort_by(.started)[].vm] | join(" ")' job list)" "the order of the jobs"
+equal true "$(value '[.items | sort_by(.started)[] | .started, .finished] | . == sort' job list)" "one job at a time"
 equal 3 "$(value '.items | length' job list)" "the number of jobs: each missed run once"

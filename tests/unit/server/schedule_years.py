@@ -187,7 +187,7 @@ started = 0
 for number, zone in enumerate(ZONES):
     started += simulate(zone, [("daily", "daily", "02:15,22:00", EVERY_DAY, 90, UNTIL),
                                ("weekly", "weekly", "02:30", SUNDAY | WORKDAYS & 8, 0, UNTIL)], number)
-    some = FROM + 120 * DAY  # spring is in it
+    some = FROM + 100 * DAY  # spring is in it
     started += simulate(zone, [("hourly", "hourly", "15", EVERY_DAY, 30, some),
                                ("often", "interval", "240", WORKDAYS, 0, some)], 10 + number)
 print(f"{started} backups begun by the scheduler, each once")
