@@ -29,6 +29,7 @@ static void policy_read(struct statement *row, struct arena *arena, struct catal
     policy->consistency = statement_text(row, arena);
     policy->consistency_required = statement_boolean(row);
     policy->exclude_pages = statement_boolean(row);
+    policy->lock_days = statement_unsigned(row);
     policy->created_ms = statement_integer(row);
     policy->changed_ms = statement_integer(row);
     policy->group_count = statement_size(row);
@@ -60,6 +61,7 @@ static int policy_write_version(struct catalog *catalog, const struct catalog_po
     statement_bind_text(statement, policy->consistency);
     statement_bind_integer(statement, policy->consistency_required);
     statement_bind_integer(statement, policy->exclude_pages);
+    statement_bind_integer(statement, policy->lock_days);
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
 }
 

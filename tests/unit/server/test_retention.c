@@ -42,7 +42,8 @@ static int end(void **state)
 static size_t decide(struct scene *scene, unsigned reason)
 {
     size_t kept = 0;
-    retention_decide(&scene->policy, scene->zone, scene->points, scene->count, scene->now_ms, scene->reasons);
+    struct retention_time time = {.now_ms = scene->now_ms, .lock_ms = scene->now_ms};
+    retention_decide(&scene->policy, scene->zone, scene->points, scene->count, &time, scene->reasons);
     for (size_t i = 0; i < scene->count; i++) {
         kept += (scene->reasons[i] & reason) != 0;
     }
