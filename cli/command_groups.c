@@ -14,13 +14,13 @@ static void print_points(const struct cli *cli, const json_t *group)
     unsigned long long kept = cli_number(group, "points.locked") + cli_number(group, "points.held");
     unsigned long long undeleted = cli_number(group, "points.undeleted");
     if (deleted > 0) {
-        fprintf(cli->out, "\n%llu recovery points are deleted: see `holdfast rp list --deleted`.\n", deleted);
+        fprintf(cli->out, "\nRecovery points deleted: %llu (`holdfast rp list --deleted`)\n", deleted);
     }
     if (kept > 0) {
-        fprintf(cli->out, "\n%llu recovery points are locked or on hold and stay.\n", kept);
+        fprintf(cli->out, "\nRecovery points that are locked or on hold and stay: %llu\n", kept);
     }
     if (undeleted > 0) {
-        fprintf(cli->out, "\n%llu recovery points are back.\n", undeleted);
+        fprintf(cli->out, "\nRecovery points that are back: %llu\n", undeleted);
     }
 }
 
@@ -107,7 +107,7 @@ static int finish_members(struct cli *cli, const char *path, json_t *body, struc
         cli_print_json(cli, report);
     } else {
         fprintf(cli->out, "%s Nothing was changed.\n",
-                valid ? "This can be protected." : "This can't be protected:");
+                valid ? "This can be protected." : "This can't be protected.");
         print_findings(cli, cli_member(report, "findings"));
     }
     json_decref(report);

@@ -207,8 +207,7 @@ static void print_policy(const struct cli *cli, const json_t *policy)
     cli_take_field(cli, "Changed", text_time(cli_text(policy, "changed")));
     if (cli_number(policy, "next_run_deletes") > 0) {
         fprintf(cli->out,
-                "\nThe next run of retention, within ten minutes, deletes %llu recovery points that nothing "
-                "keeps.\n",
+                "\nRecovery points that the next run of retention, within ten minutes, deletes: %llu\n",
                 (unsigned long long)cli_number(policy, "next_run_deletes"));
     }
 }
@@ -262,7 +261,7 @@ static int preview_policy(struct cli *cli, json_t *body, struct failure *failure
     table_print(table, "No recovery point would be deleted.", cli->out);
     table_destroy(table);
     if (cli_number(preview, "deletes") > 0) {
-        fprintf(cli->out, "\n%llu recovery points would be deleted by the next run. Nothing was changed.\n",
+        fprintf(cli->out, "\nRecovery points that the next run would delete: %llu. Nothing was changed.\n",
                 (unsigned long long)cli_number(preview, "deletes"));
     }
     json_decref(preview);

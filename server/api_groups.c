@@ -150,7 +150,7 @@ int api_group_create(struct api_call *call, struct error *err)
 int api_group_delete(struct api_call *call, struct error *err)
 {
     const struct catalog_group *group = find_group(call, call->parameters[0], err);
-    if (group == NULL || catalog_group_delete(server_catalog(call->server), group->id, err) != 0) {
+    if (group == NULL || group_delete(call->server, group->id, call->actor, err) != 0) {
         return -1;
     }
     call->reply = json_object();

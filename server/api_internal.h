@@ -62,7 +62,6 @@ int api_read_policy(const json_t *body, struct catalog_policy *policy, struct er
 json_t *api_policy_json(const struct catalog_policy *policy);
 /* Into the reply: how many points the next run of retention deletes under this policy. */
 int api_add_next_run(struct api_call *call, const struct catalog_policy *policy, struct error *err);
-json_t *api_point_json(const struct catalog_point *point);
 /* Into the point's object: what keeps it, and until when. plans: NULL at first; what was read for a VM
  * already. */
 struct api_plan;

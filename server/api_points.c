@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-json_t *api_point_json(const struct catalog_point *point)
+static json_t *point_json(const struct catalog_point *point)
 {
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:b}",
@@ -74,7 +74,7 @@ int api_point_list(struct api_call *call, struct error *err)
     json_t *items = json_array();
     for (size_t i = 0; i < count; i++) {
         struct error ignored;
-        json_t *object = api_point_json(&points[i]);
+        json_t *object = point_json(&points[i]);
         if (add_disks(call, object, points[i].id, &ignored) != 0) {
             json_object_set_new(object, "disks", json_array());
         }
@@ -100,7 +100,7 @@ int api_point_show(struct api_call *call, struct error *err)
         return -1;
     }
     struct api_plan *plans = NULL;
-    call->reply = api_point_json(point);
+    call->reply = point_json(point);
     return api_add_kept(call, &plans, point, call->reply, err) != 0
                ? -1
                : add_disks(call, call->reply, point->id, err);

@@ -14,6 +14,7 @@
 struct api_plan {
     struct api_plan *next;
     const char *vm_id;
+    struct retention_time time; /* the same for all of one answer */
     struct retention_plan plan;
 };
 
@@ -26,11 +27,14 @@ static struct api_plan *find_plan(struct api_call *call, struct api_plan **plans
         }
     }
     struct catalog *catalog = server_catalog(call->server);
-    struct retention_time time;
     struct api_plan *plan = arena_alloc(call->arena, sizeof *plan);
+    if (*plans != NULL) {
+        plan->time = (*plans)->time;
+    } else if (retention_time_read(catalog, &plan->time, err) != 0) {
+        return NULL;
+    }
     const struct catalog_vm *vm = catalog_vm_find(catalog, call->arena, vm_id, err);
-    if (vm == NULL || retention_time_read(catalog, &time, err) != 0 ||
-        retention_plan_vm(catalog, call->arena, vm, NULL, &time, &plan->plan, err) != 0) {
+    if (vm == NULL || retention_plan_vm(catalog, call->arena, vm, NULL, &plan->time, &plan->plan, err) != 0) {
         return NULL;
     }
     plan->vm_id = vm_id;

@@ -61,4 +61,7 @@ int group_resume(struct server *server, const char *group_id, const char *actor,
 int group_remove(struct server *server, const char *group_id, const char *vm_id, bool delete_data,
                  const char *actor, struct point_removal_counts *counts, struct error *err);
 
+/* The group goes, its VMs are in none then; recovery points stay. GROUP_NOT_FOUND. */
+int group_delete(struct server *server, const char *group_id, const char *actor, struct error *err);
+
 #endif

@@ -66,15 +66,15 @@ static void note_counts(struct configure_job *job, struct arena *arena,
 {
     configure_job_note(
         job, JOB_LOG_INFORMATION, ERROR_NONE,
-        arena_format(arena, "%llu recovery points are deleted", (unsigned long long)counts->deleted));
+        arena_format(arena, "Recovery points deleted: %llu", (unsigned long long)counts->deleted));
     if (counts->locked > 0) {
         configure_job_note(job, JOB_LOG_WARNING, ERROR_RP_LOCKED,
-                           arena_format(arena, "%llu recovery points are locked and stay",
+                           arena_format(arena, "Recovery points that are locked and stay: %llu",
                                         (unsigned long long)counts->locked));
     }
     if (counts->held > 0) {
         configure_job_note(job, JOB_LOG_WARNING, ERROR_RP_HELD,
-                           arena_format(arena, "%llu recovery points are on hold and stay",
+                           arena_format(arena, "Recovery points that are on hold and stay: %llu",
                                         (unsigned long long)counts->held));
     }
 }
@@ -144,6 +144,9 @@ int group_resume(struct server *server, const char *group_id, const char *actor,
                          set_stopped(catalog, group, false, err) != 0
                      ? -1
                      : 0;
+        configure_job_note(
+            &job, JOB_LOG_INFORMATION, ERROR_NONE,
+            arena_format(arena, "Recovery points that are back: %llu", (unsigned long long)*undeleted));
         result = configure_job_end(&job, group_id, result, err);
     }
     arena_destroy(arena);
@@ -173,6 +176,24 @@ int group_remove(struct server *server, const char *group_id, const char *vm_id,
             note_counts(&job, arena, counts);
         }
         result = configure_job_end(&job, group_id, result, err);
+    }
+    arena_destroy(arena);
+    return result;
+}
+
+int group_delete(struct server *server, const char *group_id, const char *actor, struct error *err)
+{
+    struct catalog *catalog = server_catalog(server);
+    struct arena *arena = arena_create();
+    struct configure_job job;
+    const struct catalog_group *group = catalog_group_find(catalog, arena, group_id, err);
+    int result = group == NULL ? -1
+                               : configure_job_begin(&job, catalog, group_id,
+                                                     arena_format(arena, "group %s is deleted", group->name),
+                                                     actor, err);
+    if (result == 0) {
+        result = catalog_group_delete(catalog, group_id, err);
+        result = configure_job_end(&job, result == 0 ? NULL : group_id, result, err);
     }
     arena_destroy(arena);
     return result;

@@ -71,14 +71,14 @@ step "stopped without its data, and undone"
 held=$(newest_point b)
 expect 0 holdfast rp hold "$held"
 expect 0 holdfast group stop web --delete-data
-said '3 recovery points are deleted'
-said '1 recovery points are locked or on hold'
+said 'deleted: 3'
+said 'locked or on hold and stay: 1'
 equal "$held" "$(points b)" "points of b that stay"
 equal "" "$(points a)" "points of a"
 equal 1 "$(value '.items | length' rp list a --deleted)" "deleted points of a"
 equal completed-with-warnings "$(configured 0)" "job of the stop"
 expect 0 holdfast group resume web
-said '3 recovery points are back'
+said 'back: 3'
 equal 2 "$(points b | wc -l)" "points of b after the resume"
 same_disk "$(newest_point a)" disk0 "$work/a.raw"
 expect 0 holdfast group resume web
@@ -107,6 +107,10 @@ equal protected "$(state a)" "state of the group's other VM"
 backup a
 expect 0 holdfast group remove web beta/c
 equal 1 "$(points beta/c | wc -l)" "its points when it is out of the group"
+
+expect 0 holdfast group delete web
+equal "group web is deleted" "$(value '.items[0].reason' job list --type configure-group)" "the last job"
+equal unprotected "$(state a)" "state of a without its group"
 
 step "a change that the server's end interrupts is told as failed"
 stop server

@@ -59,7 +59,7 @@ equal 2 "$(value '.items | length' rp list a)" "points of a that stay" # both we
 still_there "after the VM was taken out with its data"
 expect 0 holdfast group add other a
 expect 0 holdfast group stop other --delete-data
-said '2 recovery points are locked'
+said 'locked or on hold and stay: 2'
 expect 0 holdfast group delete other
 expect 0 holdfast group delete safe
 expect 0 holdfast policy delete strict

@@ -45,8 +45,10 @@ equal 4 "$(jq .deletes "$work/preview.json")" "points that the change would dele
 equal 1 "$(value .version policy show gfs)" "version of the policy after a preview"
 equal 9 "$(points a | wc -l)" "number of points after a preview"
 expect 0 holdfast "${change[@]}" --dry-run
-said '4 recovery points would be deleted'
+said 'would delete: 4'
 expect 2 holdfast policy edit gfs --keep-days 0 --dry-run
+
+expect 2 holdfast backup a --retain-until 2020-01-31
 
 step "a hold and a date take two of them out of it"
 mapfile -t doomed < <(jq -r '.points[].id' "$work/preview.json")
