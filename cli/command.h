@@ -73,6 +73,10 @@ int cli_add_rate(json_t *body, const char *name, const char *text, struct failur
 int cli_add_pairs(json_t *body, const char *name, const struct cli *cli, const char *option, const char *form,
                   struct failure *failure);
 
+/* A call about one recovery point: /v1/recovery-points/REFERENCE and template_end. Takes the body over. */
+int cli_call_point(struct cli *cli, const char *reference, const char *method, const char *template_end,
+                   json_t *body, json_t **reply, struct failure *failure);
+
 /* The help of everything, of a family ("host"), of one command. */
 void help_print_all(FILE *out);
 void help_print_family(const char *family, FILE *out);
@@ -104,6 +108,8 @@ int run_group_list(struct cli *cli, struct failure *failure);
 int run_group_show(struct cli *cli, struct failure *failure);
 int run_group_add(struct cli *cli, struct failure *failure);
 int run_group_remove(struct cli *cli, struct failure *failure);
+int run_group_stop(struct cli *cli, struct failure *failure);
+int run_group_resume(struct cli *cli, struct failure *failure);
 int run_group_delete(struct cli *cli, struct failure *failure);
 int run_backup(struct cli *cli, struct failure *failure);
 int run_seed(struct cli *cli, struct failure *failure);
@@ -113,6 +119,8 @@ int run_rp_calendar(struct cli *cli, struct failure *failure);
 int run_rp_show(struct cli *cli, struct failure *failure);
 int run_rp_verify(struct cli *cli, struct failure *failure);
 int run_rp_hold(struct cli *cli, struct failure *failure);
+int run_rp_retain(struct cli *cli, struct failure *failure);
+int run_rp_undelete(struct cli *cli, struct failure *failure);
 int run_rp_delete(struct cli *cli, struct failure *failure);
 int run_restore_vm(struct cli *cli, struct failure *failure);
 int run_restore_disk(struct cli *cli, struct failure *failure);

@@ -1,4 +1,4 @@
-/* Policies and protection groups. */
+/* Policies. */
 #include "server/api_internal.h"
 #include "server/protection.h"
 #include "server/schedule.h"
@@ -11,14 +11,14 @@ json_t *api_policy_json(const struct catalog_policy *policy)
                                   (int)policy->keep_latest, "daily", (int)policy->keep_daily, "weekly",
                                   (int)policy->keep_weekly, "monthly", (int)policy->keep_monthly, "yearly",
                                   (int)policy->keep_yearly);
-    return json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:o, s:s, s:b, s:b, s:o, s:o, s:o, s:I}", "id",
+    return json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:o, s:i, s:s, s:b, s:b, s:o, s:o, s:o, s:I}", "id",
                      policy->id, "name", policy->name, "version", policy->version, "enabled", policy->enabled,
                      "priority", policy_priority_name(policy->priority), "schedule",
-                     api_schedule_json(policy), "retention", retention, "consistency", policy->consistency,
-                     "consistency_required", policy->consistency_required, "exclude_pages",
-                     policy->exclude_pages, "created", api_time(policy->created_ms), "changed",
-                     api_time(policy->changed_ms), "changed_by", api_text_or_null(policy->changed_by),
-                     "groups", (json_int_t)policy->group_count);
+                     api_schedule_json(policy), "retention", retention, "lock_days", (int)policy->lock_days,
+                     "consistency", policy->consistency, "consistency_required", policy->consistency_required,
+                     "exclude_pages", policy->exclude_pages, "created", api_time(policy->created_ms),
+                     "changed", api_time(policy->changed_ms), "changed_by",
+                     api_text_or_null(policy->changed_by), "groups", (json_int_t)policy->group_count);
 }
 
 /* As it is in force now. */
@@ -90,18 +90,18 @@ static int read_retention(const json_t *retention, struct catalog_policy *policy
                : 0;
 }
 
-/* What the request says, over what the policy is. */
-static int read_policy(const json_t *body, struct catalog_policy *policy, struct error *err)
+int api_read_policy(const json_t *body, struct catalog_policy *policy, struct error *err)
 {
-    static const char *const fields[] = {"name",          "enabled",     "schedule",
-                                         "retention",     "consistency", "consistency_required",
-                                         "exclude_pages", "priority",    NULL};
+    static const char *const fields[] = {
+        "name",          "enabled",  "schedule",  "retention", "consistency", "consistency_required",
+        "exclude_pages", "priority", "lock_days", NULL};
     return api_check_fields(body, fields, err) != 0 ||
                    api_text_field(body, "name", &policy->name, err) != 0 ||
                    api_boolean_field(body, "enabled", &policy->enabled, err) != 0 ||
                    api_schedule_read(json_object_get(body, "schedule"), policy, err) != 0 ||
                    api_priority_read(body, policy, err) != 0 ||
                    read_retention(json_object_get(body, "retention"), policy, err) != 0 ||
+                   read_count(body, "lock_days", &policy->lock_days, err) != 0 ||
                    api_text_field(body, "consistency", &policy->consistency, err) != 0 ||
                    api_boolean_field(body, "consistency_required", &policy->consistency_required, err) != 0 ||
                    api_boolean_field(body, "exclude_pages", &policy->exclude_pages, err) != 0
@@ -115,7 +115,7 @@ int api_policy_create(struct api_call *call, struct error *err)
     char id[IDENTITY_SIZE];
     policy_default(&policy);
     policy.changed_by = call->actor;
-    if (read_policy(call->body, &policy, err) != 0 || api_schedule_check(call, &policy, err) != 0 ||
+    if (api_read_policy(call->body, &policy, err) != 0 || api_schedule_check(call, &policy, err) != 0 ||
         policy_create(server_catalog(call->server), &policy, id, err) != 0) {
         return -1;
     }
@@ -147,7 +147,7 @@ static int edit_policy(struct api_call *call, const json_t *body, int64_t versio
         return error_set(err, ERROR_POLICY_CHANGED, "Policy %s is at version %d, the change was made to %lld",
                          policy->name, policy->version, (long long)version);
     }
-    if (read_policy(body, &changed, err) != 0) {
+    if (api_read_policy(body, &changed, err) != 0) {
         return -1;
     }
     call->parameters[0] = policy->id;
@@ -158,6 +158,12 @@ static int edit_policy(struct api_call *call, const json_t *body, int64_t versio
     return !schedule_is_same(policy, &changed) && api_schedule_check(call, &changed, err) != 0
                ? -1
                : policy_edit(server_catalog(call->server), policy, &changed, err);
+}
+
+static int add_next_run(struct api_call *call, struct error *err)
+{
+    const struct catalog_policy *policy = find_policy(call, call->parameters[0], err);
+    return policy == NULL ? -1 : api_add_next_run(call, policy, err);
 }
 
 int api_policy_edit(struct api_call *call, struct error *err)
@@ -175,6 +181,9 @@ int api_policy_edit(struct api_call *call, struct error *err)
     }
     if (result == 0) {
         result = api_policy_show(call, err);
+    }
+    if (result == 0) {
+        result = add_next_run(call, err);
     }
     json_decref(body);
     return result;
@@ -194,155 +203,4 @@ int api_policy_delete(struct api_call *call, struct error *err)
     }
     call->reply = json_object();
     return 0;
-}
-
-/* --- groups
- * ------------------------------------------------------------------------------------------------- */
-
-static json_t *group_json(const struct catalog_group *group)
-{
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:I}", "id", group->id, "name", group->name,
-                     "policy", group->policy_name, "policy_id", group->policy_id, "stopped", group->stopped,
-                     "created", api_time(group->created_ms), "last_scheduled", api_time(group->scheduled_ms),
-                     "vm_count", (json_int_t)group->vm_count);
-}
-
-int api_group_list(struct api_call *call, struct error *err)
-{
-    struct catalog_page page;
-    const struct catalog_group *groups;
-    size_t count;
-    if (api_page(call, &page, err) != 0 ||
-        catalog_group_list(server_catalog(call->server), call->arena, &page, &groups, &count, err) != 0) {
-        return -1;
-    }
-    json_t *items = json_array();
-    for (size_t i = 0; i < count; i++) {
-        json_t *item = group_json(&groups[i]);
-        json_object_set_new(item, "next_run", api_group_next_run(call, &groups[i], NULL));
-        json_array_append_new(items, item);
-    }
-    call->reply = api_list(items, &page, count > 0 ? groups[count - 1].number : 0);
-    return 0;
-}
-
-static const struct catalog_group *find_group(struct api_call *call, const char *reference, struct error *err)
-{
-    return catalog_group_find(server_catalog(call->server), call->arena, reference, err);
-}
-
-int api_group_show(struct api_call *call, struct error *err)
-{
-    const struct catalog_group *group = find_group(call, call->parameters[0], err);
-    if (group == NULL) {
-        return -1;
-    }
-    const struct catalog_vm_filter filter = {.group_id = group->id};
-    const struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    const struct catalog_vm *vms;
-    size_t count;
-    if (catalog_vm_list(server_catalog(call->server), call->arena, &filter, &page, &vms, &count, err) != 0) {
-        return -1;
-    }
-    json_t *members = json_array();
-    for (size_t i = 0; i < count; i++) {
-        json_array_append_new(members, json_pack("{s:s, s:s, s:s, s:o}", "id", vms[i].id, "name", vms[i].name,
-                                                 "host", vms[i].host_name, "next_run",
-                                                 api_group_next_run(call, group, vms[i].id)));
-    }
-    call->reply = group_json(group);
-    json_object_set_new(call->reply, "next_run", api_group_next_run(call, group, NULL));
-    json_object_set_new(call->reply, "vms", members);
-    return 0;
-}
-
-/* The ids of the VMs that a request names, in the arena. */
-static int read_vms(struct api_call *call, const json_t *names, const char *const **ids, size_t *count,
-                    struct error *err)
-{
-    *count = json_array_size(names);
-    const char **list = arena_alloc(call->arena, (*count + 1) * sizeof *list);
-    if (names != NULL && !json_is_array(names)) {
-        return error_set(err, ERROR_REQUEST_INVALID, "vms must be a list of VMs");
-    }
-    for (size_t i = 0; i < *count; i++) {
-        const char *name = json_string_value(json_array_get(names, i));
-        if (name == NULL) {
-            return error_set(err, ERROR_REQUEST_INVALID, "vms must be a list of names or ids");
-        }
-        const struct catalog_vm *vm = catalog_vm_find(server_catalog(call->server), call->arena, name, err);
-        if (vm == NULL) {
-            return -1;
-        }
-        list[i] = vm->id;
-    }
-    *ids = list;
-    return 0;
-}
-
-int api_group_create(struct api_call *call, struct error *err)
-{
-    static const char *const fields[] = {"name", "policy", "vms", NULL};
-    const char *name = NULL;
-    const char *policy_name = NULL;
-    const char *const *vms;
-    size_t count;
-    char id[IDENTITY_SIZE];
-    if (api_check_fields(call->body, fields, err) != 0 ||
-        api_text_field(call->body, "name", &name, err) != 0 ||
-        api_text_field(call->body, "policy", &policy_name, err) != 0) {
-        return -1;
-    }
-    if (name == NULL || policy_name == NULL) {
-        return error_set(err, ERROR_REQUEST_INVALID, "A group needs a name and a policy");
-    }
-    const struct catalog_policy *policy = find_policy(call, policy_name, err);
-    if (policy == NULL || read_vms(call, json_object_get(call->body, "vms"), &vms, &count, err) != 0 ||
-        group_create(call->server, name, policy->id, id, err) != 0) {
-        return -1;
-    }
-    if (count > 0 && group_add(call->server, id, vms, count, err) != 0) {
-        struct error ignored;
-        catalog_group_delete(server_catalog(call->server), id, &ignored); /* the group or nothing */
-        return -1;
-    }
-    call->status = 201;
-    call->parameters[0] = arena_text(call->arena, id);
-    return api_group_show(call, err);
-}
-
-int api_group_delete(struct api_call *call, struct error *err)
-{
-    const struct catalog_group *group = find_group(call, call->parameters[0], err);
-    if (group == NULL || catalog_group_delete(server_catalog(call->server), group->id, err) != 0) {
-        return -1;
-    }
-    call->reply = json_object();
-    return 0;
-}
-
-int api_group_add(struct api_call *call, struct error *err)
-{
-    static const char *const fields[] = {"vms", NULL};
-    const char *const *vms;
-    size_t count;
-    const struct catalog_group *group = find_group(call, call->parameters[0], err);
-    if (group == NULL || api_check_fields(call->body, fields, err) != 0 ||
-        read_vms(call, json_object_get(call->body, "vms"), &vms, &count, err) != 0 ||
-        group_add(call->server, group->id, vms, count, err) != 0) {
-        return -1;
-    }
-    return api_group_show(call, err);
-}
-
-int api_group_remove(struct api_call *call, struct error *err)
-{
-    struct catalog *catalog = server_catalog(call->server);
-    const struct catalog_group *group = find_group(call, call->parameters[0], err);
-    const struct catalog_vm *vm =
-        group != NULL ? catalog_vm_find(catalog, call->arena, call->parameters[1], err) : NULL;
-    if (vm == NULL || catalog_group_remove(catalog, group->id, vm->id, err) != 0) {
-        return -1;
-    }
-    return api_group_show(call, err);
 }

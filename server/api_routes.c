@@ -26,6 +26,7 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/policies", api_policy_create},
     {"GET", "/v1/policies/{policy}", api_policy_show},
     {"PATCH", "/v1/policies/{policy}", api_policy_edit},
+    {"POST", "/v1/policies/{policy}/preview", api_policy_preview},
     {"DELETE", "/v1/policies/{policy}", api_policy_delete},
     {"GET", "/v1/policies/{policy}/runs", api_policy_runs},
     {"GET", "/v1/policies/{policy}/versions", api_policy_versions},
@@ -35,6 +36,8 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/groups", api_group_create},
     {"GET", "/v1/groups/{group}", api_group_show},
     {"DELETE", "/v1/groups/{group}", api_group_delete},
+    {"POST", "/v1/groups/{group}/stop", api_group_stop},
+    {"POST", "/v1/groups/{group}/resume", api_group_resume},
     {"POST", "/v1/groups/{group}/members", api_group_add},
     {"DELETE", "/v1/groups/{group}/members/{vm}", api_group_remove},
     {"POST", "/v1/backups", api_backup_start},
@@ -44,6 +47,8 @@ const struct api_route api_routes[] = {
     {"DELETE", "/v1/recovery-points/{point}", api_point_delete},
     {"POST", "/v1/recovery-points/{point}/verify", api_point_verify},
     {"POST", "/v1/recovery-points/{point}/hold", api_point_hold},
+    {"POST", "/v1/recovery-points/{point}/retain", api_point_retain},
+    {"POST", "/v1/recovery-points/{point}/undelete", api_point_undelete},
     {"GET", "/v1/recovery-points/{point}/disks/{disk}/data", api_point_data},
     {"POST", "/v1/restores", api_restore_start},
     {"GET", "/v1/jobs", api_job_list},
@@ -107,6 +112,18 @@ const char *api_query(struct api_call *call, const char *name)
         evhttp_clear_headers(&parameters);
     }
     return found;
+}
+
+int api_query_flag(struct api_call *call, const char *name, bool *value, struct error *err)
+{
+    const char *text = api_query(call, name);
+    if (text == NULL) {
+        return 0;
+    }
+    *value = strcmp(text, "true") == 0;
+    return *value || strcmp(text, "false") == 0
+               ? 0
+               : error_set(err, ERROR_REQUEST_INVALID, "%s must be true or false", name);
 }
 
 int api_query_number(struct api_call *call, const char *name, int64_t maximum, int64_t *value,

@@ -145,6 +145,8 @@ struct catalog_vm {
     uint64_t point_count;      /* that restore from the store */
     const char *last_point_id; /* newest of them, "" */
     int64_t last_point_ms;     /* its time */
+    bool group_stopped;
+    const char *last_backup; /* state of the last backup that ended and was not cancelled, "" */
 };
 
 struct catalog_vm_disk {
@@ -224,6 +226,7 @@ struct catalog_policy {
     unsigned keep_weekly;
     unsigned keep_monthly;
     unsigned keep_yearly;
+    unsigned lock_days;        /* so long nobody can delete a point that was made under it; 0: no lock */
     unsigned snapshot_days;    /* local snapshots */
     const char *consistency;   /* asked for: "application", "filesystem", "crash" */
     bool consistency_required; /* less is a failure */
@@ -306,7 +309,12 @@ struct catalog_point {
     int64_t retain_until_ms; /* on-demand points; 0: the policy decides */
     bool held;
     bool damaged;
-    int64_t verified_ms; /* found whole */
+    int64_t verified_ms;     /* found whole */
+    int64_t locked_until_ms; /* nobody can delete it before (server/lock_clock.h); 0: no lock */
+    int64_t deleted_ms;      /* by an operator, can be had back; 0: it is not */
+    int64_t purge_ms;        /* deleted: when it goes for good */
+    const char *deleted_by;
+    const char *deleted_with; /* id of the group with whose stop it was deleted; "" */
 };
 
 struct catalog_point_disk {
@@ -332,10 +340,13 @@ const struct catalog_point *catalog_point_find(struct catalog *catalog, struct a
 /* The point that this job made; *point NULL when there is none. */
 int catalog_point_of_job(struct catalog *catalog, struct arena *arena, const char *job_id,
                          const struct catalog_point **point, struct error *err);
-/* The VM's newest; *point NULL when there is none. */
+/* The VM's newest, deleted ones too: the next backup can build on it; *point NULL when there is none. */
 int catalog_point_newest(struct catalog *catalog, struct arena *arena, const char *vm_id,
                          const struct catalog_point **point, struct error *err);
+enum catalog_points_which { CATALOG_POINTS_ALL, CATALOG_POINTS_LIVE, CATALOG_POINTS_DELETED };
+
 struct catalog_point_filter {
+    enum catalog_points_which which;
     const char *vm_id; /* each NULL or 0: any */
     int64_t since_ms;  /* time_ms at or after */
     int64_t until_ms;  /* time_ms before */
@@ -371,7 +382,16 @@ int catalog_tracking_clear(struct catalog *catalog, const char *vm_id, struct er
  * ---------------------------------------------------------------------------------------------------------
  */
 
-enum job_type { JOB_BACKUP, JOB_CHECK, JOB_RESTORE, JOB_VERIFY, JOB_REBUILD, JOB_COLLECT, JOB_TYPE_COUNT };
+enum job_type {
+    JOB_BACKUP,
+    JOB_CHECK,
+    JOB_RESTORE,
+    JOB_VERIFY,
+    JOB_REBUILD,
+    JOB_COLLECT,
+    JOB_CONFIGURE,
+    JOB_TYPE_COUNT
+};
 enum job_state {
     JOB_QUEUED,
     JOB_RUNNING,

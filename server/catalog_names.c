@@ -6,7 +6,8 @@
 static const char *const host_states[] = {"connected", "unreachable", "outdated", "retired"};
 static const char *const schedule_kinds[] = {"manual", "interval", "hourly", "daily", "weekly"};
 static const char *const policy_priorities[] = {"high", "normal", "low"};
-static const char *const job_types[] = {"backup", "check", "restore", "verify", "rebuild", "collect"};
+static const char *const job_types[] = {"backup",  "check",   "restore",        "verify",
+                                        "rebuild", "collect", "configure-group"};
 static const char *const job_states[] = {"queued", "running",  "completed", "completed-with-warnings",
                                          "failed", "cancelled"};
 static const char *const job_phase_states[] = {"none", "running", "completed", "skipped", "failed"};

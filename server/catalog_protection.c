@@ -34,6 +34,7 @@ void catalog_policy_read(struct statement *row, struct arena *arena, struct cata
     policy_priority_parse(statement_text(row, arena), &policy->priority);
     policy->schedule_changed_ms = statement_integer(row);
     policy->changed_by = statement_text(row, arena);
+    policy->lock_days = statement_unsigned(row);
     policy->created_ms = statement_integer(row);
     policy->changed_ms = statement_integer(row);
     policy->group_count = statement_size(row);
@@ -69,6 +70,7 @@ static int policy_write_version(struct catalog *catalog, const struct catalog_po
     statement_bind_text(statement, policy_priority_name(policy->priority));
     statement_bind_integer(statement, policy->schedule_changed_ms);
     statement_bind_text(statement, policy->changed_by);
+    statement_bind_integer(statement, policy->lock_days);
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
 }
 

@@ -83,6 +83,7 @@ struct job {
     bool vm_off;
     bool consistency_required;
     bool exclude_pages;
+    unsigned lock_days;
     const char *asked_consistency;
     const char *vm_uuid;
     const char *vm_kind;
@@ -211,6 +212,8 @@ void job_send_late_end(struct jobs *jobs, const struct job_late_end *late);
 /* --- jobs_plan.c: what a backup asks for and what became of it */
 /* Looks the VM up as it is now: its host may have changed. */
 int job_plan_backup(struct job *job, struct error *err);
+/* What the policy locks, before the point is committed. Blocks. */
+int job_lock_point(const struct job *job, struct point *point, struct error *err);
 /* Calls BackupBegin. */
 void job_call_begin(struct job *job, job_answered answered);
 /* Checks the reply, keeps a copy, sets the row's mode and reason, logs warnings. */

@@ -1,7 +1,6 @@
 #include "server/protection.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "server/schedule.h"
 #include <ctype.h>
 #include <string.h>
@@ -11,7 +10,7 @@ enum {
     TITLE_MAX = 50,
     INTERVAL_MIN_MINUTES = 1, /* operators can't go below what holdfastd.conf says */
     KEEP_MAX = 100000,
-    DISKS_MAX = 32,
+    LOCK_MAX_DAYS = 3653,
 };
 
 void policy_default(struct catalog_policy *policy)
@@ -50,6 +49,12 @@ static int check_retention(const struct catalog_policy *policy, struct error *er
         if (counts[i] > KEEP_MAX) {
             return error_set(err, ERROR_RETENTION_INVALID, "%u is too much: %d at most", counts[i], KEEP_MAX);
         }
+    }
+    if (policy->lock_days > LOCK_MAX_DAYS) {
+        return error_set(
+            err, ERROR_RETENTION_INVALID,
+            "A lock of %u days is too much: %d (ten years) at most, since nobody can end it early",
+            policy->lock_days, LOCK_MAX_DAYS);
     }
     return any ? 0
                : error_set(err, ERROR_RETENTION_INVALID,
@@ -99,89 +104,19 @@ int policy_edit(struct catalog *catalog, const struct catalog_policy *edited,
     return catalog_policy_update(catalog, &made, err);
 }
 
-int group_create(struct server *server, const char *name, const char *policy_id, char id[IDENTITY_SIZE],
-                 struct error *err)
+const char *protection_state(const struct catalog_vm *vm)
 {
-    if (protection_check_name(name, err) != 0) {
-        return -1;
+    if (vm->group_id[0] == '\0') {
+        return "unprotected";
     }
-    identity_create(id);
-    struct catalog_group group = {
-        .id = id, .name = name, .policy_id = policy_id, .created_ms = clock_wall_ms()};
-    return catalog_group_insert(server_catalog(server), &group, err);
-}
-
-/* Whether a VM can be protected now: it is there, its host answers, it has disks that can be backed up. */
-static int check_vm(struct server *server, struct arena *arena, const struct catalog_vm *vm,
-                    struct error *err)
-{
-    const struct catalog_vm_disk *disks;
-    size_t count;
-    if (catalog_vm_check_present(vm, err) != 0) {
-        return -1;
+    if (vm->group_stopped) {
+        return "stopped";
     }
-    if (!agents_connected(server_agents(server), vm->host_id)) {
-        return error_set(err, ERROR_HOST_UNREACHABLE, "Host %s of VM %s is not connected", vm->host_name,
-                         vm->name);
+    if (!vm->present) {
+        return "vanished";
     }
-    if (catalog_vm_disk_list(server_catalog(server), arena, vm->id, &disks, &count, err) != 0) {
-        return -1;
+    if (vm->point_count == 0) {
+        return "waiting";
     }
-    size_t supported = 0;
-    for (size_t i = 0; i < count; i++) {
-        supported += disks[i].supported;
-    }
-    if (supported == 0) {
-        error_set(err, ERROR_DISK_UNSUPPORTED, "VM %s has no disk that can be backed up", vm->name);
-        return count > 0 ? error_set_cause(err, "%s: %s", disks[0].name, disks[0].reason) : -1;
-    }
-    return supported <= DISKS_MAX
-               ? 0
-               : error_set(err, ERROR_TOO_MANY_DISKS, "VM %s has %zu disks; %d are possible", vm->name,
-                           supported, DISKS_MAX);
-}
-
-int group_add(struct server *server, const char *group_id, const char *const *vm_ids, size_t count,
-              struct error *err)
-{
-    struct catalog *catalog = server_catalog(server);
-    struct arena *arena = arena_create();
-    int result = 0;
-    for (size_t i = 0; i < count && result == 0; i++) {
-        const struct catalog_vm *vm = catalog_vm_find(catalog, arena, vm_ids[i], err);
-        result = vm != NULL ? check_vm(server, arena, vm, err) : -1;
-    }
-    arena_destroy(arena);
-    if (result != 0 || catalog_begin(catalog, err) != 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (catalog_group_add(catalog, group_id, vm_ids[i], err) != 0) {
-            catalog_roll_back(catalog);
-            return -1;
-        }
-    }
-    return catalog_commit(catalog, err);
-}
-
-/* The row goes first: a server that dies between finds a point that the catalog lacks, and lists it again. */
-int protection_delete_point(struct server *server, const char *point_id, struct error *err)
-{
-    struct arena *arena = arena_create();
-    const struct catalog_point *point = catalog_point_find(server_catalog(server), arena, point_id, err);
-    int result = point != NULL ? 0 : -1;
-    if (point != NULL && point->held) {
-        result = error_set(err, ERROR_RP_HELD, "Recovery point %s of %s is held", point->id, point->vm_name);
-    } else if (point != NULL && jobs_use_point(server_jobs(server), point->id)) {
-        result = error_set(err, ERROR_JOB_CONFLICT, "A job uses recovery point %s of %s", point->id,
-                           point->vm_name);
-    }
-    if (result == 0) {
-        result = catalog_point_delete(server_catalog(server), point->id, err);
-    }
-    if (result == 0 && point_delete(server_store(server), point->id, err) != 0) {
-        result = err->code == ERROR_RP_NOT_FOUND ? 0 : -1;
-    }
-    arena_destroy(arena);
-    return result;
+    return strcmp(vm->last_backup, "failed") == 0 ? "failing" : "protected";
 }

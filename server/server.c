@@ -19,6 +19,7 @@ const struct config_key server_config_keys[] = {
     {"store", NULL, "directory of the store; default: `store` in the data directory"},
     {"store-passphrase-file", NULL, "holds the passphrase of an encrypted store"},
     {"store-key-file", NULL, "the key file of an encrypted store"},
+    {"soft-delete-days", "14", "deleted recovery points can be had back for so long; 0: not at all"},
     {"max-jobs", "16", "jobs that run at once"},
     {"max-jobs-per-host", "4", "of them on one host"},
     {"min-interval-minutes", "15", "least minutes between the runs of a schedule; less is for tests"},

@@ -11,9 +11,9 @@ INSERT INTO policy_versions (policy_id, version, changed_ms, enabled, schedule, 
                              time_zone, spread_minutes, keep_days, keep_latest, keep_daily, keep_weekly, keep_monthly,
                              keep_yearly, snapshot_days, consistency, consistency_required,
                              exclude_pages,
-                             hour_minute, priority, schedule_changed_ms, changed_by)
+                             hour_minute, priority, schedule_changed_ms, changed_by, lock_days)
 SELECT id, version, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-       ?20, ?21, ?22, ?23
+       ?20, ?21, ?22, ?23, ?24
 FROM policies WHERE id = ?1;
 
 -- name: policy_delete
@@ -24,7 +24,7 @@ DELETE FROM policies WHERE id = ?1;
 SELECT p.number, p.id, p.name, w.version, w.enabled, w.schedule, w.interval_minutes, w.daily_times, w.days, w.time_zone,
        w.spread_minutes, w.keep_days, w.keep_latest, w.keep_daily, w.keep_weekly, w.keep_monthly, w.keep_yearly,
        w.snapshot_days, w.consistency, w.consistency_required, w.exclude_pages,
-       w.hour_minute, w.priority, w.schedule_changed_ms, w.changed_by, p.created_ms, w.changed_ms,
+       w.hour_minute, w.priority, w.schedule_changed_ms, w.changed_by, w.lock_days, p.created_ms, w.changed_ms,
        (SELECT COUNT(*) FROM protection_groups g WHERE g.policy_id = p.id)
 FROM policies p JOIN policy_versions w ON w.policy_id = p.id AND w.version = CASE ?2 WHEN 0 THEN p.version ELSE ?2 END
 WHERE p.id = ?1 OR p.name = ?1 ORDER BY p.id = ?1 DESC LIMIT 1;
@@ -33,7 +33,7 @@ WHERE p.id = ?1 OR p.name = ?1 ORDER BY p.id = ?1 DESC LIMIT 1;
 SELECT p.number, p.id, p.name, w.version, w.enabled, w.schedule, w.interval_minutes, w.daily_times, w.days, w.time_zone,
        w.spread_minutes, w.keep_days, w.keep_latest, w.keep_daily, w.keep_weekly, w.keep_monthly, w.keep_yearly,
        w.snapshot_days, w.consistency, w.consistency_required, w.exclude_pages,
-       w.hour_minute, w.priority, w.schedule_changed_ms, w.changed_by, p.created_ms, w.changed_ms,
+       w.hour_minute, w.priority, w.schedule_changed_ms, w.changed_by, w.lock_days, p.created_ms, w.changed_ms,
        (SELECT COUNT(*) FROM protection_groups g WHERE g.policy_id = p.id)
 FROM policies p JOIN policy_versions w ON w.policy_id = p.id AND w.version = p.version
 WHERE p.number > ?1 ORDER BY p.number LIMIT ?2;

@@ -3,7 +3,7 @@
 SELECT p.number, p.id, p.name, w.version, w.enabled, w.schedule, w.interval_minutes, w.daily_times, w.days, w.time_zone,
        w.spread_minutes, w.keep_days, w.keep_latest, w.keep_daily, w.keep_weekly, w.keep_monthly, w.keep_yearly,
        w.snapshot_days, w.consistency, w.consistency_required, w.exclude_pages,
-       w.hour_minute, w.priority, w.schedule_changed_ms, w.changed_by, p.created_ms, w.changed_ms,
+       w.hour_minute, w.priority, w.schedule_changed_ms, w.changed_by, w.lock_days, p.created_ms, w.changed_ms,
        (SELECT COUNT(*) FROM protection_groups g WHERE g.policy_id = p.id)
 FROM policies p JOIN policy_versions w ON w.policy_id = p.id
 WHERE p.id = ?1 AND (?2 = 0 OR w.version < ?2) ORDER BY w.version DESC LIMIT ?3;
