@@ -100,10 +100,10 @@ with sqlite3.connect(sys.argv[1]) as catalog: # the server was down for a week
     catalog.execute("UPDATE policy_versions SET schedule_changed_ms = ?1", (week_ago,))
 EOF
 server_start
-jobs_are() { [ "$(value "[.items[] | select(.state == \"$1\")] | length" job list)" = "$2" ]; }
+jobs_are() { [ "$(value "[.items[] | select(.state == \"$1\")] | length" job list --type backup)" = "$2" ]; }
 wait_for 30 jobs_are queued 3 || fail "the missed runs are not made up for"
 agent_start alpha
 wait_for 60 jobs_are completed 3 || fail "not every missed run has ended"
-equal "high normal low" "$(value '[.items | sort_by(.started)[].vm] | join(" ")' job list)" "the order of the jobs"
-equal true "$(value '[.items | sort_by(.started)[] | .started, .finished] | . == sort' job list)" "one job at a time"
-equal 3 "$(value '.items | length' job list)" "the number of jobs: each missed run once"
+equal "high normal low" "$(value '[.items | sort_by(.started)[].vm] | join(" ")' job list --type backup)" "the order of the jobs"
+equal true "$(value '[.items | sort_by(.started)[] | .started, .finished] | . == sort' job list --type backup)" "one job at a time"
+equal 3 "$(value '.items | length' job list --type backup)" "the number of jobs: each missed run once"
