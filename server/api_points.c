@@ -1,5 +1,8 @@
 /* Recovery points and the store. */
 #include "server/api_internal.h"
+
+#include "base/log.h"
+#include "server/catalog_alerts.h"
 #include "server/protection.h"
 #include "storage/point.h"
 
@@ -19,6 +22,20 @@ static json_t *point_json(const struct catalog_point *point)
         api_text_or_null(point->job_id), "held", point->held);
     json_object_set_new(object, "retain_until", api_time(point->retain_until_ms));
     return object;
+}
+
+/* Before an unusual change of the VM, or with one, as long as nobody has acknowledged its alert. */
+static void add_suspicion(struct api_call *call, json_t *object, const char *id)
+{
+    struct error err;
+    bool last_good = false;
+    bool suspicious = false;
+    if (catalog_anomaly_is_last_good(server_catalog(call->server), id, &last_good, &err) != 0 ||
+        catalog_anomaly_is_suspicious(server_catalog(call->server), id, &suspicious, &err) != 0) {
+        log_error("recovery point not judged", &err);
+    }
+    json_object_set_new(object, "last_good", json_boolean(last_good));
+    json_object_set_new(object, "suspicious", json_boolean(suspicious));
 }
 
 /* The disks are in the store's own record. */
@@ -63,6 +80,7 @@ int api_point_list(struct api_call *call, struct error *err)
     for (size_t i = 0; i < count; i++) {
         struct error ignored;
         json_t *object = point_json(&points[i]);
+        add_suspicion(call, object, points[i].id);
         if (add_disks(call, object, points[i].id, &ignored) != 0) {
             json_object_set_new(object, "disks", json_array());
         }
@@ -84,6 +102,7 @@ int api_point_show(struct api_call *call, struct error *err)
         return -1;
     }
     call->reply = point_json(point);
+    add_suspicion(call, call->reply, point->id);
     return add_disks(call, call->reply, point->id, err);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/catalog_alerts.h"
 #include "server/schedule.h"
 #include <ctype.h>
 #include <string.h>
@@ -186,8 +187,16 @@ int protection_delete_point(struct server *server, const char *point_id, struct 
 {
     struct arena *arena = arena_create();
     const struct catalog_point *point = catalog_point_find(server_catalog(server), arena, point_id, err);
-    int result = point != NULL ? 0 : -1;
-    if (point != NULL && point->held) {
+    bool last_good = false;
+    int result =
+        point != NULL ? catalog_anomaly_is_last_good(server_catalog(server), point->id, &last_good, err) : -1;
+    if (result == 0 && last_good) {
+        result =
+            error_set(err, ERROR_RP_HELD,
+                      "Recovery point %s of %s is the last good one before an unusual change: it stays until "
+                      "that alert is acknowledged",
+                      point->id, point->vm_name);
+    } else if (point != NULL && point->held) {
         result = error_set(err, ERROR_RP_HELD, "Recovery point %s of %s is held", point->id, point->vm_name);
     } else if (point != NULL && jobs_use_point(server_jobs(server), point->id)) {
         result = error_set(err, ERROR_JOB_CONFLICT, "A job uses recovery point %s of %s", point->id,

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "server/catalog_alerts.h"
 #include "server/protection.h"
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,18 @@ static int read_points(struct catalog *catalog, struct arena *arena, const char 
     return 0;
 }
 
+/* Before an unusual change of the VM that nobody has acknowledged. */
+static bool is_last_good(struct server *server, const char *point_id)
+{
+    struct error err;
+    bool holds = true;
+    if (catalog_anomaly_is_last_good(server_catalog(server), point_id, &holds, &err) != 0) {
+        log_error("recovery point not judged", &err);
+        return true;
+    }
+    return holds;
+}
+
 static int apply_to_vm(struct server *server, const struct catalog_policy *policy,
                        const struct time_zone *zone, const char *vm_id, uint64_t *deleted, struct error *err)
 {
@@ -115,7 +128,8 @@ static int apply_to_vm(struct server *server, const struct catalog_policy *polic
         unsigned *reasons = memory_array(count + 1, sizeof *reasons);
         retention_decide(policy, zone, points, count, clock_wall_ms(), reasons);
         for (size_t i = 0; i < count; i++) {
-            if (reasons[i] != 0 || jobs_use_point(server_jobs(server), points[i].id)) {
+            if (reasons[i] != 0 || jobs_use_point(server_jobs(server), points[i].id) ||
+                is_last_good(server, points[i].id)) {
                 continue;
             }
             if (protection_delete_point(server, points[i].id, err) != 0) {
