@@ -213,6 +213,9 @@ static int judge_vm(struct vm_rules *rules, const struct catalog_vm_standing *vm
     if (protected && judge_rpo(rules, vm, err) != 0) {
         return -1;
     }
+    if (!vm->present && vm->group_id[0] == '\0') {
+        return 0; /* it is gone, and nobody asks for it: no success would ever come */
+    }
     return judge_backup(rules, vm, err) != 0 || judge_restore(rules, vm, err) != 0 ? -1 : 0;
 }
 

@@ -6,6 +6,7 @@
 #include "server/alerts/delivery.h"
 #include "server/alerts/digest.h"
 #include "server/alerts/notify_secret.h"
+#include <curl/curl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct notify *notify_create(const struct notify_options *options)
 {
     struct notify *notify = memory_zalloc(sizeof *notify);
     pthread_condattr_t attributes;
+    curl_global_init(CURL_GLOBAL_DEFAULT); /* before threads use it */
     notify->options = *options;
     notify->data_directory = memory_copy_text(options->data_directory);
     notify->server_id = memory_copy_text(options->server_id);

@@ -136,6 +136,7 @@ arrived() { compgen -G "$work/hooks/*.json" >/dev/null; }
 wait_for 60 arrived || fail "what waited was not delivered"
 not_told() { ! told "$1"; }
 wait_for 60 not_told chat || fail "the alert of the webhook is not resolved"
+! got hooks 'Notifications to chat are' || fail "a receiver is told that it can't be told"
 equal 0 "$(value .lost notify show chat)" "messages given up"
 grep -q 's3cret pass\|wrong-pass\|hook-key' "$work"/*.log && fail "a secret is in a log"
 

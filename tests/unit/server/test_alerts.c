@@ -175,6 +175,112 @@ static void html_is_escaped(void **state)
     json_decref(digest);
 }
 
+/* A backup of the VM that ended; code: in its log, at this level, or NULL. */
+static void world_backup(struct catalog_world *world, const char *vm_id, enum job_state state,
+                         const char *code, enum job_log_level level)
+{
+    struct error err;
+    char *id = arena_alloc(world->arena, IDENTITY_SIZE);
+    identity_create(id);
+    struct catalog_job job = {.id = id,
+                              .type = JOB_BACKUP,
+                              .state = state,
+                              .vm_id = vm_id,
+                              .vm_name = "vm",
+                              .requested_by = "test",
+                              .error_code = state == JOB_FAILED ? ERROR_STORE_FULL : ERROR_NONE,
+                              .error_message = state == JOB_FAILED ? "no room" : "",
+                              .created_ms = 1,
+                              .finished_ms = 2};
+    struct catalog_job_log entry = {.level = level, .code = code, .message = "so it was"};
+    check(catalog_job_insert(world->catalog, &job, &err), err);
+    if (code != NULL) {
+        check(catalog_job_log_add(world->catalog, id, &entry, &err), err);
+    }
+}
+
+/* Exactly these hold: "CODE CODE ...", in the order of code. */
+static void expect_conditions(struct catalog_world *world, const struct store_status *store, int64_t now_ms,
+                              const char *const *wanted)
+{
+    struct error err;
+    struct conditions conditions = {.arena = world->arena};
+    struct conditions_options options = {.catalog = world->catalog,
+                                         .store = store,
+                                         .host_away_ms = 600000,
+                                         .rpo_grace_ms = 3600000,
+                                         .store_low_percent = 10,
+                                         .now_ms = now_ms};
+    size_t count = 0;
+    check(conditions_find(&options, &conditions, &err), err);
+    for (; wanted[count] != NULL; count++) {
+        bool found = false;
+        for (size_t i = 0; i < conditions.count; i++) {
+            found = found || strcmp(error_code_name(conditions.items[i].code), wanted[count]) == 0;
+        }
+        if (!found) {
+            fail_msg("there is no %s", wanted[count]);
+        }
+    }
+    assert_int_equal(conditions.count, count);
+}
+
+#define CODES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void what_is_wrong_is_found(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    const int64_t now_ms = (int64_t)1000 * DAY_MS;
+    struct store_status store = {.free_bytes = 50 * mib * 1024, .total_bytes = 100 * mib * 1024};
+    const char *const nothing[] = {NULL};
+    world_host(world, "h1", "alpha");
+    world_report(world, "h1", " ", CODES("web1"));
+    const char *vm_id = world_vm(world, "web1")->id;
+    expect_conditions(world, &store, now_ms, nothing);
+
+    world_backup(world, vm_id, JOB_FAILED, NULL, JOB_LOG_ERROR);
+    expect_conditions(world, &store, now_ms, CODES("BACKUP_FAILED"));
+    world_backup(world, vm_id, JOB_CANCELLED, NULL, JOB_LOG_ERROR);
+    expect_conditions(world, &store, now_ms, CODES("BACKUP_FAILED"));
+    world_backup(world, vm_id, JOB_COMPLETED_WITH_WARNINGS, "QUIESCE_NO_AGENT", JOB_LOG_WARNING);
+    expect_conditions(world, &store, now_ms, CODES("BACKUP_WARNINGS"));
+    world_backup(world, vm_id, JOB_COMPLETED_WITH_WARNINGS, "THAW_FAILED", JOB_LOG_WARNING);
+    expect_conditions(world, &store, now_ms, CODES("BACKUP_WARNINGS", "THAW_FAILED"));
+    world_backup(world, vm_id, JOB_COMPLETED, "GUEST_PAUSED", JOB_LOG_INFORMATION); /* of a try before */
+    expect_conditions(world, &store, now_ms, CODES("GUEST_PAUSED"));
+    world_backup(world, vm_id, JOB_COMPLETED, "TRACKING_LOST", JOB_LOG_INFORMATION);
+    expect_conditions(world, &store, now_ms, CODES("TRACKING_LOST"));
+    world_backup(world, vm_id, JOB_COMPLETED, NULL, JOB_LOG_INFORMATION);
+    expect_conditions(world, &store, now_ms, nothing);
+
+    store.damaged_chunks = 3;
+    store.free_bytes = 5 * mib * 1024;
+    expect_conditions(world, &store, now_ms, CODES("CHUNK_DAMAGED", "STORE_SPACE_LOW"));
+    expect_conditions(world, NULL, now_ms, nothing);
+
+    check(catalog_host_set_state(world->catalog, "h1", HOST_OUTDATED, now_ms, &err), err);
+    expect_conditions(world, NULL, now_ms, CODES("HOST_OUTDATED"));
+    check(catalog_host_set_state(world->catalog, "h1", HOST_UNREACHABLE, now_ms - 300000, &err), err);
+    expect_conditions(world, NULL, now_ms, nothing);
+    expect_conditions(world, NULL, now_ms + 300000, CODES("HOST_UNREACHABLE"));
+    struct catalog_host host = *catalog_host_find(world->catalog, world->arena, "h1", &err);
+    host.state = HOST_CONNECTED;
+    host.certificate_expires_ms = now_ms + (int64_t)20 * DAY_MS;
+    check(catalog_host_put(world->catalog, &host, &err), err);
+    expect_conditions(world, NULL, now_ms, CODES("CERTIFICATE_EXPIRING"));
+    host.certificate_expires_ms = now_ms + (int64_t)25 * DAY_MS;
+    check(catalog_host_put(world->catalog, &host, &err), err);
+    expect_conditions(world, NULL, now_ms, nothing);
+
+    const char *policy = world_policy(world, "hourly", SCHEDULE_INTERVAL, 60, "22:00");
+    check(catalog_group_add(world->catalog, world_group(world, "web", policy), vm_id, &err), err);
+    expect_conditions(world, NULL, now_ms, nothing); /* it was added now, in 2026 */
+    expect_conditions(world, NULL, (int64_t)100000 * DAY_MS, CODES("RPO_MISSED", "CERTIFICATE_EXPIRING"));
+    world_report(world, "h1", " ", nothing);
+    expect_conditions(world, NULL, now_ms, CODES("VM_NOT_FOUND"));
+}
+
 static size_t apply(struct catalog_world *world, const struct catalog_alert *alerts, size_t count,
                     int64_t now_ms, bool all)
 {
@@ -225,6 +331,7 @@ int main(void)
         cmocka_unit_test(headers_are_safe),
         cmocka_unit_test(the_digest_has_its_time),
         cmocka_unit_test(html_is_escaped),
+        cmocka_unit_test_setup_teardown(what_is_wrong_is_found, world_begin, world_end),
         cmocka_unit_test_setup_teardown(alerts_are_raised_once, world_begin, world_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
