@@ -287,7 +287,7 @@ const struct cli_command cli_commands[] = {
     {"alert show", "ALERT", 1, 1, "Show an alert with its cause and what to do", NULL, alert_notes,
      "holdfast alert show 8d21f00c\n", run_alert_show},
     {"alert ack", "ALERT", 1, 1, "Acknowledge an alert: somebody has seen it", alert_ack_options, alert_notes,
-     "holdfast alert ack 8d21f00c --note 'disk is ordered'\n", run_alert_ack},
+     "holdfast alert ack 8d21f00c --note ordered\n", run_alert_ack},
 
     {"notify list", "", 0, 0, "List who is told of alerts, jobs and the day", NULL, NULL,
      "holdfast notify list\n", run_notify_list},
@@ -296,9 +296,8 @@ const struct cli_command cli_commands[] = {
     {"notify create", "NAME", 1, 1, "Tell somebody by mail, or a program by a webhook", notify_create_options,
      "A mail goes by --server with STARTTLS, or TLS from the first byte; a webhook is a POST to --url. The\n"
      "secret is the password of --user, or what a webhook's requests are signed with.",
-     "holdfast notify create team --mail ops@example.org --from holdfast@example.org \\\n"
-     "    --server mail.example.org:587 --user holdfast --secret-file password --event alerts --event "
-     "digest\n"
+     "holdfast notify create team --mail ops@example.org --from holdfast@example.org --server "
+     "mail.example.org:587\n"
      "holdfast notify create chat --url https://chat.example.org/hook --secret-file key --severity "
      "critical\n",
      run_notify_create},
@@ -310,7 +309,7 @@ const struct cli_command cli_commands[] = {
     {"notify test", "NAME", 1, 1, "Send a test now and say what is wrong", NULL, NULL,
      "holdfast notify test team\n", run_notify_test},
     {"notify preview-digest", "", 0, 0, "Show the daily digest as it would be sent now", digest_options, NULL,
-     "holdfast notify preview-digest\nholdfast notify preview-digest --html > digest.html\n",
+     "holdfast notify preview-digest\nholdfast notify preview-digest --html\n",
      run_notify_preview_digest},
 
     {"store status", "", 0, 0, "Show what the store holds", NULL, NULL, "holdfast store status\n",
