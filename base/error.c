@@ -144,6 +144,8 @@ enum exit_status error_code_exit_status(enum error_code code)
     case ERROR_RP_NOT_FOUND:
     case ERROR_POLICY_NOT_FOUND:
     case ERROR_GROUP_NOT_FOUND:
+    case ERROR_ALERT_NOT_FOUND:
+    case ERROR_NOTIFY_NOT_FOUND:
     case ERROR_ROUTE_NOT_FOUND:
         return EXIT_STATUS_NOT_FOUND;
     case ERROR_RESTORE_PATH_EXISTS:

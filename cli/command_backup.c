@@ -35,6 +35,9 @@ int run_backup(struct cli *cli, struct failure *failure)
     if (arguments_flag(cli->arguments, "full")) {
         json_object_set_new(body, "full", json_true());
     }
+    if (arguments_flag(cli->arguments, "notify")) {
+        json_object_set_new(body, "notify", json_true());
+    }
     if (retain != NULL) {
         json_object_set_new(body, "retain_until", json_string(retain));
     }

@@ -124,6 +124,15 @@ int run_status(struct cli *cli, struct failure *failure)
         char *free_bytes = text_size(cli_number(status, "store.free_bytes"));
         cli_print_field(cli, "Version", cli_text(status, "version"));
         print_counts(cli, status);
+        cli_take_field(cli, "Recovery points",
+                       memory_format("%llu VMs on time, %llu late",
+                                     (unsigned long long)cli_number(status, "rpo.met"),
+                                     (unsigned long long)cli_number(status, "rpo.missed")));
+        cli_take_field(cli, "Alerts",
+                       memory_format("%llu critical, %llu warning, %llu information",
+                                     (unsigned long long)cli_number(status, "alerts.critical"),
+                                     (unsigned long long)cli_number(status, "alerts.warning"),
+                                     (unsigned long long)cli_number(status, "alerts.information")));
         cli_take_field(cli, "Store",
                        memory_format("%s used, %s free, %llu recovery points, %llu damaged chunks", used,
                                      free_bytes, (unsigned long long)cli_number(status, "store.points"),

@@ -55,12 +55,19 @@ static void print_deleted(const struct cli *cli, json_t *points)
     table_destroy(table);
 }
 
+static const char *note_of(const json_t *point)
+{
+    return cli_truth(point, "last_good")    ? "last good"
+           : cli_truth(point, "suspicious") ? "unusual change"
+                                            : NULL;
+}
+
 static void print_points(const struct cli *cli, json_t *points)
 {
     size_t index;
     json_t *point;
     struct table *table =
-        table_create("POINT|VM|TIME|CONSISTENCY|MODE|STATE|>SIZE|>READ|>SENT|>STORED|KEPT FOR");
+        table_create("POINT|VM|TIME|CONSISTENCY|MODE|STATE|>SIZE|>READ|>SENT|>STORED|KEPT FOR|NOTE");
     json_array_foreach (points, index, point) {
         const char *id = cli_text(point, "id");
         table_take(table, memory_format("%.*s", SHORT_ID, id != NULL ? id : "-"));
@@ -74,6 +81,7 @@ static void print_points(const struct cli *cli, json_t *points)
         table_take(table, text_size(cli_number(point, "sent_bytes")));
         table_take(table, text_size(cli_number(point, "stored_bytes")));
         table_take(table, kept_text(point));
+        table_add(table, note_of(point));
     }
     table_print(table, "There is no recovery point yet. Make one: holdfast backup VM", cli->out);
     table_destroy(table);
@@ -254,6 +262,7 @@ static void print_point(const struct cli *cli, const json_t *point)
     cli_print_field(cli, "State", cli_text(point, "state"));
     cli_take_field(cli, "Verified", text_time(cli_text(point, "verified")));
     cli_print_field(cli, "Held", cli_truth(point, "held") ? "yes" : "no");
+    cli_print_field(cli, "Note", note_of(point));
     cli_take_field(cli, "Kept for", kept_text(point));
     cli_take_field(cli, "Kept until", text_time(cli_text(point, "kept_until")));
     cli_take_field(cli, "Retain until", text_time(cli_text(point, "retain_until")));

@@ -117,6 +117,7 @@ static const struct cli_option backup_options[] = {
     {"retain-until", "TIME", "keep the point until then, whatever the policy says", false},
     {"bandwidth", "RATE", "bytes a second at most, such as 20M", false},
     {"at", "TIME", "start then, such as 2026-01-31T22:00:00Z, and not now", false},
+    {"notify", NULL, "tell those who are told of jobs when it has ended", false},
     WAIT,
     END,
 };
@@ -163,6 +164,7 @@ static const struct cli_option restore_vm_options[] = {
     {"bandwidth", "RATE", "bytes a second at most, such as 20M", false},
     {"start", NULL, "start it when its disks are complete", false},
     {"stop", NULL, "--to-original: a running VM may be stopped", false},
+    {"notify", NULL, "tell those who are told of jobs when it has ended", false},
     WAIT,
     END,
 };
@@ -183,6 +185,48 @@ static const struct cli_option job_list_options[] = {
     END,
 };
 
+static const struct cli_option alert_list_options[] = {
+    {"all", NULL, "also those that are resolved", false},
+    {"severity", "SEVERITY", "only critical, warning or information", false},
+    END,
+};
+
+static const struct cli_option alert_ack_options[] = {
+    {"note", "TEXT", "for whoever looks next", false},
+    END,
+};
+
+#define NOTIFY_OPTIONS                                                                                       \
+    {"mail", "ADDRESS", "send mails to this address", true},                                                 \
+        {"from", "ADDRESS", "that mails come from", false},                                                  \
+        {"server", "HOST:PORT", "the mail server", false},                                                   \
+        {"security", "KIND", "starttls (default) or tls", false},                                            \
+        {"user", "USER", "to authenticate with at the mail server", false},                                  \
+        {"url", "URL", "POST to this https:// address", false},                                              \
+        {"secret-file", "FILE", "holds the password, or the webhook's key; - is the standard input", false}, \
+        {"ca", "FILE", "authorities that sign the server's certificate (default: the system's)", false},     \
+        {"severity", "SEVERITY", "tell of alerts of it and above (default warning)", false},                 \
+        {"event", "EVENT", "alerts (default), jobs (that ask with --notify), digest", true},                 \
+        {"digest-at", "HH:MM", "when the daily digest comes (default 07:00)", false},                        \
+    {                                                                                                        \
+        "timezone", "ZONE", "of that time (default UTC)", false                                              \
+    }
+
+static const struct cli_option notify_create_options[] = {NOTIFY_OPTIONS, END};
+static const struct cli_option notify_edit_options[] = {
+    {"enable", NULL, "tell again", false},
+    {"disable", NULL, "tell nothing for now", false},
+    {"name", "NAME", "a new name", false},
+    NOTIFY_OPTIONS,
+    END,
+};
+
+static const struct cli_option digest_options[] = {
+    {"html", NULL, "as a mail program shows it", false},
+    END,
+};
+
+static const char alert_notes[] = "ALERT is the id of an alert; its first 8 characters are enough.";
 static const char vm_notes[] = "VM is a name, HOST/NAME where hosts have VMs of the same name, or an id.";
 static const char rp_notes[] = "RP is the id of a recovery point; its first 8 characters are enough.";
 
@@ -304,6 +348,35 @@ const struct cli_command cli_commands[] = {
     {"job watch", "JOB", 1, 1, "Follow a job to its end", NULL, NULL, "holdfast job watch 8d21f00c\n",
      run_job_watch},
     {"job cancel", "JOB", 1, 1, "Cancel a job", NULL, NULL, "holdfast job cancel 8d21f00c\n", run_job_cancel},
+
+    {"alert list", "", 0, 0, "List what is wrong now, the newest first", alert_list_options, NULL,
+     "holdfast alert list\nholdfast alert list --all --severity critical\n", run_alert_list},
+    {"alert show", "ALERT", 1, 1, "Show an alert with its cause and what to do", NULL, alert_notes,
+     "holdfast alert show 8d21f00c\n", run_alert_show},
+    {"alert ack", "ALERT", 1, 1, "Acknowledge an alert: somebody has seen it", alert_ack_options, alert_notes,
+     "holdfast alert ack 8d21f00c --note ordered\n", run_alert_ack},
+
+    {"notify list", "", 0, 0, "List who is told of alerts, jobs and the day", NULL, NULL,
+     "holdfast notify list\n", run_notify_list},
+    {"notify show", "NAME", 1, 1, "Show one of them", NULL, NULL, "holdfast notify show team\n",
+     run_notify_show},
+    {"notify create", "NAME", 1, 1, "Tell somebody by mail, or a program by a webhook", notify_create_options,
+     "A mail goes by --server with STARTTLS, or TLS from the first byte; a webhook is a POST to --url. The\n"
+     "secret is the password of --user, or what a webhook's requests are signed with.",
+     "holdfast notify create team --mail ops@example.org --from holdfast@example.org --server "
+     "mail.example.org:587\n"
+     "holdfast notify create chat --url https://chat.example.org/hook --secret-file key --severity "
+     "critical\n",
+     run_notify_create},
+    {"notify edit", "NAME", 1, 1, "Change what is told to whom", notify_edit_options, NULL,
+     "holdfast notify edit team --severity critical --digest-at 06:30 --timezone Europe/Zurich\n",
+     run_notify_edit},
+    {"notify delete", "NAME", 1, 1, "Tell them no more", NULL, NULL, "holdfast notify delete chat\n",
+     run_notify_delete},
+    {"notify test", "NAME", 1, 1, "Send a test now and say what is wrong", NULL, NULL,
+     "holdfast notify test team\n", run_notify_test},
+    {"notify preview-digest", "", 0, 0, "Show the daily digest as it would be sent now", digest_options, NULL,
+     "holdfast notify preview-digest\nholdfast notify preview-digest --html\n", run_notify_preview_digest},
 
     {"store status", "", 0, 0, "Show what the store holds", NULL, NULL, "holdfast store status\n",
      run_store_status},

@@ -98,6 +98,7 @@ static void session_store_lost(void *cookie)
                 0) {
             log_error("host state not stored", &err);
         }
+        agents_say_lost(agents, session->host_id);
     }
     agents_release(session);
 }
@@ -117,7 +118,6 @@ static void on_rpc_closed(void *cookie, struct rpc *rpc, const struct error *why
     pthread_mutex_unlock(&agents->lock);
     if (was_current) {
         log_event(LOG_INFO, "host disconnected", "host=%s reason=\"%s\"", session->host_id, why->message);
-        agents_say_lost(agents, session->host_id);
     }
     if (!was_current || !pool_try_submit(agents->pool, session_store_lost, session)) {
         agents_release(session);

@@ -19,7 +19,8 @@ struct agents;
 struct agents_events {
     void *cookie;
     void (*connected)(void *cookie, const char *host_id); /* registered, its VMs are not reported yet */
-    void (*lost)(void *cookie, const char *host_id);
+    void (*lost)(void *cookie, const char *host_id);      /* that is stored already */
+    void (*reported)(void *cookie, const char *host_id);  /* its VMs are stored */
     void (*progress)(void *cookie, const char *host_id, const char *job_id, const char *step,
                      uint64_t done_bytes, uint64_t total_bytes);
 };

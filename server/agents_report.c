@@ -84,6 +84,9 @@ int agents_store_vms(struct agents *agents, const char *host_id, const Holdfast_
     if (result == 0) {
         result = catalog_vm_report(agents->options.catalog, host_id, reports, count, silent_kinds, err);
     }
+    if (result == 0 && agents->events.reported != NULL) {
+        agents->events.reported(agents->events.cookie, host_id);
+    }
     arena_destroy(arena);
     return result;
 }

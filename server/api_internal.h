@@ -84,6 +84,14 @@ json_t *api_next_run(const struct catalog_policy *policy, const char *vm_id);
 json_t *api_group_next_run(struct api_call *call, const struct catalog_group *group, const char *vm_id);
 int api_accept_job(struct api_call *call, const char *job_id, struct error *err);
 
+/* What alerts add to the status. */
+int api_status_alerts(struct api_call *call, json_t *status, struct error *err);
+/* The field "notify" of a request that begins jobs. REQUEST_INVALID; NOTIFY_NOT_FOUND when nobody would be
+ * told. */
+int api_check_notify(struct api_call *call, struct error *err);
+/* Tell of the end of this job, if the request says so. */
+int api_notify_of_job(struct api_call *call, const char *job_id, struct error *err);
+
 /* --- handlers, by file */
 int api_status(struct api_call *call, struct error *err);
 int api_host_list(struct api_call *call, struct error *err);
@@ -130,6 +138,16 @@ int api_restore_start(struct api_call *call, struct error *err);
 int api_job_list(struct api_call *call, struct error *err);
 int api_job_show(struct api_call *call, struct error *err);
 int api_job_cancel(struct api_call *call, struct error *err);
+int api_alert_list(struct api_call *call, struct error *err);
+int api_alert_show(struct api_call *call, struct error *err);
+int api_alert_acknowledge(struct api_call *call, struct error *err);
+int api_digest(struct api_call *call, struct error *err);
+int api_notification_list(struct api_call *call, struct error *err);
+int api_notification_create(struct api_call *call, struct error *err);
+int api_notification_show(struct api_call *call, struct error *err);
+int api_notification_edit(struct api_call *call, struct error *err);
+int api_notification_delete(struct api_call *call, struct error *err);
+int api_notification_test(struct api_call *call, struct error *err);
 int api_store_status(struct api_call *call, struct error *err);
 int api_store_verify(struct api_call *call, struct error *err);
 int api_store_rebuild(struct api_call *call, struct error *err);

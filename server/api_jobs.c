@@ -170,7 +170,8 @@ static int start_one(struct api_call *call, const struct catalog_vm *vm, struct 
 {
     char id[IDENTITY_SIZE];
     request->vm_id = vm->id;
-    if (jobs_start_backup(server_jobs(call->server), request, id, err) != 0) {
+    if (jobs_start_backup(server_jobs(call->server), request, id, err) != 0 ||
+        api_notify_of_job(call, id, err) != 0) {
         return -1;
     }
     const struct catalog_job *job = catalog_job_find(server_catalog(call->server), call->arena, id, err);
@@ -264,7 +265,8 @@ static int read_start(const json_t *body, int64_t *start_ms, struct error *err)
 
 int api_backup_start(struct api_call *call, struct error *err)
 {
-    static const char *const fields[] = {"vm", "group", "full", "retain_until", "bandwidth", "at", NULL};
+    static const char *const fields[] = {"vm",        "group", "full",   "retain_until",
+                                         "bandwidth", "at",    "notify", NULL};
     struct jobs_backup_request request = {.type = JOB_BACKUP, .on_demand = true, .requested_by = call->actor};
     const char *vm = NULL;
     const char *group = NULL;
@@ -273,7 +275,7 @@ int api_backup_start(struct api_call *call, struct error *err)
         api_boolean_field(call->body, "full", &request.full, err) != 0 ||
         api_time_field(call->body, "retain_until", &request.retain_until_ms, err) != 0 ||
         read_start(call->body, &request.start_ms, err) != 0 ||
-        read_bandwidth(call->body, &request.bandwidth, err) != 0) {
+        read_bandwidth(call->body, &request.bandwidth, err) != 0 || api_check_notify(call, err) != 0) {
         return -1;
     }
     if (request.retain_until_ms != 0 && request.retain_until_ms <= clock_wall_ms()) {
@@ -320,8 +322,9 @@ static int read_networks(struct api_call *call, const char **networks, struct er
 static int read_restore(struct api_call *call, struct jobs_restore_request *request, const char **host,
                         struct error *err)
 {
-    static const char *const fields[] = {"point", "to_original", "host",     "name", "directory", "start",
-                                         "stop",  "bandwidth",   "networks", "pool", "format",    NULL};
+    static const char *const fields[] = {"point",  "to_original", "host",      "name",     "directory",
+                                         "start",  "stop",        "bandwidth", "networks", "pool",
+                                         "format", "notify",      NULL};
     const json_t *body = call->body;
     if (api_check_fields(body, fields, err) != 0 ||
         api_text_field(body, "point", &request->point_id, err) != 0 ||
@@ -334,7 +337,7 @@ static int read_restore(struct api_call *call, struct jobs_restore_request *requ
         read_bandwidth(body, &request->bandwidth, err) != 0 ||
         api_text_field(body, "pool", &request->pool, err) != 0 ||
         api_text_field(body, "format", &request->format, err) != 0 ||
-        read_networks(call, &request->networks, err) != 0) {
+        read_networks(call, &request->networks, err) != 0 || api_check_notify(call, err) != 0) {
         return -1;
     }
     if (request->point_id == NULL || request->to_original == (*host != NULL)) {
@@ -378,7 +381,8 @@ int api_restore_start(struct api_call *call, struct error *err)
         }
         request.host_id = host->id;
     }
-    return jobs_start_restore(server_jobs(call->server), &request, id, err) != 0
+    return jobs_start_restore(server_jobs(call->server), &request, id, err) != 0 ||
+                   api_notify_of_job(call, id, err) != 0
                ? -1
                : api_accept_job(call, id, err);
 }

@@ -1,5 +1,8 @@
 /* Recovery points and the store. */
 #include "server/api_internal.h"
+
+#include "base/log.h"
+#include "server/catalog_alerts.h"
 #include "storage/point.h"
 
 #include <string.h>
@@ -25,6 +28,20 @@ static json_t *point_json(const struct catalog_point *point)
     json_object_set_new(object, "deleted_by", api_text_or_null(point->deleted_by));
     json_object_set_new(object, "purge", api_time(point->purge_ms));
     return object;
+}
+
+/* Before an unusual change of the VM, or with one, as long as nobody has acknowledged its alert. */
+static void add_suspicion(struct api_call *call, json_t *object, const char *id)
+{
+    struct error err;
+    bool last_good = false;
+    bool suspicious = false;
+    if (catalog_anomaly_is_last_good(server_catalog(call->server), id, &last_good, &err) != 0 ||
+        catalog_anomaly_is_suspicious(server_catalog(call->server), id, &suspicious, &err) != 0) {
+        log_error("recovery point not judged", &err);
+    }
+    json_object_set_new(object, "last_good", json_boolean(last_good));
+    json_object_set_new(object, "suspicious", json_boolean(suspicious));
 }
 
 /* The disks are in the store's own record. */
@@ -75,6 +92,7 @@ int api_point_list(struct api_call *call, struct error *err)
     for (size_t i = 0; i < count; i++) {
         struct error ignored;
         json_t *object = point_json(&points[i]);
+        add_suspicion(call, object, points[i].id);
         if (add_disks(call, object, points[i].id, &ignored) != 0) {
             json_object_set_new(object, "disks", json_array());
         }
@@ -101,6 +119,7 @@ int api_point_show(struct api_call *call, struct error *err)
     }
     struct api_plan *plans = NULL;
     call->reply = point_json(point);
+    add_suspicion(call, call->reply, point->id);
     return api_add_kept(call, &plans, point, call->reply, err) != 0
                ? -1
                : add_disks(call, call->reply, point->id, err);

@@ -54,6 +54,16 @@ const struct api_route api_routes[] = {
     {"GET", "/v1/jobs", api_job_list},
     {"GET", "/v1/jobs/{job}", api_job_show},
     {"POST", "/v1/jobs/{job}/cancel", api_job_cancel},
+    {"GET", "/v1/alerts", api_alert_list},
+    {"GET", "/v1/alerts/{alert}", api_alert_show},
+    {"POST", "/v1/alerts/{alert}/ack", api_alert_acknowledge},
+    {"GET", "/v1/digest", api_digest},
+    {"GET", "/v1/notifications", api_notification_list},
+    {"POST", "/v1/notifications", api_notification_create},
+    {"GET", "/v1/notifications/{notification}", api_notification_show},
+    {"PATCH", "/v1/notifications/{notification}", api_notification_edit},
+    {"DELETE", "/v1/notifications/{notification}", api_notification_delete},
+    {"POST", "/v1/notifications/{notification}/test", api_notification_test},
     {"GET", "/v1/store", api_store_status},
     {"POST", "/v1/store/verify", api_store_verify},
     {"POST", "/v1/store/rebuild", api_store_rebuild},
@@ -266,6 +276,8 @@ int api_error_status(const struct error *err)
     case ERROR_DISK_NOT_FOUND:
     case ERROR_POLICY_NOT_FOUND:
     case ERROR_GROUP_NOT_FOUND:
+    case ERROR_ALERT_NOT_FOUND:
+    case ERROR_NOTIFY_NOT_FOUND:
     case ERROR_RP_NOT_FOUND:
     case ERROR_JOB_NOT_FOUND:
         return 404;
@@ -274,6 +286,8 @@ int api_error_status(const struct error *err)
     case ERROR_INTERNAL:
     case ERROR_CATALOG_FAILED:
         return 500;
+    case ERROR_NOTIFY_FAILED:
+        return 502; /* who should have taken it did not */
     case ERROR_STORE_UNAVAILABLE:
         return 503;
     default:

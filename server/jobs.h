@@ -27,7 +27,9 @@ struct jobs_options {
     unsigned connections;          /* data connections of a job; 0: 2 */
     unsigned max_running;          /* jobs that run at once; more wait; 0: 16 */
     unsigned max_running_host;     /* of one host; 0: 4 */
-    unsigned verify_days;          /* in which scheduled verifies get through the store; 0: 30 */
+    void (*ended)(void *cookie);   /* a job became final; on the engine's thread, never blocks; NULL */
+    void *ended_cookie;
+    unsigned verify_days; /* in which scheduled verifies get through the store; 0: 30 */
 };
 
 /* Takes up the jobs that a former life of the server left. */

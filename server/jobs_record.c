@@ -158,6 +158,7 @@ bool job_is_transient(enum error_code code)
     case ERROR_TRANSFER_TIMEOUT:
     case ERROR_SNAPSHOT_FAILED:
     case ERROR_SNAPSHOT_TIMEOUT:
+    case ERROR_GUEST_PAUSED:
     case ERROR_DISK_CHANGED:
     case ERROR_VM_IN_TRANSITION:
     case ERROR_VM_MOVED_AWAY: /* its new host may report it in a moment */
@@ -181,6 +182,9 @@ void job_become_final(struct job *job, enum job_state state)
     job_save_soon(job);
     log_event(LOG_INFO, "job ended", "job=%s type=%s vm=\"%s\" state=%s", row->id, job_type_name(row->type),
               row->vm_name, job_state_name(state));
+    if (job->jobs->options.ended != NULL) {
+        job->jobs->options.ended(job->jobs->options.ended_cookie);
+    }
 }
 
 static void store_failure(struct job *job)

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/catalog_alerts.h"
 #include "server/catalog_deletion.h"
 #include "server/lock_clock.h"
 #include "storage/point.h"
@@ -37,11 +38,20 @@ static int check_lock(struct server *server, const struct catalog_point *point, 
                            point->id, point->vm_name, clock_format_wall(until_ms, text));
 }
 
-static int check_held(const struct catalog_point *point, struct error *err)
+static int check_held(struct server *server, const struct catalog_point *point, struct error *err)
 {
-    return !point->held
-               ? 0
-               : error_set(err, ERROR_RP_HELD, "Recovery point %s of %s is held", point->id, point->vm_name);
+    bool last_good = false;
+    if (point->held) {
+        return error_set(err, ERROR_RP_HELD, "Recovery point %s of %s is held", point->id, point->vm_name);
+    }
+    if (catalog_anomaly_is_last_good(server_catalog(server), point->id, &last_good, err) != 0) {
+        return -1;
+    }
+    return !last_good ? 0
+                      : error_set(err, ERROR_RP_HELD,
+                                  "Recovery point %s of %s is the last good one before an unusual change: it "
+                                  "stays until that alert is acknowledged",
+                                  point->id, point->vm_name);
 }
 
 static int check_other_good(struct server *server, const struct catalog_point *point, struct error *err)
@@ -144,7 +154,7 @@ static int remove_found(struct server *server, struct arena *arena, const struct
 {
     int64_t days;
     if (config_integer(server_config(server), "soft-delete-days", 0, SOFT_DELETE_MAX_DAYS, &days, err) != 0 ||
-        check_held(point, err) != 0 ||
+        check_held(server, point, err) != 0 ||
         (!removal->last_too && check_protected(server, arena, point, err) != 0)) {
         return -1;
     }
@@ -172,9 +182,10 @@ int point_expire(struct server *server, const char *point_id, struct error *err)
 {
     struct arena *arena = arena_create();
     const struct catalog_point *point = catalog_point_find(server_catalog(server), arena, point_id, err);
-    int result = point == NULL || check_held(point, err) != 0 || check_other_good(server, point, err) != 0
-                     ? -1
-                     : remove_for_good(server, point, "retention", err);
+    int result =
+        point == NULL || check_held(server, point, err) != 0 || check_other_good(server, point, err) != 0
+            ? -1
+            : remove_for_good(server, point, "retention", err);
     arena_destroy(arena);
     return result;
 }

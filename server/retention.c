@@ -43,9 +43,9 @@ static void keep_periods(enum period period, unsigned keep, unsigned reason, con
     }
 }
 
-const char *const retention_reason_names[] = {"last",   "held",   "retain-until", "days",
-                                              "latest", "daily",  "weekly",       "monthly",
-                                              "yearly", "locked", "no-policy",    NULL};
+const char *const retention_reason_names[] = {
+    "last",    "held",   "retain-until", "days",      "latest",    "daily", "weekly",
+    "monthly", "yearly", "locked",       "no-policy", "last-good", NULL};
 
 int retention_time_read(struct catalog *catalog, struct retention_time *time, struct error *err)
 {

@@ -20,6 +20,7 @@ enum retention_reason {
     RETENTION_YEARLY = 1 << 8,
     RETENTION_LOCKED = 1 << 9,  /* by the policy that it was made under */
     RETENTION_ALWAYS = 1 << 10, /* no policy is in force: in no group, or the group is stopped */
+    RETENTION_GOOD = 1 << 11,   /* the last before an unusual change that nobody has acknowledged */
 };
 
 struct retention_time {

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/catalog_alerts.h"
 #include "server/catalog_deletion.h"
 #include "server/point_removal.h"
 #include <string.h>
@@ -47,6 +48,20 @@ static int find_policy(struct catalog *catalog, struct arena *arena, const struc
     return *policy != NULL ? 0 : -1;
 }
 
+/* What nothing else keeps may be the last good point before an unusual change. */
+static int keep_last_good(struct catalog *catalog, struct retention_plan *plan, struct error *err)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        bool last_good = false;
+        if (plan->reasons[i] == 0 &&
+            catalog_anomaly_is_last_good(catalog, plan->points[i].id, &last_good, err) != 0) {
+            return -1;
+        }
+        plan->reasons[i] |= last_good ? RETENTION_GOOD : 0;
+    }
+    return 0;
+}
+
 int retention_plan_vm(struct catalog *catalog, struct arena *arena, const struct catalog_vm *vm,
                       const struct catalog_policy *changed, const struct retention_time *time,
                       struct retention_plan *plan, struct error *err)
@@ -63,7 +78,7 @@ int retention_plan_vm(struct catalog *catalog, struct arena *arena, const struct
     plan->reasons = arena_alloc(arena, (plan->count + 1) * sizeof *plan->reasons);
     retention_decide(plan->policy, zone, plan->points, plan->count, time, plan->reasons);
     time_zone_close(zone);
-    return 0;
+    return keep_last_good(catalog, plan, err);
 }
 
 /* What decides for a walk over VMs, and who is told. */

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/os_file.h"
 #include "proto/pki.h"
+#include "server/alerts/alerts.h"
 #include "server/point_import.h"
 #include "server/scheduler.h"
 #include "server/server_internal.h"
@@ -29,6 +30,12 @@ const struct config_key server_config_keys[] = {
     {"retry-delay-seconds", "10", "before the second try, doubled for each after it"},
     {"reconnect-wait-seconds", "600", "how long a job waits for its host to come back"},
     {"idle-timeout-seconds", "120", "a transfer without any data for so long is given up"},
+    {"alert-host-minutes", "10", "a host may be away for so long before there is an alert"},
+    {"alert-late-minutes", "60", "a recovery point may be late by so much"},
+    {"alert-store-percent", "10", "less free space of the store is a warning"},
+    {"notify-timeout-seconds", "30", "a mail server or webhook is given so long"},
+    {"notify-retry-seconds", "30", "before the second try of a delivery, doubled for each after it"},
+    {"notify-give-up-minutes", "1440", "a message is tried for so long"},
     {NULL, NULL, NULL},
 };
 
@@ -42,6 +49,7 @@ struct server {
     struct catalog *catalog;
     struct agents *agents;
     struct throttles *throttles;
+    struct alerts *alerts;
     struct server_world world;
     struct job_ports ports;
     struct jobs *jobs;
@@ -66,6 +74,11 @@ struct agents *server_agents(struct server *server)
 struct throttles *server_throttles(struct server *server)
 {
     return server->throttles;
+}
+
+struct alerts *server_alerts(struct server *server)
+{
+    return server->alerts;
 }
 
 struct store *server_store(struct server *server)
@@ -230,6 +243,18 @@ static int create_agents(struct server *server, struct error *err)
     return server->agents != NULL ? 0 : -1;
 }
 
+static int create_alerts(struct server *server, struct error *err)
+{
+    server->alerts = alerts_create(server->catalog, server->store, server->config, server->data_directory,
+                                   server->id, err);
+    return server->alerts != NULL ? 0 : -1;
+}
+
+static void on_job_ended(void *cookie)
+{
+    alerts_wake(cookie);
+}
+
 static int create_jobs(struct server *server, struct error *err)
 {
     enum { HOUR_S = 3600, SECOND_MS = 1000 };
@@ -256,7 +281,9 @@ static int create_jobs(struct server *server, struct error *err)
                                    .connections = (unsigned)connections,
                                    .max_running = (unsigned)running,
                                    .max_running_host = (unsigned)host_running,
-                                   .verify_days = (unsigned)days};
+                                   .verify_days = (unsigned)days,
+                                   .ended = on_job_ended,
+                                   .ended_cookie = server->alerts};
     server->jobs = jobs_create(&options, err);
     return server->jobs != NULL ? 0 : -1;
 }
@@ -264,6 +291,13 @@ static int create_jobs(struct server *server, struct error *err)
 static void on_connected(void *cookie, const char *host_id)
 {
     jobs_host_connected(((struct server *)cookie)->jobs, host_id);
+    alerts_wake(((struct server *)cookie)->alerts);
+}
+
+static void on_change(void *cookie, const char *host_id)
+{
+    (void)host_id;
+    alerts_wake(((struct server *)cookie)->alerts);
 }
 
 static void on_progress(void *cookie, const char *host_id, const char *job_id, const char *step,
@@ -288,11 +322,16 @@ struct server *server_create(const char *data_directory, const char *config_path
 {
     struct server *server = memory_zalloc(sizeof *server);
     server->data_directory = memory_copy_text(data_directory);
-    struct agents_events events = {.cookie = server, .connected = on_connected, .progress = on_progress};
+    struct agents_events events = {.cookie = server,
+                                   .connected = on_connected,
+                                   .lost = on_change,
+                                   .reported = on_change,
+                                   .progress = on_progress};
     if (open_config(server, config_path, err) != 0 || read_id(server, err) != 0 ||
         open_store(server, err) != 0 || open_catalog(server, err) != 0 ||
         create_throttles(server, err) != 0 || create_agents(server, err) != 0 ||
-        create_jobs(server, err) != 0 || agents_listen(server->agents, &events, err) != 0 ||
+        create_alerts(server, err) != 0 || create_jobs(server, err) != 0 ||
+        agents_listen(server->agents, &events, err) != 0 || alerts_start(server->alerts, err) != 0 ||
         (server->scheduler = scheduler_start(server, err)) == NULL) {
         server_destroy(server);
         return NULL;
@@ -312,8 +351,10 @@ void server_destroy(struct server *server)
     if (server->agents != NULL) {
         agents_close(server->agents);
     }
+    alerts_stop(server->alerts);
     jobs_destroy(server->jobs);
     agents_destroy(server->agents);
+    alerts_destroy(server->alerts);
     throttles_destroy(server->throttles);
     catalog_close(server->catalog);
     store_close(server->store);

@@ -14,6 +14,7 @@
 #include "server/throttle.h"
 #include "storage/store.h"
 
+struct alerts;
 struct server;
 
 struct server_init_options {
@@ -49,6 +50,7 @@ struct jobs *server_jobs(struct server *server);
 struct agents *server_agents(struct server *server);
 struct store *server_store(struct server *server);
 struct throttles *server_throttles(struct server *server);
+struct alerts *server_alerts(struct server *server); /* server/alerts/alerts.h */
 const struct config *server_config(struct server *server);
 const char *server_data_directory(struct server *server);
 const char *server_id(struct server *server);

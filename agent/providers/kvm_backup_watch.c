@@ -38,7 +38,7 @@ static int inspect(struct provider_backup *backup, virDomainPtr domain, bool *re
     if (virDomainGetState(domain, &state, &reason, 0) == 0) {
         if (state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_IOERROR) {
             *resume = true;
-            return error_set(err, ERROR_SNAPSHOT_FAILED,
+            return error_set(err, ERROR_GUEST_PAUSED,
                              "The guest %s was stopped by an I/O error during its backup; it was resumed.",
                              backup->name);
         }

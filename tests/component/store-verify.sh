@@ -52,8 +52,12 @@ equal damaged "$(value .state rp show "$of_a")" "state of the damaged point"
 equal whole "$(value .state rp show "$of_b")" "state of the other"
 less 0 "$(value .damaged_chunks store status)" "damaged chunks in the store's status"
 same_disk "$of_b" disk0 "$work/b.raw"
+damage_is_told() { value '.items[].code' alert list | grep -qx CHUNK_DAMAGED; }
+wait_for 60 damage_is_told || fail "damage raises no alert"
 
 step "the next synchronization heals it"
 backup a --full
 same_disk "$point" disk0 "$work/a.raw"
 same_disk "$of_a" disk0 "$work/a.raw"
+no_damage_is_told() { ! damage_is_told; }
+wait_for 60 no_damage_is_told || fail "the alert of damage is not resolved"

@@ -65,7 +65,7 @@ def expect(status, method, template, body=None, query="", **parameters):
     return answer
 
 
-for path in ["status", "hosts", "vms", "policies", "groups", "recovery-points", "jobs", "store"]:
+for path in ["status", "hosts", "vms", "policies", "groups", "recovery-points", "jobs", "store", "alerts", "digest", "notifications"]:
     expect(200, "GET", "/v1/" + path)
 first = expect(200, "GET", "/v1/jobs", query="?limit=1")
 if first["next"] is not None:
@@ -134,4 +134,21 @@ expect(202, "POST", "/v1/jobs/{job}/cancel", job=later["id"])
 expect(400, "POST", "/v1/backups", {"vm": vm, "at": "2020-01-31"})
 expect(200, "DELETE", "/v1/groups/{group}", group="by-api")
 expect(200, "DELETE", "/v1/policies/{policy}", policy="by-api")
+hook = {"name": "by-api", "kind": "webhook", "url": "https://127.0.0.1:1/", "secret": "key", "events": ["alerts", "jobs"]}
+expect(201, "POST", "/v1/notifications", hook)
+expect(409, "POST", "/v1/notifications", hook)
+expect(400, "POST", "/v1/notifications", {**hook, "name": "other", "server": "localhost:25"})
+expect(400, "POST", "/v1/notifications", {"name": "other", "kind": "pigeon"})
+shown = expect(200, "PATCH", "/v1/notifications/{notification}", {"severity": "critical"}, notification="by-api")
+if shown["severity"] != "critical" or "secret" in shown or not shown["has_secret"]:
+    fail(f"a notification is not what was asked for: {shown}")
+expect(200, "GET", "/v1/notifications/{notification}", notification="by-api")
+expect(502, "POST", "/v1/notifications/{notification}/test", notification="by-api")
+expect(200, "DELETE", "/v1/notifications/{notification}", notification="by-api")
+expect(404, "GET", "/v1/notifications/{notification}", notification="by-api")
+expect(404, "POST", "/v1/backups", {"vm": vm, "notify": True})
+expect(404, "GET", "/v1/alerts/{alert}", alert="12345678")
+expect(404, "POST", "/v1/alerts/{alert}/ack", {"note": "x"}, alert="12345678")
+expect(200, "GET", "/v1/alerts", query="?all=true&severity=critical")
+expect(400, "GET", "/v1/alerts", query="?severity=bad")
 sys.exit(1 if failures else 0)
