@@ -1,7 +1,8 @@
 /*
  * The command line, read by the table of commands (cli/command.h): no other place knows an option. Options
  * are long ("--name value" or "--name=value"), are never abbreviated, and may stand anywhere; "--" ends them.
- * --json, --config FILE, --help (-h) and --version belong to every command.
+ * --json, --config FILE, --help (-h) and --version belong to every command; an option of a command's own
+ * that is called so comes first.
  */
 #ifndef HOLDFAST_CLI_ARGUMENTS_H
 #define HOLDFAST_CLI_ARGUMENTS_H

@@ -108,6 +108,10 @@ static void make_group(struct catalog *catalog, char *line)
     for (char *word = strtok(line, " \n"); word != NULL && count < 7; word = strtok(NULL, " \n")) {
         words[count++] = word;
     }
+    if (count != 7) {
+        fprintf(stderr, "a line of the script has %zu words\n", count);
+        exit(1);
+    }
     struct catalog_policy policy;
     read_policy(&policy, words[2], words[3], words[4], words[5]);
     policy.name = words[1];
