@@ -93,6 +93,7 @@ int api_point_delete(struct api_call *call, struct error *err)
     if (point == NULL || protection_delete_point(call->server, point->id, err) != 0) {
         return -1;
     }
+    api_audit_changed(call, point_json(point), NULL);
     call->reply = json_object();
     return 0;
 }
@@ -117,7 +118,9 @@ int api_point_hold(struct api_call *call, struct error *err)
         catalog_point_set_held(server_catalog(call->server), point->id, held, err) != 0) {
         return -1;
     }
-    return api_point_show(call, err);
+    int result = api_point_show(call, err);
+    api_audit_changed(call, point_json(point), call->reply);
+    return result;
 }
 
 /* --- the store

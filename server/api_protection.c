@@ -148,12 +148,16 @@ int api_policy_edit(struct api_call *call, struct error *err)
         return -1;
     }
     struct catalog_policy changed = *policy;
+    json_t *before = policy_json(policy);
     if (read_policy(call->body, &changed, err) != 0 ||
         policy_edit(server_catalog(call->server), &changed, err) != 0) {
+        json_decref(before);
         return -1;
     }
     call->parameters[0] = policy->id;
-    return api_policy_show(call, err);
+    int result = api_policy_show(call, err);
+    api_audit_changed(call, before, call->reply);
+    return result;
 }
 
 int api_policy_delete(struct api_call *call, struct error *err)
@@ -168,6 +172,7 @@ int api_policy_delete(struct api_call *call, struct error *err)
                    : error_set(err, ERROR_POLICY_IN_USE, "Policy %s is used by a protection group",
                                policy->name);
     }
+    api_audit_changed(call, policy_json(policy), NULL);
     call->reply = json_object();
     return 0;
 }
@@ -289,6 +294,7 @@ int api_group_delete(struct api_call *call, struct error *err)
     if (group == NULL || catalog_group_delete(server_catalog(call->server), group->id, err) != 0) {
         return -1;
     }
+    api_audit_changed(call, group_json(group), NULL);
     call->reply = json_object();
     return 0;
 }

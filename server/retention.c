@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "server/audit/audit.h"
 #include "server/protection.h"
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +106,24 @@ static int read_points(struct catalog *catalog, struct arena *arena, const char 
     return 0;
 }
 
+/* Not without an entry in the audit record. */
+static int delete_expired(struct server *server, const struct catalog_point *point, struct error *err)
+{
+    int64_t number;
+    json_t *detail = json_pack("{s:s, s:s}", "vm", point->vm_name, "vm_id", point->vm_id);
+    char *text = json_dumps(detail, JSON_COMPACT);
+    struct audit_entry entry = {
+        .actor = "retention", .action = "retention delete", .object = point->id, .detail = text};
+    int result = audit_begin(server_audit(server), &entry, &number, err);
+    if (result == 0) {
+        result = protection_delete_point(server, point->id, err);
+        audit_end(server_audit(server), &entry, number, result == 0 ? NULL : err);
+    }
+    free(text);
+    json_decref(detail);
+    return result;
+}
+
 static int apply_to_vm(struct server *server, const struct catalog_policy *policy,
                        const struct time_zone *zone, const char *vm_id, uint64_t *deleted, struct error *err)
 {
@@ -118,7 +138,7 @@ static int apply_to_vm(struct server *server, const struct catalog_policy *polic
             if (reasons[i] != 0 || jobs_use_point(server_jobs(server), points[i].id)) {
                 continue;
             }
-            if (protection_delete_point(server, points[i].id, err) != 0) {
+            if (delete_expired(server, &points[i], err) != 0) {
                 log_error("recovery point not deleted", err);
                 continue;
             }
