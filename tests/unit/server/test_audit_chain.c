@@ -59,6 +59,28 @@ static void every_field_counts(void **state)
     assert_string_not_equal(hash, other);
 }
 
+static void changed_rows_do_not_follow(void **state)
+{
+    struct chain_head head;
+    struct chain_head start;
+    char hash[CHAIN_HASH_SIZE];
+    const char *why;
+    struct catalog_audit row = first;
+    (void)state;
+    chain_head_init(&start);
+    chain_hash(start.hash, &row, hash);
+    row.hash = hash;
+    head = start;
+    assert_int_equal(chain_follow(&head, &row, &why), 0);
+    assert_int_equal(head.number, 1);
+    assert_string_equal(head.hash, hash);
+    assert_int_equal(chain_follow(&head, &row, &why), -1); /* twice */
+    row.object = "web2";
+    head = start;
+    assert_int_equal(chain_follow(&head, &row, &why), -1);
+    assert_int_equal(head.number, 0);
+}
+
 static void heads_are_read(void **state)
 {
     struct chain_head head;
@@ -203,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hash_is_as_documented),
         cmocka_unit_test(every_field_counts),
+        cmocka_unit_test(changed_rows_do_not_follow),
         cmocka_unit_test(heads_are_read),
         cmocka_unit_test_setup_teardown(record_goes_on, world_begin, world_end),
         cmocka_unit_test_setup_teardown(lost_tail_is_told, world_begin, world_end),
