@@ -7,6 +7,7 @@
 
 const struct config_key agent_config_keys[] = {
     {"log-level", "info", "debug, info, warning or error"},
+    {"log-format", "text", "text or json"},
     {"proxy", NULL, "HTTP proxy on the way to the server: http://HOST:PORT"},
     {"proxy-user", NULL, "its user"},
     {"proxy-password", NULL, "and password"},

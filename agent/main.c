@@ -247,10 +247,15 @@ static int run_remove_image(const struct arguments *arguments)
 static int serve(const struct agent_state *state, const struct config *config, struct error *err)
 {
     enum log_level level;
+    enum log_format format;
+    if (log_format_parse(config_text(config, "log-format"), &format) != 0) {
+        return error_set(err, ERROR_CONFIG_INVALID, "log-format must be text or json");
+    }
     if (log_level_parse(config_text(config, "log-level"), &level) != 0) {
         return error_set(err, ERROR_CONFIG_INVALID, "log-level must be debug, info, warning or error");
     }
     log_init("agent", level);
+    log_set_format(format);
     struct session *session = session_create(state, config, err);
     if (session == NULL) {
         return -1;

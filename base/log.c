@@ -1,9 +1,12 @@
 #include "base/log.h"
 
+#include "base/log_json.h"
+
 #include "base/buffer.h"
 #include "base/clock.h"
 #include <ctype.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +16,7 @@ enum { LOG_LINE_MAX = 8192, LOG_JOB_MAX = 64 };
 
 static const char *log_component = "holdfast";
 static enum log_level log_minimum = LOG_INFO;
+static enum log_format log_form = LOG_TEXT;
 static _Thread_local char log_job[LOG_JOB_MAX];
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
@@ -34,6 +38,17 @@ int log_level_parse(const char *text, enum log_level *level)
     return -1;
 }
 
+void log_set_format(enum log_format format)
+{
+    log_form = format;
+}
+
+int log_format_parse(const char *text, enum log_format *format)
+{
+    *format = strcmp(text, "json") == 0 ? LOG_JSON : LOG_TEXT;
+    return *format == LOG_JSON || strcmp(text, "text") == 0 ? 0 : -1;
+}
+
 void log_set_job(const char *job_id)
 {
     snprintf(log_job, sizeof log_job, "%s", job_id != NULL ? job_id : "");
@@ -49,28 +64,46 @@ static void log_flatten(uint8_t *text, size_t length)
     }
 }
 
+static void log_text_write(struct buffer *line, const struct log_line *parts)
+{
+    buffer_append_format(line, "%s %-7s %s: \"%s\"", parts->time, parts->level, parts->component,
+                         parts->event);
+    if (parts->fields[0] != '\0') {
+        buffer_append_format(line, " %s", parts->fields);
+    }
+    if (parts->job[0] != '\0') {
+        buffer_append_format(line, " job=%s", parts->job);
+    }
+}
+
 void log_event(enum log_level level, const char *event, const char *fields, ...)
 {
     if (level < log_minimum) {
         return;
     }
     char now[CLOCK_TEXT_SIZE];
+    char text[LOG_LINE_MAX / 2] = "";
     struct buffer line;
-    buffer_init(&line, LOG_LINE_MAX);
-    buffer_append_format(&line, "%s %-7s %s: \"%s\"", clock_format_wall(clock_wall_ms(), now),
-                         level_names[level], log_component, event);
     if (fields != NULL) {
-        char text[LOG_LINE_MAX / 2];
         va_list arguments;
         va_start(arguments, fields);
         vsnprintf(text, sizeof text, fields, arguments);
         va_end(arguments);
-        buffer_append_format(&line, " %s", text);
     }
-    if (log_job[0] != '\0') {
-        buffer_append_format(&line, " job=%s", log_job);
+    log_flatten((uint8_t *)text, strlen(text));
+    bool named = strncmp(text, "job=", 4) == 0; /* by the event itself */
+    struct log_line parts = {.time = clock_format_wall(clock_wall_ms(), now),
+                             .level = level_names[level],
+                             .component = log_component,
+                             .event = event,
+                             .fields = text,
+                             .job = named ? "" : log_job};
+    buffer_init(&line, 4 * LOG_LINE_MAX);
+    if (log_form == LOG_JSON) {
+        log_json_write(&line, &parts);
+    } else {
+        log_text_write(&line, &parts);
     }
-    log_flatten(line.data, line.length);
     buffer_append(&line, "\n", 1);
     /* Nobody is left to tell when standard error is gone. */
     ssize_t written = write(STDERR_FILENO, line.data, line.length);
@@ -95,4 +128,13 @@ void log_error(const char *event, const struct error *err)
     log_unquote(copy.cause);
     log_event(LOG_ERROR, event, "code=%s message=\"%s\" cause=\"%s\"", error_code_name(copy.code),
               copy.message, copy.cause);
+}
+
+void log_job_error(const char *job_id, const char *event, const struct error *err)
+{
+    char before[LOG_JOB_MAX];
+    memcpy(before, log_job, sizeof before);
+    log_set_job(job_id);
+    log_error(event, err);
+    memcpy(log_job, before, sizeof before);
 }

@@ -139,6 +139,13 @@ int run_status(struct cli *cli, struct failure *failure)
                                      (unsigned long long)cli_number(status, "store.damaged_chunks")));
         free(used);
         free(free_bytes);
+        cli_take_field(cli, "RPO",
+                       memory_format("%llu met, %llu missed, %llu waiting",
+                                     (unsigned long long)cli_number(status, "rpo.met"),
+                                     (unsigned long long)cli_number(status, "rpo.missed"),
+                                     (unsigned long long)cli_number(status, "rpo.waiting")));
+        cli_take_field(cli, "Oldest point", text_time(cli_text(status, "oldest_point")));
+        cli_print_field(cli, "Room", cli_text(status, "capacity.state"));
     }
     json_decref(status);
     return 0;

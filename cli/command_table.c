@@ -227,6 +227,39 @@ static const struct cli_option digest_options[] = {
 };
 
 static const char alert_notes[] = "ALERT is the id of an alert; its first 8 characters are enough.";
+static const struct cli_option audit_list_options[] = {
+    {"since", "TIME", "at or after, such as 2026-01-31 or 2026-01-31T22:00:00Z", false},
+    {"until", "TIME", "before", false},
+    {"actor", "WHO", "only what this one did", false},
+    {"object", "OBJECT", "only what has this name or id in it", false},
+    {"all", NULL, "also the beginning of what has ended", false},
+    {"limit", "N", "the newest N (default 50)", false},
+    END,
+};
+
+static const struct cli_option audit_verify_options[] = {
+    {"head", "'NUMBER HASH'", "an entry as it was noted elsewhere, such as from the server's log", false},
+    END,
+};
+
+#define REPORT_OPTIONS                                                                                       \
+    {"since", "TIME", "from then on, such as 2026-01-31", false}, {"until", "TIME", "to then", false},       \
+    {                                                                                                        \
+        "csv", NULL, "as CSV (RFC 4180)", false                                                              \
+    }
+
+static const struct cli_option report_options[] = {
+    REPORT_OPTIONS,
+    {"by", "WHAT", "vm (default) or group", false},
+    END,
+};
+
+static const struct cli_option report_storage_options[] = {
+    REPORT_OPTIONS,
+    {"by", "WHAT", "day (default: the whole store), vm or group", false},
+    END,
+};
+
 static const char vm_notes[] = "VM is a name, HOST/NAME where hosts have VMs of the same name, or an id.";
 static const char rp_notes[] = "RP is the id of a recovery point; its first 8 characters are enough.";
 
@@ -386,6 +419,20 @@ const struct cli_command cli_commands[] = {
      NULL, "holdfast store gc --dry-run --wait\nholdfast store gc --wait\n", run_store_gc},
     {"store rebuild", "", 0, 0, "Make the store's index anew and list every recovery point that it holds",
      wait_options, NULL, "holdfast store rebuild --wait\n", run_store_rebuild},
+
+    {"report status", "", 0, 0, "VMs with their backups of the last day, or of a time", report_options, NULL,
+     "holdfast report status\nholdfast report status --by group --since 2026-01-01 --csv\n",
+     run_report_status},
+    {"report storage", "", 0, 0, "How the store, or what VMs have in it, grew (last 30 days)",
+     report_storage_options, NULL, "holdfast report storage\nholdfast report storage --by vm --csv\n",
+     run_report_storage},
+    {"report rpo", "", 0, 0, "Whether recovery points are as young as the schedules promise", report_options,
+     NULL, "holdfast report rpo\nholdfast report rpo --by group --csv\n", run_report_rpo},
+    {"audit list", "", 0, 0, "Who changed or read what, when, from where; the newest first",
+     audit_list_options, NULL, "holdfast audit list\nholdfast audit list --object web1 --since 2026-01-31\n",
+     run_audit_list},
+    {"audit verify", "", 0, 0, "Check that nobody changed or shortened the audit record",
+     audit_verify_options, NULL, "holdfast audit verify\n", run_audit_verify},
 
     {"help", "[COMMAND | CODE]", 0, 2, "Explain a command, or the code of an error", NULL, NULL,
      "holdfast help STORE_FULL\nholdfast help restore vm\n", run_help},

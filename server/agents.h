@@ -25,8 +25,11 @@ struct agents_events {
                      uint64_t done_bytes, uint64_t total_bytes);
 };
 
+struct audit;
+
 struct agents_options {
     struct catalog *catalog;
+    struct audit *audit;
     const char *data_directory; /* with ca.pem, ca.key, server.pem, server.key */
     const char *server_id;
     const char *address;       /* to listen on */

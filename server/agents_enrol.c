@@ -9,6 +9,7 @@
 #include "base/os_file.h"
 #include "proto/pki.h"
 #include "server/agents_internal.h"
+#include "server/audit/audit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,9 +137,6 @@ static int enrol_host(struct agents *agents, const Holdfast__EnrolRequest *reque
     if (check_host_name(request->host_name, err) != 0) {
         return -1;
     }
-    if (strlen(request->token) > TOKEN_SECRET_TEXT_MAX) {
-        return error_set(err, ERROR_ENROL_TOKEN_INVALID, "The enrolment token is unknown, used or expired");
-    }
     token_hash(request->token, hash);
     if (catalog_begin(catalog, err) != 0) {
         return -1;
@@ -168,20 +166,57 @@ static int enrol_host(struct agents *agents, const Holdfast__EnrolRequest *reque
     return catalog_commit(catalog, err);
 }
 
+/* What nobody may do is recorded as what strangers do: not more of it than the disk can bear. */
+static void record_refusal(struct audit *audit, const struct audit_entry *entry, int64_t number,
+                           const struct error *refused)
+{
+    if (number > 0) {
+        audit_end(audit, entry, number, refused);
+    } else if (audit_stranger_counts(audit)) {
+        audit_stranger(audit, entry, refused);
+    }
+}
+
+/* The token is looked at before: strangers must not fill the record with what they begin. */
+static int record_enrolment(struct agents *agents, const Holdfast__EnrolRequest *request,
+                            const struct audit_entry *entry, int64_t *number, struct error *err)
+{
+    char hash[2 * DIGEST_SIZE + 1];
+    if (strlen(request->token) > TOKEN_SECRET_TEXT_MAX) {
+        return error_set(err, ERROR_ENROL_TOKEN_INVALID, "The enrolment token is unknown, used or expired");
+    }
+    token_hash(request->token, hash);
+    return catalog_token_check(agents->options.catalog, hash, err) != 0
+               ? -1
+               : audit_begin(agents->options.audit, entry, number, err);
+}
+
 void agents_enrol(void *cookie)
 {
     struct agent_task *task = cookie;
+    struct agents *agents = task->session->agents;
     const Holdfast__EnrolRequest *request = (const void *)task->message;
     const char *address = channel_peer_address(rpc_channel(task->session->rpc));
     struct issued issued = {0};
     struct error err;
     char host_id[IDENTITY_SIZE];
+    char detail[sizeof "{\"id\":\"\"}" + IDENTITY_SIZE];
+    int64_t number = 0;
     identity_create(host_id);
-    if (enrol_host(task->session->agents, request, address, host_id, &issued, &err) == 0) {
+    snprintf(detail, sizeof detail, "{\"id\":\"%s\"}", host_id);
+    struct audit_entry entry = {.actor = "agent",
+                                .address = address,
+                                .action = "host enrol",
+                                .object = request->host_name,
+                                .detail = detail};
+    if (record_enrolment(agents, request, &entry, &number, &err) == 0 &&
+        enrol_host(agents, request, address, host_id, &issued, &err) == 0) {
+        audit_end(agents->options.audit, &entry, number, NULL);
         log_event(LOG_INFO, "host enrolled", "host=%s name=\"%s\" address=%s", host_id, request->host_name,
                   address);
         reply_issued(task->request, host_id, &issued);
     } else {
+        record_refusal(agents->options.audit, &entry, number, &err);
         log_event(LOG_WARNING, "enrolment refused", "address=%s code=%s", address, error_code_name(err.code));
         rpc_fail(task->request, &err);
     }

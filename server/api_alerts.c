@@ -100,8 +100,5 @@ int api_status_alerts(struct api_call *call, json_t *status, struct error *err)
                   (json_int_t)open[ALERT_WARNING], "information", (json_int_t)open[ALERT_INFORMATION],
                   "acknowledged",
                   (json_int_t)(seen[ALERT_CRITICAL] + seen[ALERT_WARNING] + seen[ALERT_INFORMATION])));
-    json_object_set_new(status, "rpo",
-                        json_pack("{s:I, s:I}", "met", (json_int_t)standing.rpo_met, "missed",
-                                  (json_int_t)standing.rpo_missed));
     return 0;
 }

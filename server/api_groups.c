@@ -157,6 +157,7 @@ int api_group_delete(struct api_call *call, struct error *err)
     if (group == NULL || group_delete(call->server, group->id, call->actor, err) != 0) {
         return -1;
     }
+    api_audit_changed(call, group_json(group), NULL);
     call->reply = json_object();
     return 0;
 }

@@ -4,6 +4,7 @@
 #include "server/api_internal.h"
 #include "server/jobs.h"
 #include "server/protection.h"
+#include "server/report/dashboard.h"
 #include "server/schedule.h"
 #include "storage/point.h"
 
@@ -162,16 +163,21 @@ int api_host_limit(struct api_call *call, struct error *err)
         return -1;
     }
     throttles_set_host(server_throttles(call->server), host->id, &limit);
-    return api_host_show(call, err);
+    int result = api_host_show(call, err);
+    api_audit_changed(call, host_json(host), call->reply);
+    return result;
 }
 
 static int set_draining(struct api_call *call, bool draining, struct error *err)
 {
     const struct catalog_host *host = find_host(call, err);
-    return host != NULL &&
-                   catalog_host_set_draining(server_catalog(call->server), host->id, draining, err) == 0
-               ? api_host_show(call, err)
-               : -1;
+    if (host == NULL ||
+        catalog_host_set_draining(server_catalog(call->server), host->id, draining, err) != 0) {
+        return -1;
+    }
+    int result = api_host_show(call, err);
+    api_audit_changed(call, host_json(host), call->reply);
+    return result;
 }
 
 int api_host_drain(struct api_call *call, struct error *err)
@@ -379,5 +385,6 @@ int api_status(struct api_call *call, struct error *err)
                   "jobs_last_day", jobs, "store", "stored_bytes", (json_int_t)store.container_bytes,
                   "free_bytes", (json_int_t)store.free_bytes, "points", (json_int_t)store.points,
                   "damaged_chunks", (json_int_t)store.damaged_chunks);
-    return api_status_alerts(call, call->reply, err);
+    return api_status_alerts(call, call->reply, err) != 0 ? -1
+                                                          : dashboard_add(call->server, call->reply, err);
 }

@@ -1,5 +1,6 @@
 /* HTTPS: connections, authentication, and the way of a request from the loop to a worker and back. */
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -7,6 +8,8 @@
 #include "base/pool.h"
 #include "proto/loop.h"
 #include "server/api_internal.h"
+#include "server/audit/api_stranger.h"
+#include "server/report/api_statistics.h"
 
 #include <arpa/inet.h>
 #include <event2/buffer.h>
@@ -39,6 +42,7 @@ struct api {
     uint16_t port;
     char token_hash[65];
     atomic_uint open; /* requests between arrival and answer */
+    struct api_statistics *statistics;
     struct error *err;
     int result;
 };
@@ -52,6 +56,7 @@ struct exchange {
     char *body;
     size_t body_length;
     char *query;
+    int64_t arrived_us;
     int status;
     char *answer;
     /* a stream */
@@ -69,6 +74,8 @@ static void exchange_free(struct exchange *exchange)
     api_export_destroy(exchange->call.export);
     json_decref(exchange->call.body);
     json_decref(exchange->call.reply);
+    json_decref(exchange->call.audit_changed);
+    free(exchange->call.text);
     arena_destroy(exchange->call.arena);
     pthread_cond_destroy(&exchange->changed);
     pthread_mutex_destroy(&exchange->lock);
@@ -99,11 +106,13 @@ static void release_request(struct exchange *exchange)
     }
 }
 
-static void send_json(struct evhttp_request *request, int status, const char *text)
+static const char content_json[] = "application/json";
+
+static void send_text(struct evhttp_request *request, int status, const char *type, const char *text)
 {
     struct evbuffer *body = evbuffer_new();
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-    evhttp_add_header(headers, "Content-Type", "application/json");
+    evhttp_add_header(headers, "Content-Type", type);
     evhttp_add_header(headers, "Cache-Control", "no-store");
     evbuffer_add(body, text, strlen(text));
     evhttp_send_reply(request, status, NULL, body);
@@ -114,7 +123,7 @@ static void send_error(struct evhttp_request *request, const struct error *err)
 {
     json_t *object = api_error_json(err);
     char *text = json_dumps(object, JSON_COMPACT);
-    send_json(request, api_error_status(err), text != NULL ? text : "{}");
+    send_text(request, api_error_status(err), content_json, text != NULL ? text : "{}");
     free(text);
     json_decref(object);
 }
@@ -125,7 +134,9 @@ static void finish(void *cookie)
     struct exchange *exchange = cookie;
     release_request(exchange);
     if (exchange->request != NULL) {
-        send_json(exchange->request, exchange->status, exchange->answer);
+        send_text(exchange->request, exchange->status,
+                  exchange->call.content_type != NULL ? exchange->call.content_type : content_json,
+                  exchange->answer);
     }
     exchange_free(exchange);
 }
@@ -237,12 +248,48 @@ static int parse_body(struct exchange *exchange, struct error *err)
     return 0;
 }
 
+/* What changes something is on the audit record before it is done, whatever becomes of it. */
+static int handle(struct exchange *exchange, struct error *err)
+{
+    struct error unreadable;
+    struct api_call *call = &exchange->call;
+    bool readable = parse_body(exchange, &unreadable) == 0;
+    if (!readable) {
+        json_decref(call->body);
+        call->body = NULL;
+    }
+    if (api_audit_begin(call, exchange->route, err) != 0) {
+        return -1;
+    }
+    int result = readable ? exchange->route->handler(call, err) : -1;
+    if (!readable) {
+        *err = unreadable;
+    }
+    api_audit_end(call, exchange->route, result == 0 ? NULL : err);
+    return result;
+}
+
+static void take_answer(struct exchange *exchange)
+{
+    struct api_call *call = &exchange->call;
+    exchange->status = call->status;
+    exchange->answer = call->text != NULL ? call->text : json_dumps(call->reply, JSON_COMPACT);
+    call->text = NULL;
+    if (exchange->answer == NULL) {
+        exchange->status = 500;
+        exchange->answer =
+            memory_copy_text("{\"code\":\"INTERNAL\",\"message\":\"The answer could not be made\"}");
+    }
+    api_statistics_count(exchange->api->statistics, exchange->status,
+                         clock_monotonic_us() - exchange->arrived_us);
+}
+
 static void work(void *cookie)
 {
     struct exchange *exchange = cookie;
     struct error err;
     exchange->call.status = 200;
-    if (parse_body(exchange, &err) != 0 || exchange->route->handler(&exchange->call, &err) != 0) {
+    if (handle(exchange, &err) != 0) {
         json_decref(exchange->call.reply);
         exchange->call.reply = api_error_json(&err);
         exchange->call.status = api_error_status(&err);
@@ -255,13 +302,7 @@ static void work(void *cookie)
         loop_post(exchange->api->loop, on_stream_ended, exchange);
         return;
     }
-    exchange->status = exchange->call.status;
-    exchange->answer = json_dumps(exchange->call.reply, JSON_COMPACT);
-    if (exchange->answer == NULL) {
-        exchange->status = 500;
-        exchange->answer =
-            memory_copy_text("{\"code\":\"INTERNAL\",\"message\":\"The answer could not be made\"}");
-    }
+    take_answer(exchange);
     loop_post(exchange->api->loop, finish, exchange);
 }
 
@@ -323,6 +364,8 @@ static struct exchange *exchange_create(struct api *api, struct evhttp_request *
     exchange->call.address = arena_text(exchange->call.arena, peer_address(request));
     exchange->query = memory_copy_text(query);
     exchange->call.query = exchange->query;
+    exchange->call.statistics = api->statistics;
+    exchange->arrived_us = clock_monotonic_us();
     exchange->body_length = evbuffer_get_length(input);
     exchange->body = memory_alloc(exchange->body_length);
     evbuffer_remove(input, exchange->body, exchange->body_length);
@@ -332,19 +375,28 @@ static struct exchange *exchange_create(struct api *api, struct evhttp_request *
     return exchange;
 }
 
+/* Not taken up. */
+static void refuse(struct api *api, struct evhttp_request *request, const struct error *err)
+{
+    api_statistics_count(api->statistics, api_error_status(err), 0);
+    send_error(request, err);
+}
+
 static void on_request(struct evhttp_request *request, void *cookie)
 {
     struct api *api = cookie;
     struct error err;
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
     if (authenticate(api, request, &err) != 0) {
-        send_error(request, &err);
+        api_stranger_note(server_audit(api->server), api->pool, peer_address(request), method_name(request),
+                          path, &err);
+        refuse(api, request, &err);
         return;
     }
     struct exchange *exchange = exchange_create(api, request);
     exchange->route = api_route_find(&exchange->call, method_name(request), path != NULL ? path : "/", &err);
     if (exchange->route == NULL) {
-        send_error(request, &err);
+        refuse(api, request, &err);
         exchange_free(exchange);
         return;
     }
@@ -352,7 +404,7 @@ static void on_request(struct evhttp_request *request, void *cookie)
     if (!pool_try_submit(api->pool, work, exchange)) {
         error_set(&err, ERROR_LIMIT_EXCEEDED, "The server has too many requests to answer");
         release_request(exchange);
-        send_error(request, &err);
+        refuse(api, request, &err);
         exchange_free(exchange);
     }
 }
@@ -453,6 +505,7 @@ struct api *api_start(struct server *server, struct error *err)
 {
     struct api *api = memory_zalloc(sizeof *api);
     api->server = server;
+    api->statistics = api_statistics_create();
     api->err = err;
     if (read_token(api, err) != 0 || (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
         (api->pool = pool_create("api", API_WORKERS, API_QUEUE, err)) == NULL ||
@@ -495,6 +548,7 @@ void api_stop(struct api *api)
     }
     loop_destroy(api->loop);
     SSL_CTX_free(api->tls);
+    api_statistics_destroy(api->statistics);
     free(api);
 }
 

@@ -19,6 +19,12 @@ struct api_call {
     json_t *reply;                              /* filled by the handler */
     int status;                                 /* 200 unless the handler says otherwise */
     struct api_export *export;                  /* instead of a reply: a disk's stream, see api_export.c */
+    char *text;                                 /* instead of a reply: malloc'd, of this type: */
+    const char *content_type;
+    struct api_statistics *statistics; /* of all requests */
+    int64_t audit_number;              /* of the entry that it began with; 0: it changes nothing */
+    const char *audit_object;          /* what it is about, as it was named */
+    json_t *audit_changed;             /* see api_audit_changed; or NULL */
 };
 
 typedef int (*api_handler)(struct api_call *call, struct error *err);
@@ -43,6 +49,8 @@ int api_query_number(struct api_call *call, const char *name, int64_t maximum, i
                      struct error *err);
 /* true or false in the query; absent leaves *value as it is. REQUEST_INVALID. */
 int api_query_flag(struct api_call *call, const char *name, bool *value, struct error *err);
+/* Absent: *value_ms as it is. REQUEST_INVALID. */
+int api_query_time(struct api_call *call, const char *name, int64_t *value_ms, struct error *err);
 int api_page(struct api_call *call, struct catalog_page *page, struct error *err);
 /* No other fields than these (ends with NULL). REQUEST_INVALID names the one that is. */
 int api_check_fields(const json_t *body, const char *const *allowed, struct error *err);
@@ -91,6 +99,14 @@ int api_status_alerts(struct api_call *call, json_t *status, struct error *err);
 int api_check_notify(struct api_call *call, struct error *err);
 /* Tell of the end of this job, if the request says so. */
 int api_notify_of_job(struct api_call *call, const char *job_id, struct error *err);
+/* --- the audit record (server/audit/api_audit.c): around every request that changes something or reads data
+ */
+/* AUDIT_FAILED: it must not be answered. body may be NULL. */
+int api_audit_begin(struct api_call *call, const struct api_route *route, struct error *err);
+void api_audit_end(struct api_call *call, const struct api_route *route, const struct error *refused);
+/* A handler tells what it changed: an object of the API as it was (taken over) and is, NULL: gone.
+ */
+void api_audit_changed(struct api_call *call, json_t *before, const json_t *after);
 
 /* --- handlers, by file */
 int api_status(struct api_call *call, struct error *err);
@@ -148,6 +164,11 @@ int api_notification_show(struct api_call *call, struct error *err);
 int api_notification_edit(struct api_call *call, struct error *err);
 int api_notification_delete(struct api_call *call, struct error *err);
 int api_notification_test(struct api_call *call, struct error *err);
+int api_audit_list(struct api_call *call, struct error *err);
+int api_audit_verify(struct api_call *call, struct error *err);
+int api_metrics(struct api_call *call, struct error *err);
+int api_report(struct api_call *call, struct error *err);
+int api_store_capacity(struct api_call *call, struct error *err);
 int api_store_status(struct api_call *call, struct error *err);
 int api_store_verify(struct api_call *call, struct error *err);
 int api_store_rebuild(struct api_call *call, struct error *err);

@@ -175,6 +175,8 @@ int api_policy_edit(struct api_call *call, struct error *err)
     }
     json_t *body = json_copy(call->body);
     json_object_del(body, "version");
+    const struct catalog_policy *policy = find_policy(call, call->parameters[0], err);
+    json_t *before = policy != NULL ? policy_now_json(policy) : NULL;
     int result = edit_policy(call, body, version, err);
     for (int i = 1; i < TRIES && result != 0 && err->code == ERROR_POLICY_CHANGED && version == 0; i++) {
         result = edit_policy(call, body, version, err);
@@ -183,8 +185,10 @@ int api_policy_edit(struct api_call *call, struct error *err)
         result = api_policy_show(call, err);
     }
     if (result == 0) {
+        api_audit_changed(call, json_incref(before), call->reply);
         result = add_next_run(call, err);
     }
+    json_decref(before);
     json_decref(body);
     return result;
 }
@@ -201,6 +205,7 @@ int api_policy_delete(struct api_call *call, struct error *err)
                    : error_set(err, ERROR_POLICY_IN_USE, "Policy %s is used by a protection group",
                                policy->name);
     }
+    api_audit_changed(call, policy_now_json(policy), NULL);
     call->reply = json_object();
     return 0;
 }

@@ -137,15 +137,42 @@ static const struct catalog_point *find_point(struct api_call *call, struct erro
     return catalog_point_find(server_catalog(call->server), call->arena, call->parameters[0], err);
 }
 
+/* The point as it is now, for the audit record. */
+static json_t *point_now(struct api_call *call)
+{
+    struct error ignored;
+    json_t *now = api_point_show(call, &ignored) == 0 ? call->reply : NULL;
+    call->reply = NULL;
+    return now;
+}
+
+/* After a change: the answer, which the record gets, too. Takes before over. */
+static int answer_point(struct api_call *call, json_t *before, struct error *err)
+{
+    if (api_point_show(call, err) != 0) {
+        json_decref(before);
+        return -1;
+    }
+    api_audit_changed(call, before, call->reply);
+    return 0;
+}
+
 int api_point_delete(struct api_call *call, struct error *err)
 {
     struct point_removal removal = {.actor = call->actor};
     struct error gone;
     const struct catalog_point *point = find_point(call, err);
     if (point == NULL || api_query_flag(call, "now", &removal.now, err) != 0 ||
-        api_query_flag(call, "force", &removal.last_too, err) != 0 ||
-        point_remove(call->server, point->id, &removal, err) != 0) {
+        api_query_flag(call, "force", &removal.last_too, err) != 0) {
         return -1;
+    }
+    json_t *before = point_now(call);
+    if (point_remove(call->server, point->id, &removal, err) != 0) {
+        json_decref(before);
+        return -1;
+    }
+    if (before != NULL) {
+        api_audit_changed(call, before, NULL);
     }
     point = catalog_point_find(server_catalog(call->server), call->arena, point->id, &gone);
     call->reply = json_pack("{s:o}", "purge", api_time(point != NULL ? point->purge_ms : 0));
@@ -157,7 +184,7 @@ int api_point_undelete(struct api_call *call, struct error *err)
     const struct catalog_point *point = find_point(call, err);
     return point == NULL || point_undelete(call->server, point->id, call->actor, err) != 0
                ? -1
-               : api_point_show(call, err);
+               : answer_point(call, NULL, err);
 }
 
 int api_point_hold(struct api_call *call, struct error *err)
@@ -166,11 +193,15 @@ int api_point_hold(struct api_call *call, struct error *err)
     bool held = true;
     const struct catalog_point *point = find_point(call, err);
     if (point == NULL || api_check_fields(call->body, fields, err) != 0 ||
-        api_boolean_field(call->body, "held", &held, err) != 0 || catalog_point_check_live(point, err) != 0 ||
-        catalog_point_set_held(server_catalog(call->server), point->id, held, err) != 0) {
+        api_boolean_field(call->body, "held", &held, err) != 0 || catalog_point_check_live(point, err) != 0) {
         return -1;
     }
-    return api_point_show(call, err);
+    json_t *before = point_now(call);
+    if (catalog_point_set_held(server_catalog(call->server), point->id, held, err) != 0) {
+        json_decref(before);
+        return -1;
+    }
+    return answer_point(call, before, err);
 }
 
 /* The new date; 0: the policy decides. */
@@ -203,9 +234,14 @@ int api_point_retain(struct api_call *call, struct error *err)
 {
     int64_t until_ms = 0;
     const struct catalog_point *point = find_point(call, err);
-    return point == NULL || catalog_point_check_live(point, err) != 0 ||
-                   read_retain(call, point, &until_ms, err) != 0 ||
-                   catalog_point_set_retain_until(server_catalog(call->server), point->id, until_ms, err) != 0
-               ? -1
-               : api_point_show(call, err);
+    if (point == NULL || catalog_point_check_live(point, err) != 0 ||
+        read_retain(call, point, &until_ms, err) != 0) {
+        return -1;
+    }
+    json_t *before = point_now(call);
+    if (catalog_point_set_retain_until(server_catalog(call->server), point->id, until_ms, err) != 0) {
+        json_decref(before);
+        return -1;
+    }
+    return answer_point(call, before, err);
 }

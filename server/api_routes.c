@@ -10,6 +10,10 @@
 
 const struct api_route api_routes[] = {
     {"GET", "/v1/status", api_status},
+    {"GET", "/metrics", api_metrics},
+    {"GET", "/v1/audit", api_audit_list},
+    {"GET", "/v1/audit/verify", api_audit_verify},
+    {"GET", "/v1/reports/{report}", api_report},
     {"GET", "/v1/hosts", api_host_list},
     {"POST", "/v1/host-tokens", api_host_token},
     {"GET", "/v1/hosts/{host}", api_host_show},
@@ -65,6 +69,7 @@ const struct api_route api_routes[] = {
     {"DELETE", "/v1/notifications/{notification}", api_notification_delete},
     {"POST", "/v1/notifications/{notification}/test", api_notification_test},
     {"GET", "/v1/store", api_store_status},
+    {"GET", "/v1/store/capacity", api_store_capacity},
     {"POST", "/v1/store/verify", api_store_verify},
     {"POST", "/v1/store/rebuild", api_store_rebuild},
     {"POST", "/v1/store/collect", api_store_collect},
@@ -285,6 +290,7 @@ int api_error_status(const struct error *err)
         return 429;
     case ERROR_INTERNAL:
     case ERROR_CATALOG_FAILED:
+    case ERROR_AUDIT_FAILED:
         return 500;
     case ERROR_NOTIFY_FAILED:
         return 502; /* who should have taken it did not */

@@ -106,6 +106,14 @@ failed:
     return NULL;
 }
 
+void catalog_on_full(struct catalog *catalog, bool (*make_room)(void *cookie), void *cookie)
+{
+    pthread_mutex_lock(&catalog->lock);
+    catalog->make_room = make_room;
+    catalog->make_room_cookie = cookie;
+    pthread_mutex_unlock(&catalog->lock);
+}
+
 void catalog_close(struct catalog *catalog)
 {
     if (catalog == NULL) {
@@ -205,6 +213,21 @@ int catalog_token_insert(struct catalog *catalog, const char *id, const char *se
     statement_bind_integer(statement, now);
     statement_bind_integer(statement, expires_ms);
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+}
+
+int catalog_token_check(struct catalog *catalog, const char *secret_hash, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_TOKEN_CHECK, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, secret_hash);
+    statement_bind_integer(statement, clock_wall_ms());
+    int found = statement_next(statement, err);
+    statement_close(statement);
+    return found != 0
+               ? (found > 0 ? 0 : -1)
+               : error_set(err, ERROR_ENROL_TOKEN_INVALID, "The enrolment token is unknown, used or expired");
 }
 
 int catalog_token_use(struct catalog *catalog, const char *secret_hash, const char *host_id,

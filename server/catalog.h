@@ -34,6 +34,10 @@ struct catalog;
 struct catalog *catalog_open(const char *path, struct error *err);
 void catalog_close(struct catalog *catalog); /* NULL is fine */
 
+/* Called when a write fails because the disk is full: makes room, or gives false. The write is tried again
+ * then. Called under the catalog's lock, so it may not use the catalog. */
+void catalog_on_full(struct catalog *catalog, bool (*make_room)(void *cookie), void *cookie);
+
 /* Several calls as one: all or nothing. Holds the catalog's lock, so be quick; calls in between are made by
  * the same thread. Exactly one of commit and roll_back ends it; a failed commit has rolled back. */
 int catalog_begin(struct catalog *catalog, struct error *err);
@@ -59,6 +63,8 @@ int catalog_setting_set(struct catalog *catalog, const char *name, const char *v
 /* Only the SHA-256 of the secret is kept (64 hexadecimal digits). */
 int catalog_token_insert(struct catalog *catalog, const char *id, const char *secret_hash, int64_t expires_ms,
                          struct error *err);
+/* ENROL_TOKEN_INVALID when it could not be used now. */
+int catalog_token_check(struct catalog *catalog, const char *secret_hash, struct error *err);
 /* Use it up for this host. ENROL_TOKEN_INVALID when it is unknown, used or expired; of two users at once, one
  * wins. */
 int catalog_token_use(struct catalog *catalog, const char *secret_hash, const char *host_id,

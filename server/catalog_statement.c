@@ -1,5 +1,6 @@
 #include "server/catalog_statement.h"
 
+#include <errno.h>
 #include <limits.h>
 
 int catalog_failed(struct catalog *catalog, const char *doing, struct error *err)
@@ -52,10 +53,31 @@ void statement_bind_size(struct statement *statement, uint64_t value)
     statement_bind_integer(statement, value > INT64_MAX ? INT64_MAX : (int64_t)value);
 }
 
+static bool is_full(struct catalog *catalog, int result)
+{
+    return (result & 0xff) == SQLITE_FULL ||
+           ((result & 0xff) == SQLITE_IOERR && sqlite3_system_errno(catalog->database) == ENOSPC);
+}
+
+/* A transaction that SQLite has undone by itself can't go on: its owner begins anew. */
+static int step(struct statement *statement)
+{
+    struct catalog *catalog = statement->catalog;
+    bool alone = sqlite3_get_autocommit(catalog->database) != 0;
+    int result = sqlite3_step(statement->prepared);
+    if (is_full(catalog, result) && catalog->make_room != NULL &&
+        catalog->make_room(catalog->make_room_cookie) &&
+        alone == (sqlite3_get_autocommit(catalog->database) != 0)) {
+        sqlite3_reset(statement->prepared);
+        result = sqlite3_step(statement->prepared);
+    }
+    return result;
+}
+
 int statement_next(struct statement *statement, struct error *err)
 {
     statement->column = 0;
-    switch (sqlite3_step(statement->prepared)) {
+    switch (step(statement)) {
     case SQLITE_ROW:
         return 1;
     case SQLITE_DONE:
@@ -103,7 +125,7 @@ void statement_close(struct statement *statement)
 enum statement_outcome statement_run(struct statement *statement, struct error *err)
 {
     enum statement_outcome outcome = STATEMENT_DONE;
-    int result = sqlite3_step(statement->prepared);
+    int result = step(statement);
     if (result == SQLITE_DONE) {
         outcome = sqlite3_changes(statement->catalog->database) > 0 ? STATEMENT_DONE : STATEMENT_NOTHING;
     } else {

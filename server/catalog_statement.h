@@ -21,6 +21,8 @@ struct statement {
 struct catalog {
     pthread_mutex_t lock; /* recursive; guards everything, and is held from catalog_begin to its end */
     sqlite3 *database;
+    bool (*make_room)(void *cookie); /* see catalog_on_full; or NULL */
+    void *make_room_cookie;
     struct statement statements[SQL_QUERY_COUNT];
 };
 

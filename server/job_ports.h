@@ -56,6 +56,8 @@ struct job_ports {
                          struct error *err);
     int (*store_collect)(void *self, bool dry_run, maintenance_watch watch, void *cookie,
                          struct collect_report *report, struct error *err);
+    /* STORE_FULL: no backup may begin. Quick. */
+    int (*store_check_room)(void *self, struct error *err);
     uint32_t (*store_chunk_size)(void *self);
 
     /* --- transfers: server/backup_receive.h and server/restore_send.h, where the contract of each is. The

@@ -62,7 +62,7 @@ static void call_end(struct job *job, bool committed, const char *tracking, job_
     request.tracking = (char *)(uintptr_t)tracking;
     if (job_known_tracking(job->jobs->options.catalog, arena, job->row.vm_id, &request.known_tracking,
                            &request.n_known_tracking, &err) != 0) {
-        log_error("tracking points not read", &err);
+        log_job_error(job->row.id, "tracking points not read", &err);
         request.committed = true; /* drop nothing: the next backup cleans up */
     }
     /* A tracking point that was there before this job (a VM that is off) is not the job's to drop. */
@@ -95,7 +95,7 @@ static void on_ended(struct job *job, const ProtobufCMessage *reply, const struc
                 "The host could not be told that the backup is complete: %s", failure->message);
         job_remember_late_end(job);
     } else if (failure != NULL) {
-        log_error("backup not ended on its host", failure);
+        log_job_error(job->row.id, "backup not ended on its host", failure);
     }
     attempt_over(job);
 }
@@ -236,7 +236,7 @@ static void on_received(void *cookie, struct point *point, const struct error *f
         received->committed = true;
     } else if (point != NULL) {
         /* It is in the store, and listed when the catalog works again and the server starts. */
-        log_error("recovery point not listed", &received->failure);
+        log_job_error(job->row.id, "recovery point not listed", &received->failure);
     } else {
         received->failure = *failure;
     }
@@ -380,7 +380,7 @@ static void prepare_run(struct job_work *work)
     } else if (!job->row.full) {
         struct error err;
         if (ports->seed_find(ports->self, job->row.vm_id, job->seed, &err) < 0) {
-            log_error("a seed is not known", &err); /* then it saves nothing */
+            log_job_error(job->row.id, "a seed is not known", &err); /* then it saves nothing */
         }
     }
     work->result = create_receive(job, &work->err);
@@ -480,7 +480,7 @@ static void on_cleaned(struct job *job, const ProtobufCMessage *reply, const str
 {
     (void)reply;
     if (failure != NULL) {
-        log_error("a former try was not ended on its host", failure);
+        log_job_error(job->row.id, "a former try was not ended on its host", failure);
     }
     job->needs_end = false;
     begin_snapshot(job);
@@ -501,7 +501,8 @@ void job_start_backup(struct job *job)
     job->committed = false;
     const char *former_tracking = job->new_tracking;
     job->new_tracking = "";
-    if (job_plan_backup(job, &err) != 0) {
+    const struct job_ports *ports = job->jobs->options.ports;
+    if (ports->store_check_room(ports->self, &err) != 0 || job_plan_backup(job, &err) != 0) {
         job_fail(job, &err);
         attempt_over(job);
     } else if (job->needs_end) {

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include <stdlib.h>
 #include <string.h>
 
 void job_remember_late_end(struct job *job)
@@ -17,11 +18,13 @@ void job_remember_late_end(struct job *job)
 
 static void late_end_done(void *cookie, const ProtobufCMessage *reply, const struct error *failure)
 {
-    (void)cookie;
+    char *job_id = cookie;
     (void)reply;
     if (failure != NULL) {
-        log_error("backup not ended on its host", failure); /* the next one of this VM cleans up */
+        log_job_error(job_id, "backup not ended on its host",
+                      failure); /* the next one of this VM cleans up */
     }
+    free(job_id);
 }
 
 void job_send_late_end(struct jobs *jobs, const struct job_late_end *late)
@@ -42,7 +45,8 @@ void job_send_late_end(struct jobs *jobs, const struct job_late_end *late)
         request.committed = true;
         request.tracking = (char *)(uintptr_t)(count == 0 ? "" : tracking[0].name);
         jobs->options.ports->agent_call(jobs->options.ports->self, late->host_id, AGENT_BACKUP_END,
-                                        &request.base, JOBS_END_DEADLINE_MS, late_end_done, NULL);
+                                        &request.base, JOBS_END_DEADLINE_MS, late_end_done,
+                                        memory_copy_text(late->job_id));
     }
     arena_destroy(arena);
 }

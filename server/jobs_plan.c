@@ -154,7 +154,7 @@ void job_call_begin(struct job *job, job_answered answered)
     request.exclude_pages = job->exclude_pages;
     plan_base_disks(job, &request, arena);
     if (plan_tracking(job, &request, arena, &err) != 0) {
-        log_error("tracking points not read; every disk is read whole", &err);
+        log_job_error(job->row.id, "tracking points not read; every disk is read whole", &err);
     }
     job_call(job, AGENT_BACKUP_BEGIN, &request.base, JOBS_BEGIN_DEADLINE_MS, answered);
     arena_destroy(arena);

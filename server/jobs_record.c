@@ -96,7 +96,7 @@ void job_save_soon(struct job *job)
 {
     struct error err;
     if (job_save(job, &err) != 0) {
-        log_error("job not saved", &err);
+        log_job_error(job->row.id, "job not saved", &err);
     }
 }
 
@@ -119,7 +119,7 @@ void job_log(struct job *job, enum job_log_level level, enum error_code code, co
     log_event(levels[level], "job", "job=%s type=%s vm=\"%s\" code=%s message=\"%s\"", job->row.id,
               job_type_name(job->row.type), job->row.vm_name, entry.code, message);
     if (catalog_job_log_add(job->jobs->options.catalog, job->row.id, &entry, &err) != 0) {
-        log_error("job log not stored", &err);
+        log_job_error(job->row.id, "job log not stored", &err);
     }
 }
 

@@ -59,7 +59,7 @@ static void restore_settled(struct job *job)
     job->row.transfer_finished_ms = clock_wall_ms();
     if (job->failed && job->failure.code == ERROR_CHUNK_DAMAGED &&
         catalog_point_set_verified(job->jobs->options.catalog, job->row.point_id, true, &err) != 0) {
-        log_error("damage not noted", &err);
+        log_job_error(job->row.id, "damage not noted", &err);
     }
     job_clear_restore(job);
     job_end_attempt(job);
@@ -83,7 +83,8 @@ static void take_reply(struct job *job, const Holdfast__RestoreReply *reply)
             (unsigned long long)reply->written_bytes);
     if (row->restore_to_original &&
         catalog_tracking_clear(job->jobs->options.catalog, row->vm_id, &err) != 0) {
-        log_error("tracking points not forgotten", &err); /* the agent finds them missing and says so */
+        log_job_error(job->row.id, "tracking points not forgotten",
+                      &err); /* the agent finds them missing and says so */
     }
 }
 
@@ -255,7 +256,7 @@ static void call_restore(struct job *job)
     if (row->restore_to_original &&
         job_known_tracking(job->jobs->options.catalog, arena, row->vm_id, &request.known_tracking,
                            &request.n_known_tracking, &err) != 0) {
-        log_error("tracking points not read", &err);
+        log_job_error(job->row.id, "tracking points not read", &err);
     }
     job_session_open(job, on_stream);
     request.session.data = job->session;

@@ -122,6 +122,10 @@ static int start_backup(struct jobs *jobs, const struct jobs_backup_request *req
     if (request->on_demand && now && check_connected(jobs, host, err) != 0) {
         return -1;
     }
+    if (request->on_demand && now &&
+        jobs->options.ports->store_check_room(jobs->options.ports->self, err) != 0) {
+        return -1;
+    }
     if (request->on_demand && catalog_vm_check_present(vm, err) != 0) {
         return -1;
     }

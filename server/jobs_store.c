@@ -124,6 +124,7 @@ static void check_run(struct job_work *work)
     struct store_work *check = (struct store_work *)(void *)work;
     struct job *job = work->job;
     const struct job_ports *ports = job->jobs->options.ports;
+    log_set_job(job->row.id);
     int whole = ports->store_check_point(ports->self, job->row.point_id, &check->missing_chunks, &work->err);
     work->result = whole < 0 ? -1 : 0;
     if (whole >= 0) {
@@ -131,6 +132,7 @@ static void check_run(struct job_work *work)
             catalog_point_set_verified(job->jobs->options.catalog, job->row.point_id, whole == 0, &work->err);
         check->point_damaged = whole == 0;
     }
+    log_set_job(NULL);
 }
 
 static void check_finish(struct job *job, struct job_work *work)

@@ -233,16 +233,6 @@ static int run_init(struct arguments *arguments)
     return EXIT_STATUS_DONE;
 }
 
-static int set_log_level(const struct config *config, struct error *err)
-{
-    enum log_level level;
-    if (log_level_parse(config_text(config, "log-level"), &level) != 0) {
-        return error_set(err, ERROR_CONFIG_INVALID, "log-level must be debug, info, warning or error");
-    }
-    log_init("server", level);
-    return 0;
-}
-
 static int run_server(const struct arguments *arguments)
 {
     struct error err;
@@ -252,8 +242,7 @@ static int run_server(const struct arguments *arguments)
     log_init("server", LOG_INFO);
     os_service_start();
     struct server *server = server_create(arguments->data_directory, arguments->config, &err);
-    struct api *api =
-        server != NULL && set_log_level(server_config(server), &err) == 0 ? api_start(server, &err) : NULL;
+    struct api *api = server != NULL ? api_start(server, &err) : NULL;
     if (api == NULL) {
         server_destroy(server);
         return print_error(&err);

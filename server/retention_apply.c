@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/audit/audit.h"
 #include "server/catalog_alerts.h"
 #include "server/catalog_deletion.h"
 #include "server/point_removal.h"
@@ -159,6 +160,20 @@ struct expiry {
     uint64_t *deleted;
 };
 
+/* Not without an entry in the audit record. */
+static int remove_on_record(struct server *server, const char *point_id, const char *action,
+                            int (*remove)(struct server *, const char *, struct error *), struct error *err)
+{
+    int64_t number;
+    struct audit_entry entry = {.actor = "retention", .action = action, .object = point_id, .detail = "{}"};
+    if (audit_begin(server_audit(server), &entry, &number, err) != 0) {
+        return -1;
+    }
+    int result = remove(server, point_id, err);
+    audit_end(server_audit(server), &entry, number, result == 0 ? NULL : err);
+    return result;
+}
+
 static int expire(void *cookie, const struct catalog_vm *vm, const struct catalog_point *point)
 {
     struct expiry *expiry = cookie;
@@ -166,7 +181,7 @@ static int expire(void *cookie, const struct catalog_vm *vm, const struct catalo
     if (jobs_use_point(server_jobs(expiry->server), point->id)) {
         return 0;
     }
-    if (point_expire(expiry->server, point->id, &err) != 0) {
+    if (remove_on_record(expiry->server, point->id, "retention delete", point_expire, &err) != 0) {
         log_error("recovery point not deleted", &err);
         return 0;
     }
@@ -189,7 +204,7 @@ static int purge_deleted(struct server *server, uint64_t *deleted, struct error 
     }
     for (size_t i = 0; result == 0 && i < count; i++) {
         struct error why;
-        if (point_purge(server, ids[i], &why) == 0) {
+        if (remove_on_record(server, ids[i], "retention purge", point_purge, &why) == 0) {
             (*deleted)++;
             log_event(LOG_INFO, "deleted recovery point purged", "point=%s", ids[i]);
         } else if (why.code != ERROR_JOB_CONFLICT) {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_MS = 1000, RETENTION_MS = 600000, CHORE_MS = 24 * 3600 * 1000 };
+enum { LOOK_MS = 1000, RETENTION_MS = 600000, AUDIT_HEAD_MS = 60000, CHORE_MS = 24 * 3600 * 1000 };
 
 struct scheduler {
     struct server *server;
@@ -18,6 +18,7 @@ struct scheduler {
     pthread_cond_t changed;
     bool stopping;
     int64_t retention_due_ms; /* monotonic */
+    int64_t audit_due_ms;     /* monotonic */
 };
 
 enum { ZONES_MAX = 8 };
@@ -216,6 +217,16 @@ static int do_when_due(struct scheduler *scheduler, const struct chore *chore, s
     return result;
 }
 
+static void prune_audit(struct server *server)
+{
+    struct error err;
+    int64_t days;
+    if (config_integer(server_config(server), "audit-days", 1, 36500, &days, &err) != 0 ||
+        audit_prune(server_audit(server), (unsigned)days, &err) != 0) {
+        log_error("the audit record is not pruned", &err);
+    }
+}
+
 static void look_once(struct scheduler *scheduler)
 {
     struct error err;
@@ -224,7 +235,13 @@ static void look_once(struct scheduler *scheduler)
         0) {
         log_error("schedules not looked at", &err);
     }
+    capacity_look(server_capacity(scheduler->server));
+    if (clock_monotonic_ms() >= scheduler->audit_due_ms) {
+        audit_log_head(server_audit(scheduler->server));
+        scheduler->audit_due_ms = clock_monotonic_ms() + AUDIT_HEAD_MS;
+    }
     if (clock_monotonic_ms() >= scheduler->retention_due_ms) {
+        prune_audit(scheduler->server);
         if (retention_apply(scheduler->server, &deleted, &err) != 0) {
             log_error("retention not applied", &err);
         }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
+#include "base/version.h"
 #include "proto/pki.h"
 #include "server/alerts/alerts.h"
 #include "server/point_import.h"
@@ -17,6 +18,12 @@ const struct config_key server_config_keys[] = {
     {"agent-port", "7460", "port for agents"},
     {"api-port", "7461", "port for the API and the command line"},
     {"log-level", "info", "debug, info, warning or error"},
+    {"log-format", "text", "text or json"},
+    {"audit-days", "400", "days that the audit record is kept"},
+    {"reserve-size", NULL, "room kept for a full disk; default: 64M, 1/16 of a small disk at most; 0: none"},
+    {"capacity-warning-percent", "80", "of the store's disk used: warning"},
+    {"capacity-critical-percent", "90", "of the store's disk used: critical"},
+    {"capacity-warning-days", "14", "warning when the store is expected to be full in less"},
     {"store", NULL, "directory of the store; default: `store` in the data directory"},
     {"store-passphrase-file", NULL, "holds the passphrase of an encrypted store"},
     {"store-key-file", NULL, "the key file of an encrypted store"},
@@ -47,6 +54,8 @@ struct server {
     struct config *config;
     struct store *store;
     struct catalog *catalog;
+    struct capacity *capacity;
+    struct audit *audit;
     struct agents *agents;
     struct throttles *throttles;
     struct alerts *alerts;
@@ -64,6 +73,16 @@ struct catalog *server_catalog(struct server *server)
 struct jobs *server_jobs(struct server *server)
 {
     return server->jobs;
+}
+
+struct audit *server_audit(struct server *server)
+{
+    return server->audit;
+}
+
+struct capacity *server_capacity(struct server *server)
+{
+    return server->capacity;
 }
 
 struct agents *server_agents(struct server *server)
@@ -110,6 +129,7 @@ char *server_path(const char *data_directory, enum server_file file)
         [SERVER_FILE_CA] = "ca.pem",
         [SERVER_FILE_CERTIFICATE] = "server.pem",
         [SERVER_FILE_TOKEN] = "admin.token",
+        [SERVER_FILE_AUDIT_HEAD] = "audit.head",
     };
     return os_path_join(data_directory, names[file]);
 }
@@ -137,8 +157,21 @@ static struct config *load_config(const char *data_directory, const char *config
 
 static int open_config(struct server *server, const char *config_path, struct error *err)
 {
+    enum log_level level;
+    enum log_format format;
     server->config = load_config(server->data_directory, config_path, err);
-    return server->config != NULL ? 0 : -1;
+    if (server->config == NULL) {
+        return -1;
+    }
+    if (log_level_parse(config_text(server->config, "log-level"), &level) != 0) {
+        return error_set(err, ERROR_CONFIG_INVALID, "log-level must be debug, info, warning or error");
+    }
+    if (log_format_parse(config_text(server->config, "log-format"), &format) != 0) {
+        return error_set(err, ERROR_CONFIG_INVALID, "log-format must be text or json");
+    }
+    log_init("server", level);
+    log_set_format(format);
+    return 0;
 }
 
 /* The id that agents know the server by: the beginning of the CA certificate's fingerprint. */
@@ -194,6 +227,29 @@ static int open_store(struct server *server, struct error *err)
     return server->store != NULL ? 0 : -1;
 }
 
+static bool make_room(void *cookie)
+{
+    return capacity_make_room(cookie);
+}
+
+static int open_audit(struct server *server, struct error *err)
+{
+    char *path = server_path(server->data_directory, SERVER_FILE_AUDIT_HEAD);
+    server->audit = audit_open(server->catalog, path, err);
+    free(path);
+    return server->audit != NULL ? 0 : -1;
+}
+
+/* A server that can't write this starts nevertheless: it is needed to make room. */
+static void note_life(struct server *server, const char *action)
+{
+    struct error err;
+    struct audit_entry entry = {.actor = "server", .action = action, .object = HOLDFAST_VERSION};
+    if (audit_note(server->audit, &entry, &err) != 0) {
+        log_error("not on the audit record", &err);
+    }
+}
+
 /* What store and catalog may disagree on after a crash. */
 static int open_catalog(struct server *server, struct error *err)
 {
@@ -201,6 +257,9 @@ static int open_catalog(struct server *server, struct error *err)
     char *path = server_path(server->data_directory, SERVER_FILE_CATALOG);
     server->catalog = catalog_open(path, err);
     free(path);
+    if (server->catalog != NULL) {
+        catalog_on_full(server->catalog, make_room, server->capacity);
+    }
     return server->catalog != NULL && catalog_host_disconnect_all(server->catalog, err) == 0 &&
                    point_import_all(server->catalog, server->store, &imported, err) == 0 &&
                    point_mark_missing(server->catalog, server->store, err) == 0
@@ -235,6 +294,7 @@ static int create_agents(struct server *server, struct error *err)
         return -1;
     }
     struct agents_options options = {.catalog = server->catalog,
+                                     .audit = server->audit,
                                      .data_directory = server->data_directory,
                                      .server_id = server->id,
                                      .address = config_text(server->config, "listen"),
@@ -270,7 +330,8 @@ static int create_jobs(struct server *server, struct error *err)
         config_integer(config, "idle-timeout-seconds", 1, HOUR_S, &idle, err) != 0) {
         return -1;
     }
-    server->world = (struct server_world){server->agents, server->store, server->catalog, server->throttles};
+    server->world = (struct server_world){server->agents, server->store, server->catalog, server->throttles,
+                                          server->capacity};
     server_ports_fill(&server->ports, &server->world);
     struct jobs_options options = {.catalog = server->catalog,
                                    .ports = &server->ports,
@@ -328,14 +389,17 @@ struct server *server_create(const char *data_directory, const char *config_path
                                    .reported = on_change,
                                    .progress = on_progress};
     if (open_config(server, config_path, err) != 0 || read_id(server, err) != 0 ||
+        (server->capacity = capacity_open(data_directory, server->config, err)) == NULL ||
         open_store(server, err) != 0 || open_catalog(server, err) != 0 ||
-        create_throttles(server, err) != 0 || create_agents(server, err) != 0 ||
-        create_alerts(server, err) != 0 || create_jobs(server, err) != 0 ||
+        capacity_watch(server->capacity, server->store, server->catalog, err) != 0 ||
+        open_audit(server, err) != 0 || create_throttles(server, err) != 0 ||
+        create_agents(server, err) != 0 || create_alerts(server, err) != 0 || create_jobs(server, err) != 0 ||
         agents_listen(server->agents, &events, err) != 0 || alerts_start(server->alerts, err) != 0 ||
         (server->scheduler = scheduler_start(server, err)) == NULL) {
         server_destroy(server);
         return NULL;
     }
+    note_life(server, "server start");
     return server;
 }
 
@@ -356,8 +420,13 @@ void server_destroy(struct server *server)
     agents_destroy(server->agents);
     alerts_destroy(server->alerts);
     throttles_destroy(server->throttles);
+    if (server->audit != NULL && server->scheduler != NULL) {
+        note_life(server, "server stop");
+    }
+    audit_close(server->audit);
     catalog_close(server->catalog);
     store_close(server->store);
+    capacity_close(server->capacity);
     config_destroy(server->config);
     free(server->data_directory);
     free(server);

@@ -8,6 +8,8 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "server/agents.h"
+#include "server/audit/audit.h"
+#include "server/capacity/capacity.h"
 #include "server/catalog.h"
 #include "server/jobs.h"
 #include "server/store_secret.h"
@@ -49,6 +51,8 @@ struct catalog *server_catalog(struct server *server);
 struct jobs *server_jobs(struct server *server);
 struct agents *server_agents(struct server *server);
 struct store *server_store(struct server *server);
+struct audit *server_audit(struct server *server);
+struct capacity *server_capacity(struct server *server);
 struct throttles *server_throttles(struct server *server);
 struct alerts *server_alerts(struct server *server); /* server/alerts/alerts.h */
 const struct config *server_config(struct server *server);

@@ -11,6 +11,7 @@ enum server_file {
     SERVER_FILE_CA,
     SERVER_FILE_CERTIFICATE,
     SERVER_FILE_TOKEN,
+    SERVER_FILE_AUDIT_HEAD,
 };
 
 /* Path of a file of the data directory, malloc'd. */
@@ -22,6 +23,7 @@ struct server_world {
     struct store *store;
     struct catalog *catalog;
     struct throttles *throttles;
+    struct capacity *capacity;
 };
 
 /* The real world for the job engine, borrowed as long as the ports are used. */

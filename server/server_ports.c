@@ -82,7 +82,13 @@ static int collect(void *self, bool dry_run, maintenance_watch watch, void *cook
                    struct collect_report *report, struct error *err)
 {
     struct collect_options options = {.dry_run = dry_run};
+    capacity_prepare_collection(((struct server_world *)self)->capacity);
     return store_collect(store_of(self), &options, watch, cookie, report, err);
+}
+
+static int check_room(void *self, struct error *err)
+{
+    return capacity_check_room(((struct server_world *)self)->capacity, err);
 }
 
 static uint32_t chunk_size(void *self)
@@ -125,6 +131,7 @@ void server_ports_fill(struct job_ports *ports, struct server_world *world)
         .store_check_point = check_point,
         .store_rebuild = rebuild,
         .store_collect = collect,
+        .store_check_room = check_room,
         .store_chunk_size = chunk_size,
         .receive_create = create_receive,
         .receive_add = backup_receive_add,

@@ -346,12 +346,40 @@ static int sweep_container(struct collection *collection, uint64_t container)
     }
     collection->emptied[collection->emptied_count] = container;
     collection->emptied_bytes[collection->emptied_count++] = size;
-    return collection->written >= BATCH_BYTES ? remove_emptied(collection) : 0;
+    struct error full; /* then nothing may wait: the copies are what is left of the reserve */
+    return collection->written >= BATCH_BYTES || store_check_room(store, &full) != 0
+               ? remove_emptied(collection)
+               : 0;
+}
+
+/* What needs no copy goes first: on a full disk that makes the room for the copies. */
+static int put_dead_first(struct collection *collection)
+{
+    struct store *store = collection->store;
+    uint64_t *sorted = memory_array(collection->container_count + 1, sizeof *sorted);
+    size_t dead = 0;
+    size_t live = collection->container_count;
+    int result = 0;
+    pthread_mutex_lock(&store->users.lock);
+    for (size_t i = collection->container_count; i > 0 && result == 0; i--) {
+        struct marks_figures figures;
+        result = marks_figures(store->users.marks, collection->containers[i - 1], &figures, collection->err);
+        if (result == 0 && figures.live_bytes > 0) {
+            sorted[--live] = collection->containers[i - 1];
+        } else if (result == 0) {
+            sorted[dead++] = collection->containers[i - 1];
+        }
+    }
+    pthread_mutex_unlock(&store->users.lock);
+    uint64_t *unsorted = collection->containers;
+    collection->containers = result == 0 ? sorted : unsorted;
+    free(result == 0 ? unsorted : sorted);
+    return result;
 }
 
 static int sweep(struct collection *collection)
 {
-    int result = 0;
+    int result = put_dead_first(collection);
     collection->emptied = memory_array(collection->container_count + 1, sizeof *collection->emptied);
     collection->emptied_bytes =
         memory_array(collection->container_count + 1, sizeof *collection->emptied_bytes);

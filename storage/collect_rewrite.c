@@ -20,7 +20,7 @@ struct rewrite {
 static int append(struct rewrite *rewrite, const uint8_t *record, uint32_t total)
 {
     rewrite->written += total;
-    return store_append(rewrite->store, record, rewrite->err);
+    return store_append_copy(rewrite->store, record, rewrite->err);
 }
 
 /* Some of a run's chunks are live: they are packed anew, tighter than a backup has time for. */

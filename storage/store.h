@@ -65,6 +65,9 @@ bool store_is_encrypted(const struct store *store);
  * threads are merged. STORE_FULL, STORE_UNAVAILABLE. */
 int store_sync(struct store *store, struct error *err);
 
+/* STORE_FULL while less than the reserved space is free: then nothing is added. */
+int store_check_room(struct store *store, struct error *err);
+
 struct store_status {
     uint64_t containers;
     uint64_t container_bytes; /* on disk */

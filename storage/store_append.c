@@ -14,7 +14,7 @@ char *store_container_name(uint64_t container, char out[STORE_CONTAINER_NAME_SIZ
     return out;
 }
 
-static int check_space(struct store *store, struct error *err)
+int store_check_room(struct store *store, struct error *err)
 {
     uint64_t free_bytes;
     if (store->backend->operations->space(store->backend, &free_bytes, NULL, err) != 0) {
@@ -26,15 +26,23 @@ static int check_space(struct store *store, struct error *err)
                          store->directory, (unsigned long long)(free_bytes >> 20),
                          (unsigned long long)(store->reserved_bytes >> 20));
     }
+    return 0;
+}
+
+static int check_space(struct store *store, struct error *err)
+{
+    if (store_check_room(store, err) != 0) {
+        return -1;
+    }
     store->since_space_check = 0;
     return 0;
 }
 
-static int container_start(struct store *store, struct error *err)
+static int container_start(struct store *store, bool spends_reserve, struct error *err)
 {
     struct appender *appender = &store->appender;
     char name[STORE_CONTAINER_NAME_SIZE];
-    if (check_space(store, err) != 0) {
+    if (!spends_reserve && check_space(store, err) != 0) {
         return -1;
     }
     appender->object = store->backend->operations->append_open(
@@ -142,11 +150,12 @@ static bool container_is_full(const struct store *store, uint32_t more)
 /* Whatever fails, nothing that was appended before is lost: the buffer is kept and written by the next try.
  */
 static int append_locked(struct store *store, const uint8_t *bytes, const struct record *record,
-                         struct error *err)
+                         bool spends_reserve, struct error *err)
 {
     struct appender *appender = &store->appender;
     store->since_space_check += record->total;
-    if (store->since_space_check >= STORE_SPACE_CHECK_BYTES && check_space(store, err) != 0) {
+    if (!spends_reserve && store->since_space_check >= STORE_SPACE_CHECK_BYTES &&
+        check_space(store, err) != 0) {
         return -1;
     }
     if (appender->buffered >= STORE_BUFFER_SIZE && store_flush_locked(store, err) != 0) {
@@ -156,7 +165,7 @@ static int append_locked(struct store *store, const uint8_t *bytes, const struct
         container_seal(store, err) != 0) {
         return -1;
     }
-    if (appender->object == NULL && container_start(store, err) != 0) {
+    if (appender->object == NULL && container_start(store, spends_reserve, err) != 0) {
         return -1;
     }
     uint32_t offset = appender->written + appender->buffered;
@@ -167,15 +176,25 @@ static int append_locked(struct store *store, const uint8_t *bytes, const struct
     return 0;
 }
 
-int store_append(struct store *store, const uint8_t *bytes, struct error *err)
+static int append_record(struct store *store, const uint8_t *bytes, bool spends_reserve, struct error *err)
 {
     struct record record;
     record_view(bytes, &record);
     pthread_mutex_lock(&store->append_lock);
-    int result = append_locked(store, bytes, &record, err);
+    int result = append_locked(store, bytes, &record, spends_reserve, err);
     bool crowded = store->pending->count >= STORE_PENDING_MAX || store->unsynced_count > STORE_UNSYNCED_MAX;
     pthread_mutex_unlock(&store->append_lock);
     return result == 0 && crowded ? store_sync_gated(store, err) : result;
+}
+
+int store_append(struct store *store, const uint8_t *bytes, struct error *err)
+{
+    return append_record(store, bytes, false, err);
+}
+
+int store_append_copy(struct store *store, const uint8_t *bytes, struct error *err)
+{
+    return append_record(store, bytes, true, err);
 }
 
 void store_appender_destroy(struct store *store)

@@ -103,6 +103,8 @@ char *store_container_name(uint64_t container, char out[STORE_CONTAINER_NAME_SIZ
 
 /* Append one record (made by record_encode) and note its names as pending. With the gate held. */
 int store_append(struct store *store, const uint8_t *record, struct error *err);
+/* A copy that a collection makes: may use the reserved space, since more is freed by it. */
+int store_append_copy(struct store *store, const uint8_t *record, struct error *err);
 /* Let readers see what is still in the buffer. With append_lock held. */
 int store_flush_locked(struct store *store, struct error *err);
 /* With the gate held. */

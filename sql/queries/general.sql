@@ -20,5 +20,8 @@ INSERT INTO tokens (id, secret_hash, created_ms, expires_ms) VALUES (?1, ?2, ?3,
 -- name: token_use
 UPDATE tokens SET used_ms = ?2, host_id = ?3 WHERE secret_hash = ?1 AND used_ms = 0 AND expires_ms > ?2;
 
+-- name: token_check
+SELECT 1 FROM tokens WHERE secret_hash = ?1 AND used_ms = 0 AND expires_ms > ?2;
+
 -- name: token_prune
 DELETE FROM tokens WHERE expires_ms < ?1;

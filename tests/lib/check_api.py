@@ -23,7 +23,7 @@ def fail(text):
     print("FAILED:", text)
 
 
-routes = set(re.findall(r'\{"([A-Z]+)", "(/v1[^"]*)"', open(f"{root}/server/api_routes.c", encoding="utf-8").read()))
+routes = set(re.findall(r'\{"([A-Z]+)", "(/[^"]*)"', open(f"{root}/server/api_routes.c", encoding="utf-8").read()))
 documented = {(m.upper(), p) for p, o in page["paths"].items() for m in o if m != "parameters"}
 for method, path in routes - documented:
     fail(f"{method} {path} is served and not documented")
@@ -65,8 +65,12 @@ def expect(status, method, template, body=None, query="", **parameters):
     return answer
 
 
-for path in ["status", "hosts", "vms", "policies", "groups", "recovery-points", "jobs", "store", "alerts", "digest", "notifications"]:
+for path in ["status", "hosts", "vms", "policies", "groups", "recovery-points", "jobs", "store", "store/capacity", "alerts", "digest", "notifications", "audit", "audit/verify"]:
     expect(200, "GET", "/v1/" + path)
+for report, by in [("status", "vm"), ("status", "group"), ("storage", "day"), ("storage", "vm"), ("rpo", "vm"), ("rpo", "group")]:
+    expect(200, "GET", "/v1/reports/{report}", report=report, query="?by=" + by)
+expect(400, "GET", "/v1/reports/{report}", report="rpo", query="?by=day")
+expect(404, "GET", "/v1/reports/{report}", report="weather")
 first = expect(200, "GET", "/v1/jobs", query="?limit=1")
 if first["next"] is not None:
     second = expect(200, "GET", "/v1/jobs", query=f"?limit=1&after={first['next']}")

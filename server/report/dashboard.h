@@ -1,0 +1,13 @@
+/* The state of the whole in a few numbers, for /v1/status. */
+#ifndef HOLDFAST_SERVER_REPORT_DASHBOARD_H
+#define HOLDFAST_SERVER_REPORT_DASHBOARD_H
+
+#include "server/server.h"
+#include <jansson.h>
+
+/* Adds to the object: vms.failing, rpo {met, missed, waiting, none}, oldest_point, capacity. */
+int dashboard_add(struct server *server, json_t *status, struct error *err);
+/* {"state", "reason", "used_percent", "growth_bytes_per_day", "full", ...}, as in the API. */
+json_t *dashboard_capacity_json(const struct capacity_status *status);
+
+#endif
