@@ -75,7 +75,6 @@ int api_error_status(const struct error *err);
 json_t *api_list(json_t *items, const struct catalog_page *page, int64_t last_number);
 /* Parts of a policy that a request says, over what the policy is. */
 int api_read_policy(const json_t *body, struct catalog_policy *policy, struct error *err);
-json_t *api_policy_json(const struct catalog_policy *policy);
 /* Into the reply: how many points the next run of retention deletes under this policy. */
 int api_add_next_run(struct api_call *call, const struct catalog_policy *policy, struct error *err);
 /* Into the point's object: what keeps it, and until when. plans: NULL at first; what was read for a VM

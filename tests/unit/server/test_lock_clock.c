@@ -95,6 +95,20 @@ static void test_unset_clock_begins_nothing(void **state)
     assert_int_equal(machine.time.behind_ms, 0);
 }
 
+/* The catalog on another machine, which has run for a year: that year was not this lock's. */
+static void test_other_machine(void **state)
+{
+    struct machine machine = {0};
+    (void)state;
+    run(&machine, HOUR_MS);
+    int64_t until_ms = machine.time.begin_ms + 30LL * DAY_MS;
+    machine.boot++;
+    machine.boot_ms = 365LL * DAY_MS;
+    set_clock(&machine, 365LL * DAY_MS);
+    assert_true(machine.time.now_ms < until_ms);
+    assert_int_equal(machine.time.behind_ms, 365LL * DAY_MS);
+}
+
 /* Locks of random days, made and looked at while the clock is set, the machine runs, stops and starts at
  * random. */
 static void test_locks_last_their_days(void **state)
@@ -160,6 +174,7 @@ int main(void)
         cmocka_unit_test(test_right_clock),
         cmocka_unit_test(test_forward_and_back),
         cmocka_unit_test(test_unset_clock_begins_nothing),
+        cmocka_unit_test(test_other_machine),
         cmocka_unit_test(test_locks_last_their_days),
         cmocka_unit_test_setup_teardown(test_mark_is_kept, world_begin, world_end),
     };
