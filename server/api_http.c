@@ -6,13 +6,15 @@
 #include "base/os_file.h"
 #include "base/pool.h"
 #include "proto/loop.h"
-#include "server/api_internal.h"
+#include "server/api_events.h"
+#include "server/api_once.h"
 
 #include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -36,6 +38,7 @@ struct api {
     struct evhttp *http;
     SSL_CTX *tls;
     struct pool *pool;
+    struct api_events *events;
     uint16_t port;
     char token_hash[65];
     atomic_uint open; /* requests between arrival and answer */
@@ -67,6 +70,7 @@ static void exchange_free(struct exchange *exchange)
 {
     atomic_fetch_sub(&exchange->api->open, 1);
     api_export_destroy(exchange->call.export);
+    api_event_filter_free(exchange->call.events);
     json_decref(exchange->call.body);
     json_decref(exchange->call.reply);
     arena_destroy(exchange->call.arena);
@@ -219,6 +223,23 @@ static void on_stream_ended(void *cookie)
     }
 }
 
+/* The request goes on as a stream of events, without this exchange. */
+static void start_events(void *cookie)
+{
+    struct exchange *exchange = cookie;
+    struct evhttp_request *request = exchange->request;
+    struct error err;
+    release_request(exchange);
+    if (request != NULL) {
+        struct api_event_filter *filter = exchange->call.events;
+        exchange->call.events = NULL;
+        if (api_events_open(exchange->api->events, request, filter, &err) != 0) {
+            send_error(request, &err);
+        }
+    }
+    exchange_free(exchange);
+}
+
 /* --- on a worker
  * -------------------------------------------------------------------------------------------- */
 
@@ -242,7 +263,7 @@ static void work(void *cookie)
     struct exchange *exchange = cookie;
     struct error err;
     exchange->call.status = 200;
-    if (parse_body(exchange, &err) != 0 || exchange->route->handler(&exchange->call, &err) != 0) {
+    if (parse_body(exchange, &err) != 0 || api_once_run(&exchange->call, exchange->route, &err) != 0) {
         json_decref(exchange->call.reply);
         exchange->call.reply = api_error_json(&err);
         exchange->call.status = api_error_status(&err);
@@ -253,6 +274,9 @@ static void work(void *cookie)
         loop_post(exchange->api->loop, start_stream, exchange);
         api_export_run(exchange->call.export, stream_sink, exchange);
         loop_post(exchange->api->loop, on_stream_ended, exchange);
+        return;
+    } else if (exchange->call.events != NULL) {
+        loop_post(exchange->api->loop, start_events, exchange);
         return;
     }
     exchange->status = exchange->call.status;
@@ -310,6 +334,13 @@ static const char *peer_address(struct evhttp_request *request)
     return address != NULL ? address : "";
 }
 
+/* NULL when it was not sent. */
+static const char *header_text(struct exchange *exchange, const char *name)
+{
+    return arena_text(exchange->call.arena,
+                      evhttp_find_header(evhttp_request_get_input_headers(exchange->request), name));
+}
+
 static struct exchange *exchange_create(struct api *api, struct evhttp_request *request)
 {
     struct exchange *exchange = memory_zalloc(sizeof *exchange);
@@ -321,6 +352,8 @@ static struct exchange *exchange_create(struct api *api, struct evhttp_request *
     exchange->call.arena = arena_create();
     exchange->call.actor = "admin";
     exchange->call.address = arena_text(exchange->call.arena, peer_address(request));
+    exchange->call.idempotency_key = header_text(exchange, "Idempotency-Key");
+    exchange->call.last_event_id = header_text(exchange, "Last-Event-ID");
     exchange->query = memory_copy_text(query);
     exchange->call.query = exchange->query;
     exchange->body_length = evbuffer_get_length(input);
@@ -418,6 +451,7 @@ static void listen_on_loop(void *cookie)
         return;
     }
     api->http = evhttp_new(loop_event_base(api->loop));
+    api->events = api_events_create(api->loop, server_events(api->server));
     evhttp_set_bevcb(api->http, on_connection, api);
     evhttp_set_gencb(api->http, on_request, api);
     evhttp_set_max_body_size(api->http, API_BODY_MAX);
@@ -432,6 +466,8 @@ static void listen_on_loop(void *cookie)
         return;
     }
     api->port = (uint16_t)bound_port(bound);
+    /* Connections inherit it: an answer in two pieces does not wait for the client's acknowledgement. */
+    setsockopt(evhttp_bound_socket_get_fd(bound), IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 }
 
 static int read_token(struct api *api, struct error *err)
@@ -454,7 +490,7 @@ struct api *api_start(struct server *server, struct error *err)
     struct api *api = memory_zalloc(sizeof *api);
     api->server = server;
     api->err = err;
-    if (read_token(api, err) != 0 || (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
+    if (read_token(api, err) != 0 || api_once_start(server, err) != 0 || (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
         (api->pool = pool_create("api", API_WORKERS, API_QUEUE, err)) == NULL ||
         (api->loop = loop_create("api-loop", err)) == NULL) {
         api_stop(api);
@@ -474,6 +510,8 @@ static void close_on_loop(void *cookie)
     if (api->http != NULL) {
         evhttp_free(api->http);
     }
+    api_events_destroy(api->events);
+    api->events = NULL;
 }
 
 static void nothing(void *cookie)

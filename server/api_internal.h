@@ -15,10 +15,14 @@ struct api_call {
     const char *address;                        /* from where, as text */
     const char *parameters[API_PARAMETERS_MAX]; /* of the path, decoded */
     const char *query;                          /* raw, or NULL */
+    const char *idempotency_key;                /* the header, or NULL: see api_once.h */
+    const char *last_event_id;                  /* the header, or NULL */
     json_t *body;                               /* an object; empty when nothing was sent */
     json_t *reply;                              /* filled by the handler */
     int status;                                 /* 200 unless the handler says otherwise */
+    bool reply_is_secret;                       /* it is shown once and kept nowhere, such as a token */
     struct api_export *export;                  /* instead of a reply: a disk's stream, see api_export.c */
+    struct api_event_filter *events;            /* instead of a reply: a stream of events, see api_events.h */
 };
 
 typedef int (*api_handler)(struct api_call *call, struct error *err);
@@ -94,6 +98,7 @@ int api_point_data(struct api_call *call, struct error *err);
 int api_restore_start(struct api_call *call, struct error *err);
 int api_job_list(struct api_call *call, struct error *err);
 int api_job_show(struct api_call *call, struct error *err);
+int api_job_log(struct api_call *call, struct error *err);
 int api_job_cancel(struct api_call *call, struct error *err);
 int api_store_status(struct api_call *call, struct error *err);
 int api_store_verify(struct api_call *call, struct error *err);

@@ -20,6 +20,9 @@ struct jobs;
 struct jobs_options {
     struct catalog *catalog;
     const struct job_ports *ports; /* the world that jobs act on; borrowed until jobs_destroy */
+    /* Called with a job as it was stored, on the engine's thread; must not block. NULL: nobody cares. */
+    void (*saved)(void *cookie, const struct catalog_job *job);
+    void *cookie;
     unsigned max_attempts;         /* 0: 3 */
     unsigned retry_delay_ms;       /* before the first retry, doubled each time; 0: 10 s */
     unsigned reconnect_wait_ms;    /* how long a job waits for its host to come back; 0: 10 min */

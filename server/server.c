@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/os_file.h"
 #include "proto/pki.h"
+#include "server/api_events.h"
 #include "server/point_import.h"
 #include "server/scheduler.h"
 #include "server/server_internal.h"
@@ -23,6 +24,7 @@ const struct config_key server_config_keys[] = {
     {"max-jobs-per-host", "4", "of them on one host"},
     {"connections", "2", "data connections of a job"},
     {"verify-days", "30", "the store is read and checked once in so many days, a part each day; 0: never"},
+    {"job-history-days", "365", "how long jobs that have ended are listed"},
     {"max-attempts", "3", "tries of a job that fails for a reason that may pass"},
     {"retry-delay-seconds", "10", "before the second try, doubled for each after it"},
     {"reconnect-wait-seconds", "600", "how long a job waits for its host to come back"},
@@ -43,6 +45,7 @@ struct server {
     struct server_world world;
     struct job_ports ports;
     struct jobs *jobs;
+    struct events *events;
     struct scheduler *scheduler;
 };
 
@@ -54,6 +57,11 @@ struct catalog *server_catalog(struct server *server)
 struct jobs *server_jobs(struct server *server)
 {
     return server->jobs;
+}
+
+struct events *server_events(struct server *server)
+{
+    return server->events;
 }
 
 struct agents *server_agents(struct server *server)
@@ -228,6 +236,11 @@ static int create_agents(struct server *server, struct error *err)
     return server->agents != NULL ? 0 : -1;
 }
 
+static void on_job_saved(void *cookie, const struct catalog_job *job)
+{
+    api_events_tell_job(cookie, job);
+}
+
 static int create_jobs(struct server *server, struct error *err)
 {
     enum { HOUR_S = 3600, SECOND_MS = 1000 };
@@ -247,6 +260,8 @@ static int create_jobs(struct server *server, struct error *err)
     server_ports_fill(&server->ports, &server->world);
     struct jobs_options options = {.catalog = server->catalog,
                                    .ports = &server->ports,
+                                   .saved = on_job_saved,
+                                   .cookie = server->events,
                                    .max_attempts = (unsigned)attempts,
                                    .retry_delay_ms = (unsigned)(retry * SECOND_MS),
                                    .reconnect_wait_ms = (unsigned)(wait * SECOND_MS),
@@ -261,7 +276,14 @@ static int create_jobs(struct server *server, struct error *err)
 
 static void on_connected(void *cookie, const char *host_id)
 {
-    jobs_host_connected(((struct server *)cookie)->jobs, host_id);
+    struct server *server = cookie;
+    jobs_host_connected(server->jobs, host_id);
+    api_events_tell_host(server->events, host_id, HOST_CONNECTED);
+}
+
+static void on_lost(void *cookie, const char *host_id)
+{
+    api_events_tell_host(((struct server *)cookie)->events, host_id, HOST_UNREACHABLE);
 }
 
 static void on_progress(void *cookie, const char *host_id, const char *job_id, const char *step,
@@ -286,7 +308,9 @@ struct server *server_create(const char *data_directory, const char *config_path
 {
     struct server *server = memory_zalloc(sizeof *server);
     server->data_directory = memory_copy_text(data_directory);
-    struct agents_events events = {.cookie = server, .connected = on_connected, .progress = on_progress};
+    server->events = events_create();
+    struct agents_events events = {
+        .cookie = server, .connected = on_connected, .lost = on_lost, .progress = on_progress};
     if (open_config(server, config_path, err) != 0 || read_id(server, err) != 0 ||
         open_store(server, err) != 0 || open_catalog(server, err) != 0 ||
         create_throttles(server, err) != 0 || create_agents(server, err) != 0 ||
@@ -312,6 +336,7 @@ void server_destroy(struct server *server)
     }
     jobs_destroy(server->jobs);
     agents_destroy(server->agents);
+    events_destroy(server->events);
     throttles_destroy(server->throttles);
     catalog_close(server->catalog);
     store_close(server->store);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "server/agents.h"
 #include "server/catalog.h"
+#include "server/events.h"
 #include "server/jobs.h"
 #include "server/store_secret.h"
 #include "server/throttle.h"
@@ -48,6 +49,7 @@ struct catalog *server_catalog(struct server *server);
 struct jobs *server_jobs(struct server *server);
 struct agents *server_agents(struct server *server);
 struct store *server_store(struct server *server);
+struct events *server_events(struct server *server);
 struct throttles *server_throttles(struct server *server);
 const struct config *server_config(struct server *server);
 const char *server_data_directory(struct server *server);
