@@ -130,9 +130,12 @@ static const struct cli_option restore_disk_options[] = {
 static const struct cli_option job_list_options[] = {
     {"vm", "VM", "only jobs of this VM", false},
     {"group", "GROUP", "only jobs of this group", false},
+    {"host", "HOST", "only jobs that ran on this host", false},
+    {"requested-by", "NAME", "only jobs that this one asked for; schedule for the schedule's", false},
     {"type", "TYPE", "backup, check, restore, verify, rebuild or collect", false},
     {"state", "STATE", "queued, running, completed, completed-with-warnings, failed or cancelled", false},
     {"since", "TIME", "created at or after, such as 2026-01-31 or 2026-01-31T22:00:00Z", false},
+    {"until", "TIME", "created before", false},
     {"limit", "N", "the newest N (default 50)", false},
     END,
 };
