@@ -8,10 +8,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     STREAMS_MAX = 64,
-    BEHIND_MAX = 256 * 1024, /* bytes that a client has not read: more, and it is cut off */
+    BEHIND_MAX = 128 * 1024, /* bytes that a client has not read: more, and it is cut off */
+    SOCKET_BYTES = 64 * 1024, /* that the system may hold for it */
     HEARTBEAT_MS = 5000,
     WRITE_TIMEOUT_S = 60,
 };
@@ -72,10 +74,21 @@ static void watcher_free(struct api_stream *stream)
     free(stream);
 }
 
+/* evhttp (2.1) leaves a request that is not answered to the end to us when its connection goes. */
 static void on_client_gone(struct evhttp_connection *connection, void *cookie)
 {
+    struct api_stream *stream = cookie;
     (void)connection;
-    watcher_free(cookie);
+    evhttp_request_free(stream->request);
+    watcher_free(stream);
+}
+
+static void watcher_cut(struct api_stream *stream)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(stream->request);
+    evhttp_connection_set_closecb(connection, NULL, NULL);
+    watcher_free(stream);
+    evhttp_connection_free(connection); /* with its request */
 }
 
 static void add_event(struct api_stream *stream, uint64_t number, const char *kind, const char *text)
@@ -93,21 +106,16 @@ static void take_event(void *cookie, const struct event *event)
     }
 }
 
-/* Hand over what there is; false when the client was cut off. */
-static bool watcher_send(struct api_stream *stream)
+/* Hand over what there is. */
+static void watcher_send(struct api_stream *stream)
 {
     struct evhttp_connection *connection = evhttp_request_get_connection(stream->request);
     struct evbuffer *output = bufferevent_get_output(evhttp_connection_get_bufferevent(connection));
     if (evbuffer_get_length(output) > BEHIND_MAX) {
-        evhttp_connection_set_closecb(connection, NULL, NULL);
-        watcher_free(stream);
-        evhttp_connection_free(connection);
-        return false;
-    }
-    if (evbuffer_get_length(stream->out) > 0) {
+        watcher_cut(stream);
+    } else if (evbuffer_get_length(stream->out) > 0) {
         evhttp_send_reply_chunk(stream->request, stream->out);
     }
-    return true;
 }
 
 static void watcher_flush(struct api_stream *stream)
@@ -172,8 +180,11 @@ void api_events_destroy(struct api_events *streams)
 {
     if (streams != NULL) {
         events_listen(streams->events, NULL, NULL);
+        while (streams->first != NULL) {
+            watcher_cut(streams->first);
+        }
         loop_timer_cancel(streams->heartbeat);
-        free(streams);
+        loop_post(streams->loop, free, streams); /* behind a flush that is on its way */
     }
 }
 
@@ -198,6 +209,8 @@ int api_events_open(struct api_events *streams, struct evhttp_request *request, 
     evhttp_connection_set_closecb(connection, on_client_gone, stream);
     /* A client that only listens says nothing for as long as it likes. */
     bufferevent_set_timeouts(evhttp_connection_get_bufferevent(connection), NULL, &write_timeout);
+    setsockopt(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SOL_SOCKET, SO_SNDBUF,
+               &(int){SOCKET_BYTES}, sizeof(int));
     evhttp_add_header(headers, "Content-Type", "text/event-stream");
     evhttp_add_header(headers, "Cache-Control", "no-store");
     evhttp_send_reply_start(request, 200, NULL);

@@ -20,9 +20,9 @@ struct api_event_filter {
     char *first;                /* the job as it is; NULL: none */
 };
 
-/* On the loop, as the other two: before the loop's HTTP server is freed, which closes the streams. */
+/* On the loop, as the others. */
 struct api_events *api_events_create(struct loop *loop, struct events *events);
-/* After the HTTP server was freed. NULL is fine. */
+/* Closes every stream; before the HTTP server is freed. NULL is fine. */
 void api_events_destroy(struct api_events *streams);
 /* Answers the request with the stream; takes filter over. LIMIT_EXCEEDED: the request is still to be answered. */
 int api_events_open(struct api_events *streams, struct evhttp_request *request, struct api_event_filter *filter,

@@ -38,7 +38,8 @@ struct api {
     struct evhttp *http;
     SSL_CTX *tls;
     struct pool *pool;
-    struct api_events *events;
+    struct api_events *events; /* on the loop, as this: */
+    bool closing;
     uint16_t port;
     char token_hash[65];
     atomic_uint open; /* requests between arrival and answer */
@@ -86,6 +87,9 @@ static void on_client_gone(struct evhttp_connection *connection, void *cookie)
 {
     (void)connection;
     struct exchange *exchange = cookie;
+    if (!exchange->api->closing) { /* evhttp (2.1) then leaves a request that is not answered to us */
+        evhttp_request_free(exchange->request);
+    }
     exchange->request = NULL;
     pthread_mutex_lock(&exchange->lock);
     exchange->gone = true;
@@ -507,11 +511,12 @@ struct api *api_start(struct server *server, struct error *err)
 static void close_on_loop(void *cookie)
 {
     struct api *api = cookie;
+    api_events_destroy(api->events);
+    api->events = NULL;
+    api->closing = true;
     if (api->http != NULL) {
         evhttp_free(api->http);
     }
-    api_events_destroy(api->events);
-    api->events = NULL;
 }
 
 static void nothing(void *cookie)

@@ -9,11 +9,12 @@ add_image alpha a "$work/a.raw"
 url=https://127.0.0.1:$api_port
 auth="Authorization: Bearer $(cat "$work/server/admin.token")"
 ask() { curl -sN --max-time 60 --cacert "$work/server/ca.pem" -H "$auth" "$@"; }
+stream() { exec curl -sN --max-time 200 --cacert "$work/server/ca.pem" -H "$auth" "$@"; }
 # watch NAME [OPTION...]: the stream goes to $work/NAME.events, and has begun.
 watch() {
     local name=$1
     shift
-    ask "$@" >"$work/$name.events" &
+    stream "$@" >"$work/$name.events" &
     printf '%s\n' $! >"$work/$name.watch"
     at_end "kill $! 2>/dev/null || true"
     wait_for 20 grep -q '^retry' "$work/$name.events" || fail "the stream $name does not begin"
@@ -58,50 +59,57 @@ unwatch again
 unwatch gone
 
 step "without events, by asking"
-watchers=()
-for _ in $(seq 70); do
-    ask "$url/v1/events" >/dev/null &
-    watchers+=($!)
-done
-at_end 'kill "${watchers[@]}" 2>/dev/null || true'
+cat >"$work/many.py" <<'P'
+import socket, ssl, sys, time
+port, ca, token = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+streams = []
+for _ in range(70):
+    stream = context.wrap_socket(socket.create_connection(("127.0.0.1", int(port))), server_hostname="127.0.0.1")
+    stream.sendall(f"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    streams.append(stream)
+    print(len(streams), stream.recv(16).decode(), flush=True)
+time.sleep(600)
+P
+start many "$python" "$work/many.py" "$api_port" "$work/server/ca.pem" "$(cat "$work/server/admin.token")"
+wait_for 30 grep -q '^70 .*429' "$work/many.log" || fail "there is no limit of streams"
 full() { [ "$(ask -m 2 -o /dev/null -w '%{http_code}' "$url/v1/events")" = 429 ]; }
-wait_for 20 full || fail "there is no limit of streams"
+wait_for 20 full || fail "the limit holds no more"
 scribble "$work/a.raw" 1024 4096
 expect 0 holdfast backup a --wait
 said completed
-kill "${watchers[@]}" 2>/dev/null || true
-wait "${watchers[@]}" 2>/dev/null || true
-free() { ! full; }
-wait_for 20 free || fail "the places of streams that ended are not free"
+kill_hard many
+has_room() { ! full; }
+wait_for 20 has_room || fail "the places of streams that ended are not free"
 
 step "who does not read holds up nobody"
 "$python" - "$api_port" "$work/server/ca.pem" "$(cat "$work/server/admin.token")" <<'P' || fail "see above"
-import socket, ssl, subprocess, sys, time, os
+import http.client, json, socket, ssl, subprocess, sys
 port, ca, token = sys.argv[1:]
 sock = socket.socket()
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 sock.connect(("127.0.0.1", int(port)))
 stream = ssl.create_default_context(cafile=ca).wrap_socket(sock, server_hostname="127.0.0.1")
 stream.sendall(f"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
-for turn in range(300): # each makes events that nobody reads
-    import http.client
-    connection = http.client.HTTPSConnection("127.0.0.1", int(port), context=ssl.create_default_context(cafile=ca))
-    headers = {"Authorization": "Bearer " + token}
-    import json
-    for _ in range(10):
-        connection.request("POST", "/v1/backups", json.dumps({"vm": "alpha/a", "at": "2100-01-01"}), headers)
-        answer = connection.getresponse()
-        job = json.loads(answer.read())
-        assert answer.status == 202, job
-        connection.request("POST", "/v1/jobs/%s/cancel" % job["items"][0]["id"], "{}", headers)
-        answer = connection.getresponse()
-        assert answer.status == 202, answer.read()
-        answer.read()
-    # cut off? then the peer has closed: what is left ends soon
-    if turn % 5 == 4:
-        established = subprocess.run(["ss", "-Htn", "state", "established", f"sport = :{port} and dport = :{sock.getsockname()[1]}"],
-                                     capture_output=True, text=True, check=True).stdout
-        if not established:
+own = stream.getsockname()[1]
+connection = http.client.HTTPSConnection("127.0.0.1", int(port), context=ssl.create_default_context(cafile=ca))
+
+
+def ask(path, body):
+    connection.request("POST", path, json.dumps(body), {"Authorization": "Bearer " + token})
+    answer = connection.getresponse()
+    reply = json.loads(answer.read())
+    assert answer.status == 202, reply
+    return reply
+
+
+for turn in range(2000):  # each makes events that are not read
+    job = ask("/v1/backups", {"vm": "alpha/a", "at": "2100-01-01"})["items"][0]["id"]
+    ask(f"/v1/jobs/{job}/cancel", {})
+    if turn % 20 == 19:
+        there = subprocess.run(["ss", "-Htn", "state", "established", f"sport = :{port} and dport = :{own}"],
+                               capture_output=True, text=True, check=True).stdout
+        if not there:
             sys.exit(0)
 sys.exit("a client that does not read is kept")
 P
