@@ -56,6 +56,11 @@ struct client *client_create(const struct settings *settings, struct failure *fa
     return client;
 }
 
+void client_limit_time(struct client *client, long seconds)
+{
+    client->limit_s = seconds;
+}
+
 void client_destroy(struct client *client)
 {
     if (client == NULL) {
@@ -202,7 +207,8 @@ static int call_once(struct client *client, const char *method, const char *url,
     struct buffer answer;
     buffer_init(&answer, CLIENT_REPLY_MAX);
     client_prepare(client, method, url);
-    curl_easy_setopt(client->curl, CURLOPT_TIMEOUT, (long)CLIENT_CALL_TIMEOUT_S);
+    curl_easy_setopt(client->curl, CURLOPT_TIMEOUT,
+                     client->limit_s > 0 ? client->limit_s : (long)CLIENT_CALL_TIMEOUT_S);
     curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_reply);
     curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &answer);
     if (headers != NULL) {

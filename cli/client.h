@@ -13,6 +13,8 @@ struct client;
 
 /* The settings are copied. */
 struct client *client_create(const struct settings *settings, struct failure *failure);
+/* Calls take so long at most. */
+void client_limit_time(struct client *client, long seconds);
 void client_destroy(struct client *client); /* NULL is fine */
 
 /* A path (or query value) from a template in which every %s is a text that is percent-encoded. malloc'd. */

@@ -14,6 +14,7 @@ struct client {
     char *ca;
     char key[IDENTITY_SIZE]; /* of this run of the program; with `calls` each request's Idempotency-Key */
     unsigned calls;
+    long limit_s; /* of a call; 0: the usual */
     char reason[CURL_ERROR_SIZE];
 };
 

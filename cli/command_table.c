@@ -250,6 +250,8 @@ const struct cli_command cli_commands[] = {
     {"store rebuild", "", 0, 0, "Make the store's index anew and list every recovery point that it holds",
      wait_options, NULL, "holdfast store rebuild --wait\n", run_store_rebuild},
 
+    {"completion", "SHELL", 1, 1, "Print what a shell needs to complete commands and names", NULL,
+     "SHELL is bash, zsh or fish.", "source <(holdfast completion bash)\n", run_completion},
     {"help", "[COMMAND | CODE]", 0, 2, "Explain a command, or the code of an error", NULL, NULL,
      "holdfast help STORE_FULL\nholdfast help restore vm\n", run_help},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
