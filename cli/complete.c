@@ -214,10 +214,13 @@ static void read_typed(const char *const *words, size_t count, struct typed *typ
 
 void complete_words(const char *const *words, size_t count, FILE *out)
 {
-    const char *last = count > 0 ? words[count - 1] : "";
+    const char *last = count > 0 ? words[count - 1] : NULL;
     const struct cli_command *command;
     struct typed typed;
     size_t named;
+    if (count == 0) {
+        return;
+    }
     read_typed(words, count, &typed, &command, &named);
     if (typed.open != NULL) {
         offer_value(typed.config, typed.open->value, strlen(typed.open->value), last, out);

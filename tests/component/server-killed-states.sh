@@ -34,7 +34,7 @@ kill -STOP "$(pid_of gamma)"
 begin_backup stopped
 snapshot=$job
 holdfast host drain alpha >/dev/null
-queued=$(value '.items[0].id' backup waits --at "$(date -u -d '+2 seconds' +%FT%TZ)")
+queued=$(value '(.items // [.])[0].id' backup waits --at "$(date -u -d '+2 seconds' +%FT%TZ)")
 wait_for 30 in_phase "$transferring" transfer running || fail "nothing is transferred"
 wait_for 30 in_phase "$snapshot" snapshot running || fail "no snapshot phase"
 is_running() { [ "$(state_of "$restoring")" = running ]; }
