@@ -52,13 +52,16 @@ static const struct program program = {
     .name = "holdfast-agent",
     .section = 8,
     .summary = "the agent of Holdfast on a hypervisor host",
-    .about = "The agent dials the server, holdfastd(8), and is never dialled. It lists the VMs and images of its host,\n"
-             "reads what changed when the server asks for a backup, and writes disks when it asks for a restore.",
+    .about =
+        "The agent dials the server, holdfastd(8), and is never dialled. It lists the VMs and images of its "
+        "host,\n"
+        "reads what changed when the server asks for a backup, and writes disks when it asks for a restore.",
     .commands = program_commands,
     .options = program_options,
     .settings = "In DIR/agent.conf, one \"key = value\" a line:",
     .keys = agent_config_keys,
-    .exit_status = "0 done, 1 failed, 2 usage, 3 the server can't be reached, 4 not permitted, 6 refused in this state",
+    .exit_status =
+        "0 done, 1 failed, 2 usage, 3 the server can't be reached, 4 not permitted, 6 refused in this state",
     .see_also = "holdfast(1), holdfastd(8)",
 };
 

@@ -135,7 +135,9 @@ void program_print_help(const struct program *program, FILE *out)
         for (const char *c = command->usage; *c != '\0'; c++) {
             fputc(*c, out);
             if (*c == '\n') {
-                fprintf(out, "%*s", (int)(strlen("usage:  ") + strlen(program->name) + strcspn(command->usage, " ") + 1), "");
+                fprintf(out, "%*s",
+                        (int)(strlen("usage:  ") + strlen(program->name) + strcspn(command->usage, " ") + 1),
+                        "");
             }
         }
         fputc('\n', out);

@@ -1,6 +1,6 @@
 /*
- * What a program says of itself: its --help and its manual page are written from the same tables that its command line is
- * read by. The page is in the man(7) language.
+ * What a program says of itself: its --help and its manual page are written from the same tables that its
+ * command line is read by. The page is in the man(7) language.
  */
 #ifndef HOLDFAST_BASE_MANUAL_H
 #define HOLDFAST_BASE_MANUAL_H
@@ -47,7 +47,8 @@ struct option *program_getopt(const struct program_option *options);
 void manual_begin(FILE *out, const char *name, unsigned section, const char *summary);
 /* ".SH" and the like, with its text. */
 void manual_heading(FILE *out, const char *macro, const char *text);
-/* Running text: characters that mean something in man(7) are made harmless; an empty line begins a paragraph. */
+/* Running text: characters that mean something in man(7) are made harmless; an empty line begins a paragraph.
+ */
 void manual_text(FILE *out, const char *text);
 /* A word (bold) with its value (italic, or NULL), then what it means. */
 void manual_item(FILE *out, const char *word, const char *value, const char *text);

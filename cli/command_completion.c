@@ -41,8 +41,8 @@ int run_completion(struct cli *cli, struct failure *failure)
         }
         return 0;
     }
-    return failure_set(failure, ERROR_REQUEST_INVALID, "There is completion for bash, zsh and fish, not for “%s”",
-                       shell);
+    return failure_set(failure, ERROR_REQUEST_INVALID,
+                       "There is completion for bash, zsh and fish, not for “%s”", shell);
 }
 
 static void print_options(const struct cli_option *options, FILE *out)
@@ -75,8 +75,9 @@ void help_print_manual(FILE *out)
     manual_heading(out, ".SH", "SYNOPSIS");
     manual_text(out, "holdfast COMMAND [ARGUMENTS] [OPTIONS]");
     manual_heading(out, ".SH", "DESCRIPTION");
-    manual_text(out, "The operator's command line of Holdfast: it asks the server, holdfastd(8), over its API.\n"
-                     "Log in first: holdfast login.");
+    manual_text(out,
+                "The operator's command line of Holdfast: it asks the server, holdfastd(8), over its API.\n"
+                "Log in first: holdfast login.");
     manual_heading(out, ".SH", "COMMANDS");
     for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
         print_command(command, out);
@@ -84,14 +85,16 @@ void help_print_manual(FILE *out)
     manual_heading(out, ".SH", "OPTIONS OF EVERY COMMAND");
     print_options(cli_global_options, out);
     manual_heading(out, ".SH", "EXIT STATUS");
-    manual_text(out, "0 done, 1 failed, 2 usage, 3 the server can't be reached, 4 not permitted, 5 no such thing,\n"
-                     "6 refused in this state");
+    manual_text(
+        out, "0 done, 1 failed, 2 usage, 3 the server can't be reached, 4 not permitted, 5 no such thing,\n"
+             "6 refused in this state");
     manual_heading(out, ".SH", "ENVIRONMENT");
     manual_item(out, "HOLDFAST_CONFIG", NULL, "what holdfast login wrote, in another place");
     manual_heading(out, ".SH", "ERRORS");
     manual_text(out, "Each has a code; holdfast help CODE says more:");
     for (int code = ERROR_NONE + 1; code < ERROR_CODE_COUNT; code++) {
-        manual_item(out, error_code_name((enum error_code)code), NULL, error_code_says((enum error_code)code));
+        manual_item(out, error_code_name((enum error_code)code), NULL,
+                    error_code_says((enum error_code)code));
     }
     manual_heading(out, ".SH", "SEE ALSO");
     manual_text(out, "holdfastd(8), holdfast-agent(8)");

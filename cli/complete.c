@@ -45,7 +45,8 @@ static void offer(FILE *out, const char *word, const char *prefix)
     }
 }
 
-static void offer_from_server(const char *config, const char *path, const char *field, const char *prefix, FILE *out)
+static void offer_from_server(const char *config, const char *path, const char *field, const char *prefix,
+                              FILE *out)
 {
     struct failure ignored;
     struct settings settings;
@@ -141,7 +142,8 @@ static void offer_commands(const char *family, const char *prefix, FILE *out)
 
 static const struct cli_command *find_command(const char *first, const char *second, size_t *words)
 {
-    for (const struct cli_command *command = cli_commands; command->name != NULL && first != NULL; command++) {
+    for (const struct cli_command *command = cli_commands; command->name != NULL && first != NULL;
+         command++) {
         char *both = second != NULL ? memory_format("%s %s", first, second) : NULL;
         bool is_first = strcmp(command->name, first) == 0;
         bool is_both = both != NULL && strcmp(command->name, both) == 0;
@@ -155,8 +157,8 @@ static const struct cli_command *find_command(const char *first, const char *sec
 }
 
 /* The nth argument as the table names it: "GROUP VM..." gives VM for every one behind the first. */
-static void offer_argument(const struct cli_command *command, const char *config, size_t n, const char *prefix,
-                           FILE *out)
+static void offer_argument(const struct cli_command *command, const char *config, size_t n,
+                           const char *prefix, FILE *out)
 {
     const char *at = command->arguments;
     at += strspn(at, "[");
@@ -186,8 +188,8 @@ struct typed {
     const struct cli_option *open; /* its value is the last word */
 };
 
-static void read_typed(const char *const *words, size_t count, struct typed *typed, const struct cli_command **command,
-                       size_t *named)
+static void read_typed(const char *const *words, size_t count, struct typed *typed,
+                       const struct cli_command **command, size_t *named)
 {
     *command = NULL;
     *named = 0;

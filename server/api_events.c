@@ -12,7 +12,7 @@
 
 enum {
     STREAMS_MAX = 64,
-    BEHIND_MAX = 128 * 1024, /* bytes that a client has not read: more, and it is cut off */
+    BEHIND_MAX = 128 * 1024,  /* bytes that a client has not read: more, and it is cut off */
     SOCKET_BYTES = 64 * 1024, /* that the system may hold for it */
     HEARTBEAT_MS = 5000,
     WRITE_TIMEOUT_S = 60,
@@ -93,7 +93,8 @@ static void watcher_cut(struct api_stream *stream)
 
 static void add_event(struct api_stream *stream, uint64_t number, const char *kind, const char *text)
 {
-    evbuffer_add_printf(stream->out, "id: %llu\nevent: %s\ndata: %s\n\n", (unsigned long long)number, kind, text);
+    evbuffer_add_printf(stream->out, "id: %llu\nevent: %s\ndata: %s\n\n", (unsigned long long)number, kind,
+                        text);
 }
 
 static void take_event(void *cookie, const struct event *event)
@@ -188,8 +189,8 @@ void api_events_destroy(struct api_events *streams)
     }
 }
 
-int api_events_open(struct api_events *streams, struct evhttp_request *request, struct api_event_filter *filter,
-                    struct error *err)
+int api_events_open(struct api_events *streams, struct evhttp_request *request,
+                    struct api_event_filter *filter, struct error *err)
 {
     const struct timeval write_timeout = {.tv_sec = WRITE_TIMEOUT_S};
     struct evhttp_connection *connection = evhttp_request_get_connection(request);
@@ -231,7 +232,8 @@ static int read_after(struct api_call *call, uint64_t *after, struct error *err)
         return 0;
     }
     *after = strtoull(call->last_event_id, &end, 10);
-    return *end == '\0' ? 0 : error_set(err, ERROR_REQUEST_INVALID, "Last-Event-ID is not one of this server's");
+    return *end == '\0' ? 0
+                        : error_set(err, ERROR_REQUEST_INVALID, "Last-Event-ID is not one of this server's");
 }
 
 int api_event_stream(struct api_call *call, struct error *err)
@@ -242,7 +244,8 @@ int api_event_stream(struct api_call *call, struct error *err)
     filter->after = events_newest(events); /* before the job is read: nothing falls between */
     call->events = filter;
     if (name != NULL) {
-        const struct catalog_job *job = catalog_job_find(server_catalog(call->server), call->arena, name, err);
+        const struct catalog_job *job =
+            catalog_job_find(server_catalog(call->server), call->arena, name, err);
         if (job == NULL) {
             return -1;
         }

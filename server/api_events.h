@@ -1,7 +1,8 @@
 /*
- * GET /v1/events: what happens, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)
- * on the API's event loop. A stream that ends goes on where it was by Last-Event-ID, as far as the ring reaches
- * (server/events.h); behind that it begins with an event `reset`. A client that does not read is cut off.
+ * GET /v1/events: what happens, as server-sent events
+ * (https://html.spec.whatwg.org/multipage/server-sent-events.html) on the API's event loop. A stream that
+ * ends goes on where it was by Last-Event-ID, as far as the ring reaches (server/events.h); behind that it
+ * begins with an event `reset`. A client that does not read is cut off.
  */
 #ifndef HOLDFAST_SERVER_API_EVENTS_H
 #define HOLDFAST_SERVER_API_EVENTS_H
@@ -24,9 +25,10 @@ struct api_event_filter {
 struct api_events *api_events_create(struct loop *loop, struct events *events);
 /* Closes every stream; before the HTTP server is freed. NULL is fine. */
 void api_events_destroy(struct api_events *streams);
-/* Answers the request with the stream; takes filter over. LIMIT_EXCEEDED: the request is still to be answered. */
-int api_events_open(struct api_events *streams, struct evhttp_request *request, struct api_event_filter *filter,
-                    struct error *err);
+/* Answers the request with the stream; takes filter over. LIMIT_EXCEEDED: the request is still to be
+ * answered. */
+int api_events_open(struct api_events *streams, struct evhttp_request *request,
+                    struct api_event_filter *filter, struct error *err);
 void api_event_filter_free(struct api_event_filter *filter); /* NULL is fine */
 
 /* The handler: fills call->events. */

@@ -494,7 +494,8 @@ struct api *api_start(struct server *server, struct error *err)
     struct api *api = memory_zalloc(sizeof *api);
     api->server = server;
     api->err = err;
-    if (read_token(api, err) != 0 || api_once_start(server, err) != 0 || (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
+    if (read_token(api, err) != 0 || api_once_start(server, err) != 0 ||
+        (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
         (api->pool = pool_create("api", API_WORKERS, API_QUEUE, err)) == NULL ||
         (api->loop = loop_create("api-loop", err)) == NULL) {
         api_stop(api);

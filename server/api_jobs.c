@@ -150,8 +150,8 @@ static json_t *log_page(struct api_call *call, const struct catalog_job *job, co
 {
     const struct catalog_job_log *entries;
     size_t count;
-    if (catalog_job_log_list(server_catalog(call->server), call->arena, job->id, page, &entries, &count, err) !=
-        0) {
+    if (catalog_job_log_list(server_catalog(call->server), call->arena, job->id, page, &entries, &count,
+                             err) != 0) {
         return NULL;
     }
     json_t *items = json_array();

@@ -89,8 +89,8 @@ static int find_state(struct api_call *call, const struct api_route *route, stru
             return -1;
         }
         if (*state != CATALOG_REQUEST_NEW && strcmp(request->fingerprint, mine) != 0) {
-            return error_set(err, ERROR_IDEMPOTENCY_CONFLICT, "The Idempotency-Key %s was used for another request",
-                             request->key);
+            return error_set(err, ERROR_IDEMPOTENCY_CONFLICT,
+                             "The Idempotency-Key %s was used for another request", request->key);
         }
         if (*state != CATALOG_REQUEST_RUNNING || waited_ms >= WAIT_MS) {
             return 0;
@@ -107,8 +107,8 @@ int api_once_run(struct api_call *call, const struct api_route *route, struct er
         return route->handler(call, err);
     }
     if (!key_is_valid(call->idempotency_key)) {
-        return error_set(err, ERROR_REQUEST_INVALID, "An Idempotency-Key has 1 to %d characters, and no spaces",
-                         KEY_MAX);
+        return error_set(err, ERROR_REQUEST_INVALID,
+                         "An Idempotency-Key has 1 to %d characters, and no spaces", KEY_MAX);
     }
     if (find_state(call, route, &request, &state, err) != 0) {
         return -1;
@@ -119,7 +119,8 @@ int api_once_run(struct api_call *call, const struct api_route *route, struct er
     case CATALOG_REQUEST_DONE:
         return give_answer(call, &request, err);
     case CATALOG_REQUEST_RUNNING:
-        return error_set(err, ERROR_IDEMPOTENCY_RUNNING, "The same request came before and is not answered yet");
+        return error_set(err, ERROR_IDEMPOTENCY_RUNNING,
+                         "The same request came before and is not answered yet");
     case CATALOG_REQUEST_UNKNOWN:
     default:
         return error_set(err, ERROR_IDEMPOTENCY_UNKNOWN,

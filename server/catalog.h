@@ -456,8 +456,8 @@ struct catalog_job_filter {
     int64_t since_ms; /* created at or after */
     int64_t until_ms; /* created before */
 };
-/* Newest first. Whatever the filter, it takes about as long as there are jobs on the page (catalog_job_list.c);
- * times are exact unless the clock was wrong by more than a day when a job was made. */
+/* Newest first. Whatever the filter, it takes about as long as there are jobs on the page
+ * (catalog_job_list.c); times are exact unless the clock was wrong by more than a day when a job was made. */
 int catalog_job_list(struct catalog *catalog, struct arena *arena, const struct catalog_job_filter *filter,
                      const struct catalog_page *page, const struct catalog_job **jobs, size_t *count,
                      struct error *err);

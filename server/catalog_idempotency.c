@@ -18,7 +18,8 @@ static int prune(struct catalog *catalog, const char *actor, int64_t now_ms, str
         return -1;
     }
     statement_bind_integer(statement, now_ms - KEPT_MS);
-    if (run(statement, err) != 0 || (statement = statement_open(catalog, SQL_IDEMPOTENCY_TRIM, err)) == NULL) {
+    if (run(statement, err) != 0 ||
+        (statement = statement_open(catalog, SQL_IDEMPOTENCY_TRIM, err)) == NULL) {
         return -1;
     }
     statement_bind_text(statement, actor);
@@ -55,8 +56,9 @@ int catalog_request_begin(struct catalog *catalog, struct arena *arena, struct c
     int64_t now_ms = clock_wall_ms();
     int result = -1;
     pthread_mutex_lock(&catalog->lock); /* nothing comes between not finding and finding */
-    struct statement *statement =
-        prune(catalog, request->actor, now_ms, err) == 0 ? statement_open(catalog, SQL_IDEMPOTENCY_BEGIN, err) : NULL;
+    struct statement *statement = prune(catalog, request->actor, now_ms, err) == 0
+                                      ? statement_open(catalog, SQL_IDEMPOTENCY_BEGIN, err)
+                                      : NULL;
     if (statement != NULL) {
         statement_bind_text(statement, request->actor);
         statement_bind_text(statement, request->key);

@@ -1,7 +1,7 @@
 /*
  * Lists of jobs. For each type and state that the filter allows, an index gives the newest numbers behind the
- * page's beginning; the newest of all of these are the page. So no filter walks past what it does not want, but two of
- * VM, group, host and requester together: then the first one's jobs are looked at, in the index.
+ * page's beginning; the newest of all of these are the page. So no filter walks past what it does not want,
+ * but two of VM, group, host and requester together: then the first one's jobs are looked at, in the index.
  */
 #include "server/catalog_job_list.h"
 
@@ -85,8 +85,8 @@ static int walk_all(struct job_walk *walk, struct error *err)
     }
     for (int type = 0; type < JOB_TYPE_COUNT; type++) {
         for (int state = 0; state < JOB_STATE_COUNT; state++) {
-            bool wanted = (filter->type < 0 || filter->type == type) &&
-                          (filter->state < 0 || filter->state == state);
+            bool wanted =
+                (filter->type < 0 || filter->type == type) && (filter->state < 0 || filter->state == state);
             if (wanted && walk_one(walk, query, type, state, err) != 0) {
                 return -1;
             }
@@ -115,14 +115,16 @@ static int bound(struct catalog *catalog, enum sql_query query, int64_t time_ms,
     return found;
 }
 
-/* Times become numbers, generously; the statements look at the times themselves, too. 0 when no job is in them. */
+/* Times become numbers, generously; the statements look at the times themselves, too. 0 when no job is in
+ * them. */
 static int set_bounds(struct job_walk *walk, struct error *err)
 {
     const struct catalog_job_filter *filter = walk->filter;
     int64_t last;
     int found = 1;
     if (filter->since_ms > 0) {
-        found = bound(walk->catalog, SQL_JOB_FIRST_SINCE, filter->since_ms - CLOCK_SLACK_MS, &walk->from, err);
+        found =
+            bound(walk->catalog, SQL_JOB_FIRST_SINCE, filter->since_ms - CLOCK_SLACK_MS, &walk->from, err);
     }
     if (found > 0 && filter->until_ms > 0 && filter->until_ms < INT64_MAX - CLOCK_SLACK_MS) {
         found = bound(walk->catalog, SQL_JOB_LAST_UNTIL, filter->until_ms + CLOCK_SLACK_MS, &last, err);

@@ -83,8 +83,8 @@ uint64_t events_newest(struct events *events)
     return newest;
 }
 
-uint64_t events_read(struct events *events, uint64_t after, void (*take)(void *cookie, const struct event *event),
-                     void *cookie, bool *missed)
+uint64_t events_read(struct events *events, uint64_t after,
+                     void (*take)(void *cookie, const struct event *event), void *cookie, bool *missed)
 {
     pthread_mutex_lock(&events->lock);
     uint64_t newest = events->newest;

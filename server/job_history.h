@@ -4,7 +4,8 @@
 
 #include "server/server.h"
 
-/* Removes what is older, a bounded number of jobs at a time: the next call goes on. Blocks. CONFIG_INVALID. */
+/* Removes what is older, a bounded number of jobs at a time: the next call goes on. Blocks. CONFIG_INVALID.
+ */
 int job_history_prune(struct server *server, struct error *err);
 
 #endif

@@ -23,14 +23,14 @@ struct jobs_options {
     /* Called with a job as it was stored, on the engine's thread; must not block. NULL: nobody cares. */
     void (*saved)(void *cookie, const struct catalog_job *job);
     void *cookie;
-    unsigned max_attempts;         /* 0: 3 */
-    unsigned retry_delay_ms;       /* before the first retry, doubled each time; 0: 10 s */
-    unsigned reconnect_wait_ms;    /* how long a job waits for its host to come back; 0: 10 min */
-    unsigned idle_timeout_ms;      /* no data for so long fails a transfer; 0: 2 min */
-    unsigned connections;          /* data connections of a job; 0: 2 */
-    unsigned max_running;          /* jobs that run at once; more wait; 0: 16 */
-    unsigned max_running_host;     /* of one host; 0: 4 */
-    unsigned verify_days;          /* in which scheduled verifies get through the store; 0: 30 */
+    unsigned max_attempts;      /* 0: 3 */
+    unsigned retry_delay_ms;    /* before the first retry, doubled each time; 0: 10 s */
+    unsigned reconnect_wait_ms; /* how long a job waits for its host to come back; 0: 10 min */
+    unsigned idle_timeout_ms;   /* no data for so long fails a transfer; 0: 2 min */
+    unsigned connections;       /* data connections of a job; 0: 2 */
+    unsigned max_running;       /* jobs that run at once; more wait; 0: 16 */
+    unsigned max_running_host;  /* of one host; 0: 4 */
+    unsigned verify_days;       /* in which scheduled verifies get through the store; 0: 30 */
 };
 
 /* Takes up the jobs that a former life of the server left. */

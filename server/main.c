@@ -72,7 +72,8 @@ static const struct program program = {
     .name = "holdfastd",
     .section = 8,
     .summary = "the server of Holdfast, backup for virtual machines",
-    .about = "The server keeps policies, the catalog and the data. Agents on hypervisor hosts dial its agent port;\n"
+    .about = "The server keeps policies, the catalog and the data. Agents on hypervisor hosts dial its agent "
+             "port;\n"
              "operators use its API by holdfast(1).",
     .commands = commands,
     .options = options,

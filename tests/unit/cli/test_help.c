@@ -23,7 +23,8 @@ static char *run(const char *line)
     char *words[WORDS_MAX + 1] = {(char *)(uintptr_t) "holdfast"};
     int count = 1;
     char *rest = NULL;
-    for (char *word = strtok_r(text, " ", &rest); word != NULL && count < WORDS_MAX; word = strtok_r(NULL, " ", &rest)) {
+    for (char *word = strtok_r(text, " ", &rest); word != NULL && count < WORDS_MAX;
+         word = strtok_r(NULL, " ", &rest)) {
         words[count++] = word;
     }
     char *printed = NULL;
@@ -60,14 +61,16 @@ static void test_every_command(void **state)
         says(printed, "--json", line);
         says(printed, "Examples:", line);
         says(manual, heading, "help manual");
-        for (const struct cli_option *option = command->options; option != NULL && option->name != NULL; option++) {
+        for (const struct cli_option *option = command->options; option != NULL && option->name != NULL;
+             option++) {
             assert_true(strlen(option->help) > 0);
             says(printed, option->name, line);
         }
         /* its examples are examples of it */
         char *call = memory_format("holdfast %s", command->name);
         if (strcmp(command->name, "completion") != 0) {
-            assert_int_equal(strncmp(command->examples, call, strcmp(command->name, "help") == 0 ? 13 : strlen(call)), 0);
+            assert_int_equal(
+                strncmp(command->examples, call, strcmp(command->name, "help") == 0 ? 13 : strlen(call)), 0);
         }
         free(call);
         free(printed);
@@ -109,7 +112,8 @@ static void test_completion(void **state)
     offers((const char *const[]){"vm", "list", "--se"}, 3, "--search\n");
     offers((const char *const[]){"job", "list", "--state", "c"}, 4,
            "completed\ncompleted-with-warnings\ncancelled\n");
-    offers((const char *const[]){"--config", "/none", "job", "list", "--type", "re"}, 6, "restore\nrebuild\n");
+    offers((const char *const[]){"--config", "/none", "job", "list", "--type", "re"}, 6,
+           "restore\nrebuild\n");
     offers((const char *const[]){"help", "STORE_FU"}, 2, "STORE_FULL\n");
     offers((const char *const[]){"help", "vm", "l"}, 3, "list\n");
     offers((const char *const[]){"no", "such", ""}, 3, "");

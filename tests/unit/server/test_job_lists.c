@@ -166,9 +166,9 @@ static void test_no_scan_and_no_sort(void **state)
 {
     struct jobs_world *jobs = *state;
     static const enum sql_query queries[] = {
-        SQL_JOB_NUMBERS,       SQL_JOB_NUMBERS_OF_TYPE,   SQL_JOB_NUMBERS_OF_VM, SQL_JOB_NUMBERS_OF_GROUP,
+        SQL_JOB_NUMBERS,         SQL_JOB_NUMBERS_OF_TYPE,   SQL_JOB_NUMBERS_OF_VM, SQL_JOB_NUMBERS_OF_GROUP,
         SQL_JOB_NUMBERS_OF_HOST, SQL_JOB_NUMBERS_REQUESTED, SQL_JOB_FIRST_SINCE,   SQL_JOB_LAST_UNTIL,
-        SQL_JOB_PRUNE,         SQL_JOB_BY_NUMBER,         SQL_JOB_BY_ID,         SQL_JOB_BY_PREFIX,
+        SQL_JOB_PRUNE,           SQL_JOB_BY_NUMBER,         SQL_JOB_BY_ID,         SQL_JOB_BY_PREFIX,
         SQL_JOB_LIST_OPEN};
     sqlite3 *database = NULL;
     assert_int_equal(sqlite3_open(jobs->world->path, &database), SQLITE_OK);
@@ -185,7 +185,8 @@ static void test_log_is_bounded(void **state)
     struct arena *arena = arena_create();
     struct catalog_page page = {0};
     const struct catalog_job_log *entries;
-    struct catalog_job_log entry = {.time_ms = 1, .level = JOB_LOG_INFORMATION, .code = "", .message = "once more"};
+    struct catalog_job_log entry = {
+        .time_ms = 1, .level = JOB_LOG_INFORMATION, .code = "", .message = "once more"};
     size_t count;
     size_t all = 0;
     check(catalog_begin(jobs->world->catalog, &err), err);
@@ -194,7 +195,9 @@ static void test_log_is_bounded(void **state)
     }
     check(catalog_commit(jobs->world->catalog, &err), err);
     do {
-        check(catalog_job_log_list(jobs->world->catalog, arena, jobs->all[0].id, &page, &entries, &count, &err), err);
+        check(
+            catalog_job_log_list(jobs->world->catalog, arena, jobs->all[0].id, &page, &entries, &count, &err),
+            err);
         all += count;
         page.after = count > 0 ? entries[count - 1].number : 0;
     } while (count == CATALOG_PAGE_MAX);
@@ -227,8 +230,11 @@ static void test_prune(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_combinations),   cmocka_unit_test(test_nobody), cmocka_unit_test(test_no_scan_and_no_sort),
-        cmocka_unit_test(test_log_is_bounded), cmocka_unit_test(test_prune),
+        cmocka_unit_test(test_combinations),
+        cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_no_scan_and_no_sort),
+        cmocka_unit_test(test_log_is_bounded),
+        cmocka_unit_test(test_prune),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
