@@ -98,6 +98,8 @@ int run_policy_create(struct cli *cli, struct failure *failure);
 int run_policy_list(struct cli *cli, struct failure *failure);
 int run_policy_show(struct cli *cli, struct failure *failure);
 int run_policy_edit(struct cli *cli, struct failure *failure);
+int run_policy_next(struct cli *cli, struct failure *failure);
+int run_policy_history(struct cli *cli, struct failure *failure);
 int run_policy_delete(struct cli *cli, struct failure *failure);
 int run_group_create(struct cli *cli, struct failure *failure);
 int run_group_list(struct cli *cli, struct failure *failure);
@@ -124,6 +126,9 @@ int run_store_status(struct cli *cli, struct failure *failure);
 int run_store_verify(struct cli *cli, struct failure *failure);
 int run_store_rebuild(struct cli *cli, struct failure *failure);
 int run_store_gc(struct cli *cli, struct failure *failure);
+
+/* "30 days, 12 monthly", of a policy as the API gives it (command_protection.c); malloc'd. */
+char *retention_text_of(const json_t *policy);
 
 /* What commands that start jobs share (command_jobs.c): tell of a job that was begun, or with --wait follow
  * it to its end and fail when it did. Takes the job over. */

@@ -3,60 +3,15 @@
 #include "cli/arguments.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/schedule.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* The schedule that the options ask for; *schedule stays NULL when they ask for none. */
-static int read_schedule(const struct cli *cli, json_t **schedule, struct failure *failure)
-{
-    enum { WEEK_MINUTES = 7 * 24 * 60 };
-    long minutes = 0;
-    const struct arguments *arguments = cli->arguments;
-    const char *daily = arguments_value(arguments, "daily");
-    const char *days = arguments_value(arguments, "days");
-    const char *zone = arguments_value(arguments, "timezone");
-    int every = arguments_number(arguments, "every", 1, WEEK_MINUTES, &minutes, failure);
-    if (every < 0) {
-        return -1;
-    }
-    if (every + (daily != NULL) + arguments_flag(arguments, "manual") > 1) {
-        return failure_set(failure, ERROR_REQUEST_INVALID,
-                           "Of --every, --daily and --manual only one can be given");
-    }
-    json_t *object = json_object();
-    if (every > 0) {
-        json_object_set_new(object, "kind", json_string("interval"));
-        json_object_set_new(object, "interval_minutes", json_integer(minutes));
-    } else if (daily != NULL) {
-        json_object_set_new(object, "kind", json_string("daily"));
-        json_object_set_new(object, "daily_times", json_string(daily));
-    } else if (arguments_flag(arguments, "manual")) {
-        json_object_set_new(object, "kind", json_string("manual"));
-    }
-    if (days != NULL && text_parse_days(days) < 0) {
-        json_decref(object);
-        return failure_set(failure, ERROR_SCHEDULE_INVALID, "“%s” are no days: mon,tue,wed,thu,fri,sat,sun",
-                           days);
-    }
-    if (days != NULL) {
-        json_object_set_new(object, "days", json_integer(text_parse_days(days)));
-    }
-    if (zone != NULL) {
-        json_object_set_new(object, "timezone", json_string(zone));
-    }
-    if (json_object_size(object) > 0) {
-        *schedule = object;
-    } else {
-        json_decref(object);
-    }
-    return 0;
-}
-
-/* As read_schedule. A new policy that says what it keeps keeps nothing else: the default days don't count
- * then. */
+/* The retention that the options ask for; *retention stays NULL when they ask for none. A new policy that
+ * says what it keeps keeps nothing else: the default days don't count then. */
 static int read_retention(const struct cli *cli, bool create, json_t **retention, struct failure *failure)
 {
     enum { KEEP_MAX = 100000 };
@@ -98,7 +53,7 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
                     "Of --exclude-pages and --include-pages only one can be given");
         return NULL;
     }
-    if (read_schedule(cli, &schedule, failure) != 0 ||
+    if (schedule_read_options(cli, &schedule, failure) != 0 ||
         read_retention(cli, create, &retention, failure) != 0) {
         json_decref(schedule);
         return NULL;
@@ -118,6 +73,9 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
     } else if (!create && arguments_flag(cli->arguments, "accept-less-consistency")) {
         json_object_set_new(body, "consistency_required", json_false());
     }
+    if (arguments_value(cli->arguments, "priority") != NULL) {
+        json_object_set_new(body, "priority", json_string(arguments_value(cli->arguments, "priority")));
+    }
     if (exclude) {
         json_object_set_new(body, "exclude_pages", json_true());
     } else if (include) {
@@ -126,26 +84,7 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
     return body;
 }
 
-static char *schedule_text(const json_t *policy)
-{
-    const char *kind = cli_text(policy, "schedule.kind");
-    const char *zone = cli_text(policy, "schedule.timezone");
-    const char *times = cli_text(policy, "schedule.daily_times");
-    uint64_t days = cli_number(policy, "schedule.days");
-    if (kind == NULL || strcmp(kind, "manual") == 0) {
-        return memory_copy_text("manual");
-    }
-    if (strcmp(kind, "interval") == 0) {
-        return memory_format("every %llu min",
-                             (unsigned long long)cli_number(policy, "schedule.interval_minutes"));
-    }
-    char *on = text_days((unsigned)days);
-    char *text = memory_format("%s at %s %s", on, times != NULL ? times : "?", zone != NULL ? zone : "");
-    free(on);
-    return text;
-}
-
-static char *retention_text(const json_t *policy)
+char *retention_text_of(const json_t *policy)
 {
     static const char *const counts[] = {"days", "latest", "daily", "weekly", "monthly", "yearly"};
     char *text = memory_copy_text("");
@@ -171,8 +110,12 @@ static void print_policy(const struct cli *cli, const json_t *policy)
     cli_print_field(cli, "Id", cli_text(policy, "id"));
     cli_take_field(cli, "Version", memory_format("%llu", (unsigned long long)cli_number(policy, "version")));
     cli_print_field(cli, "Enabled", cli_truth(policy, "enabled") ? "yes" : "no");
-    cli_take_field(cli, "Schedule", schedule_text(policy));
-    cli_take_field(cli, "Keeps", retention_text(policy));
+    cli_take_field(cli, "Schedule", schedule_text_of(policy));
+    if (cli_member(policy, "next_run") != NULL) {
+        cli_take_field(cli, "Next run", text_time(cli_text(policy, "next_run")));
+    }
+    cli_print_field(cli, "Priority", cli_text(policy, "priority"));
+    cli_take_field(cli, "Keeps", retention_text_of(policy));
     cli_take_field(
         cli, "Consistency",
         memory_format("%s%s", cli_text(policy, "consistency") != NULL ? cli_text(policy, "consistency") : "-",
@@ -180,6 +123,7 @@ static void print_policy(const struct cli *cli, const json_t *policy)
     cli_print_field(cli, "Page files", cli_truth(policy, "exclude_pages") ? "left out" : "stored");
     cli_take_field(cli, "Groups", memory_format("%llu", (unsigned long long)cli_number(policy, "groups")));
     cli_take_field(cli, "Changed", text_time(cli_text(policy, "changed")));
+    cli_print_field(cli, "Changed by", cli_text(policy, "changed_by"));
 }
 
 static int finish_policy(struct cli *cli, const char *method, const char *path, json_t *body,
@@ -221,6 +165,12 @@ int run_policy_edit(struct cli *cli, struct failure *failure)
     if (name != NULL) {
         json_object_set_new(body, "name", json_string(name));
     }
+    long version = 0;
+    int given = arguments_number(cli->arguments, "if-version", 1, INT32_MAX, &version, failure);
+    if (given < 0) {
+        json_decref(body);
+        return -1;
+    }
     if (enable != disable) {
         json_object_set_new(body, "enabled", json_boolean(enable));
     }
@@ -228,6 +178,9 @@ int run_policy_edit(struct cli *cli, struct failure *failure)
         json_decref(body);
         return failure_set(failure, ERROR_REQUEST_INVALID,
                            "Say what to change: see `holdfast policy edit --help`");
+    }
+    if (given > 0) {
+        json_object_set_new(body, "version", json_integer(version));
     }
     char *path = client_path("/v1/policies/%s", arguments_at(cli->arguments, 0));
     int result = finish_policy(cli, "PATCH", path, body, failure);
@@ -237,7 +190,17 @@ int run_policy_edit(struct cli *cli, struct failure *failure)
 
 int run_policy_show(struct cli *cli, struct failure *failure)
 {
+    long version = 0;
+    int given = arguments_number(cli->arguments, "version", 1, INT32_MAX, &version, failure);
+    if (given < 0) {
+        return -1;
+    }
     char *path = client_path("/v1/policies/%s", arguments_at(cli->arguments, 0));
+    if (given > 0) {
+        char *of_policy = path;
+        path = memory_format("%s/versions/%ld", of_policy, version);
+        free(of_policy);
+    }
     int result = finish_policy(cli, "GET", path, NULL, failure);
     free(path);
     return result;
@@ -256,12 +219,14 @@ int run_policy_list(struct cli *cli, struct failure *failure)
         cli_print_items(cli, policies);
         return 0;
     }
-    struct table *table = table_create("POLICY|SCHEDULE|KEEPS|CONSISTENCY|>GROUPS|ENABLED");
+    struct table *table = table_create("POLICY|SCHEDULE|NEXT RUN|KEEPS|CONSISTENCY|PRIORITY|>GROUPS|ENABLED");
     json_array_foreach (policies, index, policy) {
         table_add(table, cli_text(policy, "name"));
-        table_take(table, schedule_text(policy));
-        table_take(table, retention_text(policy));
+        table_take(table, schedule_text_of(policy));
+        table_take(table, text_time(cli_text(policy, "next_run")));
+        table_take(table, retention_text_of(policy));
         table_add(table, cli_text(policy, "consistency"));
+        table_add(table, cli_text(policy, "priority"));
         table_take(table, memory_format("%llu", (unsigned long long)cli_number(policy, "groups")));
         table_add(table, cli_truth(policy, "enabled") ? "yes" : "no");
     }
@@ -311,11 +276,13 @@ static void print_group(const struct cli *cli, const json_t *group)
     cli_print_field(cli, "Policy", cli_text(group, "policy"));
     cli_print_field(cli, "Schedule", cli_truth(group, "stopped") ? "stopped" : "active");
     cli_take_field(cli, "Last started", text_time(cli_text(group, "last_scheduled")));
-    struct table *table = table_create("VM|ID");
+    cli_take_field(cli, "Next run", text_time(cli_text(group, "next_run")));
+    struct table *table = table_create("VM|NEXT RUN|ID");
     json_array_foreach ((json_t *)(uintptr_t)cli_member(group, "vms"), index, vm) {
         const char *host = cli_text(vm, "host");
         const char *name = cli_text(vm, "name");
         table_take(table, memory_format("%s/%s", host != NULL ? host : "-", name != NULL ? name : "-"));
+        table_take(table, text_time(cli_text(vm, "next_run")));
         table_add(table, cli_text(vm, "id"));
     }
     fputc('\n', cli->out);
@@ -377,13 +344,14 @@ int run_group_list(struct cli *cli, struct failure *failure)
         cli_print_items(cli, groups);
         return 0;
     }
-    struct table *table = table_create("GROUP|POLICY|>VMS|SCHEDULE|LAST STARTED");
+    struct table *table = table_create("GROUP|POLICY|>VMS|SCHEDULE|LAST STARTED|NEXT RUN");
     json_array_foreach (groups, index, group) {
         table_add(table, cli_text(group, "name"));
         table_add(table, cli_text(group, "policy"));
         table_take(table, memory_format("%llu", (unsigned long long)cli_number(group, "vm_count")));
         table_add(table, cli_truth(group, "stopped") ? "stopped" : "active");
         table_take(table, text_time(cli_text(group, "last_scheduled")));
+        table_take(table, text_time(cli_text(group, "next_run")));
     }
     table_print(table, "There is no group. Make one: holdfast group create", cli->out);
     table_destroy(table);

@@ -43,11 +43,20 @@ static const struct cli_option vm_list_options[] = {
     END,
 };
 
-#define POLICY_OPTIONS                                                                                       \
+#define SCHEDULE_OPTIONS                                                                                     \
     {"daily", "HH:MM[,...]", "at these times of the day", false},                                            \
-        {"every", "MINUTES", "every so many minutes", false}, {"manual", NULL, "by hand only", false},       \
+        {"weekly", "HH:MM[,...]", "at these times on the --days of a week", false},                          \
+        {"hourly", "MINUTE", "every hour at this minute", false},                                            \
+        {"every", "MINUTES", "every so many minutes, from 15", false},                                       \
+        {"manual", NULL, "by hand only", false},                                                             \
         {"days", "mon,tue,...", "only on these days of the week", false},                                    \
-        {"timezone", "ZONE", "of the times, such as Europe/Zurich (default UTC)", false},                    \
+        {"timezone", "ZONE", "of times and days, such as Europe/Zurich (default UTC)", false},               \
+    {                                                                                                        \
+        "spread", "MINUTES", "VMs start one by one within so many minutes (default 0)", false                \
+    }
+
+#define POLICY_OPTIONS                                                                                       \
+    SCHEDULE_OPTIONS, {"priority", "LEVEL", "high, normal (default) or low: who goes first", false},         \
         {"keep-days", "N", "keep points of the last N days", false},                                         \
         {"keep-latest", "N", "keep the newest N points", false},                                             \
         {"keep-daily", "N", "keep the last point of each of N days", false},                                 \
@@ -66,7 +75,19 @@ static const struct cli_option policy_edit_options[] = {
     {"name", "NAME", "a new name", false},
     {"enable", NULL, "the schedule runs", false},
     {"disable", NULL, "the schedule rests", false},
+    {"if-version", "N", "refused when somebody has changed the policy since version N", false},
     POLICY_OPTIONS,
+    END,
+};
+static const struct cli_option policy_show_options[] = {
+    {"version", "N", "as it was in this version", false},
+    END,
+};
+static const struct cli_option policy_next_options[] = {
+    {"count", "N", "how many (default 10)", false},
+    {"from", "TIME", "after then, such as 2026-03-28, and not after now", false},
+    {"vm", "VM", "when it is this VM's turn", false},
+    SCHEDULE_OPTIONS,
     END,
 };
 
@@ -176,11 +197,19 @@ const struct cli_command cli_commands[] = {
     {"policy create", "NAME", 1, 1, "Make a policy: schedule and retention", policy_create_options,
      "NAME has 2 to 50 letters, digits and hyphens, a letter first.",
      "holdfast policy create nightly --daily 22:00 --timezone Europe/Zurich --keep-days 30\n"
-     "holdfast policy create often --every 15 --keep-latest 96 --keep-daily 14\n",
+     "holdfast policy create often --every 15 --keep-latest 96 --keep-daily 14\n"
+     "holdfast policy create weekend --weekly 03:00 --days sat,sun --spread 120 --priority low\n",
      run_policy_create},
     {"policy list", "", 0, 0, "List policies", NULL, NULL, "holdfast policy list\n", run_policy_list},
-    {"policy show", "POLICY", 1, 1, "Show a policy", NULL, NULL, "holdfast policy show nightly\n",
-     run_policy_show},
+    {"policy show", "POLICY", 1, 1, "Show a policy", policy_show_options, NULL,
+     "holdfast policy show nightly\nholdfast policy show nightly --version 1\n", run_policy_show},
+    {"policy next", "[POLICY]", 0, 1, "Show when a schedule runs next", policy_next_options,
+     "Options that name a schedule show what they would make, of POLICY or of a new one; nothing is stored.",
+     "holdfast policy next nightly --count 5\n"
+     "holdfast policy next --daily 02:30 --timezone Europe/Zurich --from 2027-03-27\n",
+     run_policy_next},
+    {"policy history", "POLICY", 1, 1, "List the versions of a policy, the newest first", NULL, NULL,
+     "holdfast policy history nightly\n", run_policy_history},
     {"policy edit", "POLICY", 1, 1, "Change a policy; its version goes up by one", policy_edit_options, NULL,
      "holdfast policy edit nightly --daily 23:30\n", run_policy_edit},
     {"policy delete", "POLICY", 1, 1, "Delete a policy that no group uses", NULL, NULL,
@@ -251,7 +280,8 @@ const struct cli_command cli_commands[] = {
      wait_options, NULL, "holdfast store rebuild --wait\n", run_store_rebuild},
 
     {"completion", "SHELL", 1, 1, "Print what a shell needs to complete commands and names", NULL,
-     "SHELL is bash, zsh or fish.", "source <(holdfast completion bash)\n", run_completion},
+     "SHELL is bash, zsh or fish. In ~/.bashrc: source <(holdfast completion bash)",
+     "holdfast completion bash\n", run_completion},
     {"help", "[COMMAND | CODE]", 0, 2, "Explain a command, or the code of an error", NULL, NULL,
      "holdfast help STORE_FULL\nholdfast help restore vm\n", run_help},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},

@@ -1,25 +1,32 @@
 /* Policies and protection groups. */
 #include "server/api_internal.h"
 #include "server/protection.h"
+#include "server/schedule.h"
 
 #include <string.h>
 
-static json_t *policy_json(const struct catalog_policy *policy)
+json_t *api_policy_json(const struct catalog_policy *policy)
 {
-    json_t *schedule = json_pack(
-        "{s:s, s:i, s:s, s:i, s:s, s:i}", "kind", schedule_kind_name(policy->schedule), "interval_minutes",
-        (int)policy->interval_minutes, "daily_times", policy->daily_times, "days", (int)policy->days,
-        "timezone", policy->time_zone, "spread_minutes", (int)policy->spread_minutes);
     json_t *retention = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "days", (int)policy->keep_days, "latest",
                                   (int)policy->keep_latest, "daily", (int)policy->keep_daily, "weekly",
                                   (int)policy->keep_weekly, "monthly", (int)policy->keep_monthly, "yearly",
                                   (int)policy->keep_yearly);
-    return json_pack("{s:s, s:s, s:i, s:b, s:o, s:o, s:s, s:b, s:b, s:o, s:o, s:I}", "id", policy->id, "name",
-                     policy->name, "version", policy->version, "enabled", policy->enabled, "schedule",
-                     schedule, "retention", retention, "consistency", policy->consistency,
+    return json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:o, s:s, s:b, s:b, s:o, s:o, s:o, s:I}", "id",
+                     policy->id, "name", policy->name, "version", policy->version, "enabled", policy->enabled,
+                     "priority", policy_priority_name(policy->priority), "schedule",
+                     api_schedule_json(policy), "retention", retention, "consistency", policy->consistency,
                      "consistency_required", policy->consistency_required, "exclude_pages",
                      policy->exclude_pages, "created", api_time(policy->created_ms), "changed",
-                     api_time(policy->changed_ms), "groups", (json_int_t)policy->group_count);
+                     api_time(policy->changed_ms), "changed_by", api_text_or_null(policy->changed_by),
+                     "groups", (json_int_t)policy->group_count);
+}
+
+/* As it is in force now. */
+static json_t *policy_now_json(const struct catalog_policy *policy)
+{
+    json_t *json = api_policy_json(policy);
+    json_object_set_new(json, "next_run", api_next_run(policy, NULL));
+    return json;
 }
 
 int api_policy_list(struct api_call *call, struct error *err)
@@ -33,7 +40,7 @@ int api_policy_list(struct api_call *call, struct error *err)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < count; i++) {
-        json_array_append_new(items, policy_json(&policies[i]));
+        json_array_append_new(items, policy_now_json(&policies[i]));
     }
     call->reply = api_list(items, &page, count > 0 ? policies[count - 1].number : 0);
     return 0;
@@ -48,7 +55,7 @@ static const struct catalog_policy *find_policy(struct api_call *call, const cha
 int api_policy_show(struct api_call *call, struct error *err)
 {
     const struct catalog_policy *policy = find_policy(call, call->parameters[0], err);
-    call->reply = policy != NULL ? policy_json(policy) : NULL;
+    call->reply = policy != NULL ? policy_now_json(policy) : NULL;
     return policy != NULL ? 0 : -1;
 }
 
@@ -60,32 +67,6 @@ static int read_count(const json_t *body, const char *name, unsigned *value, str
         return -1;
     }
     *value = (unsigned)number;
-    return 0;
-}
-
-static int read_schedule(const json_t *schedule, struct catalog_policy *policy, struct error *err)
-{
-    static const char *const fields[] = {"kind",     "interval_minutes", "daily_times", "days",
-                                         "timezone", "spread_minutes",   NULL};
-    const char *kind = schedule_kind_name(policy->schedule);
-    if (schedule == NULL) {
-        return 0;
-    }
-    if (!json_is_object(schedule)) {
-        return error_set(err, ERROR_REQUEST_INVALID, "schedule must be an object");
-    }
-    if (api_check_fields(schedule, fields, err) != 0 || api_text_field(schedule, "kind", &kind, err) != 0 ||
-        read_count(schedule, "interval_minutes", &policy->interval_minutes, err) != 0 ||
-        api_text_field(schedule, "daily_times", &policy->daily_times, err) != 0 ||
-        read_count(schedule, "days", &policy->days, err) != 0 ||
-        api_text_field(schedule, "timezone", &policy->time_zone, err) != 0 ||
-        read_count(schedule, "spread_minutes", &policy->spread_minutes, err) != 0) {
-        return -1;
-    }
-    if (schedule_kind_parse(kind, &policy->schedule) != 0) {
-        return error_set(err, ERROR_SCHEDULE_INVALID,
-                         "There is no schedule of kind %s: manual, interval or daily", kind);
-    }
     return 0;
 }
 
@@ -114,11 +95,12 @@ static int read_policy(const json_t *body, struct catalog_policy *policy, struct
 {
     static const char *const fields[] = {"name",          "enabled",     "schedule",
                                          "retention",     "consistency", "consistency_required",
-                                         "exclude_pages", NULL};
+                                         "exclude_pages", "priority",    NULL};
     return api_check_fields(body, fields, err) != 0 ||
                    api_text_field(body, "name", &policy->name, err) != 0 ||
                    api_boolean_field(body, "enabled", &policy->enabled, err) != 0 ||
-                   read_schedule(json_object_get(body, "schedule"), policy, err) != 0 ||
+                   api_schedule_read(json_object_get(body, "schedule"), policy, err) != 0 ||
+                   api_priority_read(body, policy, err) != 0 ||
                    read_retention(json_object_get(body, "retention"), policy, err) != 0 ||
                    api_text_field(body, "consistency", &policy->consistency, err) != 0 ||
                    api_boolean_field(body, "consistency_required", &policy->consistency_required, err) != 0 ||
@@ -132,7 +114,8 @@ int api_policy_create(struct api_call *call, struct error *err)
     struct catalog_policy policy;
     char id[IDENTITY_SIZE];
     policy_default(&policy);
-    if (read_policy(call->body, &policy, err) != 0 ||
+    policy.changed_by = call->actor;
+    if (read_policy(call->body, &policy, err) != 0 || api_schedule_check(call, &policy, err) != 0 ||
         policy_create(server_catalog(call->server), &policy, id, err) != 0) {
         return -1;
     }
@@ -141,19 +124,60 @@ int api_policy_create(struct api_call *call, struct error *err)
     return api_policy_show(call, err);
 }
 
-int api_policy_edit(struct api_call *call, struct error *err)
+/* Nothing that people see is different. */
+static bool is_same(const struct catalog_policy *a, const struct catalog_policy *b)
+{
+    json_t *first = api_policy_json(a);
+    json_t *second = api_policy_json(b);
+    bool same = json_equal(first, second) != 0;
+    json_decref(first);
+    json_decref(second);
+    return same;
+}
+
+/* The body over the policy as it is now; version is the one that the body is meant for, 0 for any. */
+static int edit_policy(struct api_call *call, const json_t *body, int64_t version, struct error *err)
 {
     const struct catalog_policy *policy = find_policy(call, call->parameters[0], err);
     if (policy == NULL) {
         return -1;
     }
     struct catalog_policy changed = *policy;
-    if (read_policy(call->body, &changed, err) != 0 ||
-        policy_edit(server_catalog(call->server), &changed, err) != 0) {
+    if (version != 0 && version != policy->version) {
+        return error_set(err, ERROR_POLICY_CHANGED, "Policy %s is at version %d, the change was made to %lld",
+                         policy->name, policy->version, (long long)version);
+    }
+    if (read_policy(body, &changed, err) != 0) {
         return -1;
     }
     call->parameters[0] = policy->id;
-    return api_policy_show(call, err);
+    if (is_same(policy, &changed)) {
+        return 0;
+    }
+    changed.changed_by = call->actor;
+    return !schedule_is_same(policy, &changed) && api_schedule_check(call, &changed, err) != 0
+               ? -1
+               : policy_edit(server_catalog(call->server), policy, &changed, err);
+}
+
+int api_policy_edit(struct api_call *call, struct error *err)
+{
+    enum { TRIES = 10 }; /* when others change it at the same time */
+    int64_t version = 0;
+    if (api_number_field(call->body, "version", 1, INT32_MAX, &version, err) != 0) {
+        return -1;
+    }
+    json_t *body = json_copy(call->body);
+    json_object_del(body, "version");
+    int result = edit_policy(call, body, version, err);
+    for (int i = 1; i < TRIES && result != 0 && err->code == ERROR_POLICY_CHANGED && version == 0; i++) {
+        result = edit_policy(call, body, version, err);
+    }
+    if (result == 0) {
+        result = api_policy_show(call, err);
+    }
+    json_decref(body);
+    return result;
 }
 
 int api_policy_delete(struct api_call *call, struct error *err)
@@ -194,7 +218,9 @@ int api_group_list(struct api_call *call, struct error *err)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < count; i++) {
-        json_array_append_new(items, group_json(&groups[i]));
+        json_t *item = group_json(&groups[i]);
+        json_object_set_new(item, "next_run", api_group_next_run(call, &groups[i], NULL));
+        json_array_append_new(items, item);
     }
     call->reply = api_list(items, &page, count > 0 ? groups[count - 1].number : 0);
     return 0;
@@ -220,10 +246,12 @@ int api_group_show(struct api_call *call, struct error *err)
     }
     json_t *members = json_array();
     for (size_t i = 0; i < count; i++) {
-        json_array_append_new(members, json_pack("{s:s, s:s, s:s}", "id", vms[i].id, "name", vms[i].name,
-                                                 "host", vms[i].host_name));
+        json_array_append_new(members, json_pack("{s:s, s:s, s:s, s:o}", "id", vms[i].id, "name", vms[i].name,
+                                                 "host", vms[i].host_name, "next_run",
+                                                 api_group_next_run(call, group, vms[i].id)));
     }
     call->reply = group_json(group);
+    json_object_set_new(call->reply, "next_run", api_group_next_run(call, group, NULL));
     json_object_set_new(call->reply, "vms", members);
     return 0;
 }

@@ -28,6 +28,10 @@ const struct api_route api_routes[] = {
     {"GET", "/v1/policies/{policy}", api_policy_show},
     {"PATCH", "/v1/policies/{policy}", api_policy_edit},
     {"DELETE", "/v1/policies/{policy}", api_policy_delete},
+    {"GET", "/v1/policies/{policy}/runs", api_policy_runs},
+    {"GET", "/v1/policies/{policy}/versions", api_policy_versions},
+    {"GET", "/v1/policies/{policy}/versions/{version}", api_policy_version_show},
+    {"POST", "/v1/schedules/runs", api_schedule_runs},
     {"GET", "/v1/groups", api_group_list},
     {"POST", "/v1/groups", api_group_create},
     {"GET", "/v1/groups/{group}", api_group_show},
@@ -108,8 +112,8 @@ const char *api_query(struct api_call *call, const char *name)
     return found;
 }
 
-static int query_number(struct api_call *call, const char *name, int64_t maximum, int64_t *value,
-                        struct error *err)
+int api_query_number(struct api_call *call, const char *name, int64_t maximum, int64_t *value,
+                     struct error *err)
 {
     const char *text = api_query(call, name);
     char *end;
@@ -129,8 +133,8 @@ int api_page(struct api_call *call, struct catalog_page *page, struct error *err
 {
     int64_t limit = 100;
     *page = (struct catalog_page){0};
-    if (query_number(call, "limit", CATALOG_PAGE_MAX, &limit, err) != 0 ||
-        query_number(call, "after", INT64_MAX, &page->after, err) != 0) {
+    if (api_query_number(call, "limit", CATALOG_PAGE_MAX, &limit, err) != 0 ||
+        api_query_number(call, "after", INT64_MAX, &page->after, err) != 0) {
         return -1;
     }
     page->limit = limit > 0 ? (unsigned)limit : CATALOG_PAGE_MAX;

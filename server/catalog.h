@@ -191,23 +191,31 @@ int catalog_vm_disk_list(struct catalog *catalog, struct arena *arena, const cha
 /* --- policies
  * ----------------------------------------------------------------------------------------------------- */
 
-enum schedule_kind { SCHEDULE_MANUAL, SCHEDULE_INTERVAL, SCHEDULE_DAILY };
-const char *schedule_kind_name(enum schedule_kind kind); /* "manual", "interval", "daily" */
+enum schedule_kind { SCHEDULE_MANUAL, SCHEDULE_INTERVAL, SCHEDULE_HOURLY, SCHEDULE_DAILY, SCHEDULE_WEEKLY };
+const char *schedule_kind_name(enum schedule_kind kind); /* "manual", "interval", "hourly", ... */
 /* -1 for an unknown name. */
 int schedule_kind_parse(const char *name, enum schedule_kind *kind);
+
+/* Who goes first when jobs wait. */
+enum policy_priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
+const char *policy_priority_name(enum policy_priority priority); /* "high", "normal", "low" */
+int policy_priority_parse(const char *name, enum policy_priority *priority);
 
 struct catalog_policy {
     int64_t number;
     const char *id;
     const char *name;
-    int version; /* from 1; every change makes one more */
+    int version; /* from 1; every change makes one more. To update: the one that was edited */
     bool enabled;
     enum schedule_kind schedule;
-    unsigned interval_minutes; /* SCHEDULE_INTERVAL */
-    const char *daily_times;   /* SCHEDULE_DAILY: "22:00" or "06:00,22:00" */
-    unsigned days;             /* SCHEDULE_DAILY: bit 0 Sunday ... bit 6 Saturday; 127: every day */
-    const char *time_zone;     /* "UTC", "Europe/Zurich" */
-    unsigned spread_minutes;   /* starts are spread over so many */
+    unsigned interval_minutes;   /* SCHEDULE_INTERVAL */
+    unsigned hour_minute;        /* SCHEDULE_HOURLY: 0 to 59 */
+    const char *daily_times;     /* SCHEDULE_DAILY, SCHEDULE_WEEKLY: "22:00" or "06:00,22:00" */
+    unsigned days;               /* bit 0 Sunday ... bit 6 Saturday; 127: every day */
+    const char *time_zone;       /* "UTC", "Europe/Zurich" */
+    unsigned spread_minutes;     /* starts are spread over so many */
+    int64_t schedule_changed_ms; /* since when the schedule is what it is */
+    enum policy_priority priority;
     /* Retention: a point stays while one of these wants it; 0: does not count. The last point always stays.
      */
     unsigned keep_days;
@@ -222,12 +230,14 @@ struct catalog_policy {
     bool exclude_pages;        /* page and swap files are stored as zeros */
     int64_t created_ms;
     int64_t changed_ms;
+    const char *changed_by; /* "" when that is not known */
     uint64_t group_count;
 };
 
 /* NAME_TAKEN. Values are checked by policy_check (server/protection.h), not here. */
 int catalog_policy_insert(struct catalog *catalog, const struct catalog_policy *policy, struct error *err);
-/* A new version of the policy with that id; sets changed_ms. POLICY_NOT_FOUND, NAME_TAKEN. */
+/* A new version of the policy with that id, made from policy->version; sets changed_ms. POLICY_CHANGED when
+ * that is not the version in force any more (or the policy is gone), NAME_TAKEN. */
 int catalog_policy_update(struct catalog *catalog, const struct catalog_policy *policy, struct error *err);
 /* POLICY_NOT_FOUND, POLICY_IN_USE. */
 int catalog_policy_delete(struct catalog *catalog, const char *id, struct error *err);

@@ -62,6 +62,8 @@ struct job {
     struct catalog_job row; /* texts in the arena, or step_text */
     char step_text[JOBS_STEP_MAX];
     enum job_stage stage;
+    int64_t turn_ms;   /* among jobs that wait the least goes first */
+    uint64_t sequence; /* and then the one that was added first */
     atomic_uint pending;
     uint32_t call; /* number of the newest call to the agent */
     bool call_open;
@@ -128,6 +130,7 @@ struct jobs {
     pthread_t thread;
     struct job *first; /* oldest first */
     unsigned count;
+    uint64_t added; /* ever */
     struct job_late_end *late_ends;
     int64_t ticked_ms;
     bool stopping; /* give up what runs */
@@ -219,6 +222,8 @@ int job_known_tracking(struct catalog *catalog, struct arena *arena, const char 
                        size_t *count, struct error *err);
 
 /* --- jobs_queue.c */
+/* Sets turn_ms from who asked, the group's policy and how long the job has waited (docs/architecture.md). */
+void job_set_turn(struct job *job);
 /* Start what can be started. */
 void jobs_start_ready(struct jobs *jobs);
 unsigned jobs_count_running_on(const struct jobs *jobs, const char *host_id);

@@ -9,11 +9,9 @@
 enum {
     TITLE_MIN = 2,
     TITLE_MAX = 50,
-    INTERVAL_MAX_MINUTES = 7 * 24 * 60,
-    SPREAD_MAX_MINUTES = 24 * 60,
+    INTERVAL_MIN_MINUTES = 1, /* operators can't go below what holdfastd.conf says */
     KEEP_MAX = 100000,
     DISKS_MAX = 32,
-    EVERY_DAY = 127,
 };
 
 void policy_default(struct catalog_policy *policy)
@@ -23,11 +21,13 @@ void policy_default(struct catalog_policy *policy)
                                       .enabled = true,
                                       .schedule = SCHEDULE_DAILY,
                                       .daily_times = "22:00",
-                                      .days = EVERY_DAY,
+                                      .days = SCHEDULE_EVERY_DAY,
                                       .time_zone = "UTC",
+                                      .priority = PRIORITY_NORMAL,
                                       .keep_days = 30,
                                       .snapshot_days = 2,
-                                      .consistency = "filesystem"};
+                                      .consistency = "filesystem",
+                                      .changed_by = ""};
 }
 
 int protection_check_name(const char *name, struct error *err)
@@ -38,32 +38,6 @@ int protection_check_name(const char *name, struct error *err)
         valid = isalnum((unsigned char)name[i]) || name[i] == '-';
     }
     return valid ? 0 : error_set(err, ERROR_POLICY_NAME_INVALID, "\"%.60s\" can't be a name here", name);
-}
-
-static int check_schedule(const struct catalog_policy *policy, struct error *err)
-{
-    unsigned minutes[SCHEDULE_TIMES_MAX];
-    size_t count;
-    if (policy->schedule == SCHEDULE_INTERVAL &&
-        (policy->interval_minutes == 0 || policy->interval_minutes > INTERVAL_MAX_MINUTES)) {
-        return error_set(err, ERROR_SCHEDULE_INVALID, "Every %u minutes: 1 to %d (a week) are possible",
-                         policy->interval_minutes, INTERVAL_MAX_MINUTES);
-    }
-    if (policy->schedule == SCHEDULE_DAILY) {
-        if (schedule_parse_times(policy->daily_times, minutes, &count, err) != 0) {
-            return -1;
-        }
-        if (policy->days == 0 || policy->days > EVERY_DAY) {
-            return error_set(err, ERROR_SCHEDULE_INVALID, "At least one day of the week is needed");
-        }
-    }
-    if (policy->spread_minutes > SPREAD_MAX_MINUTES) {
-        return error_set(err, ERROR_SCHEDULE_INVALID, "Starts can be spread over %d minutes at most",
-                         SPREAD_MAX_MINUTES);
-    }
-    struct time_zone *zone = time_zone_open(policy->time_zone, err);
-    time_zone_close(zone);
-    return zone != NULL ? 0 : -1;
 }
 
 static int check_retention(const struct catalog_policy *policy, struct error *err)
@@ -84,8 +58,8 @@ static int check_retention(const struct catalog_policy *policy, struct error *er
 
 int policy_check(const struct catalog_policy *policy, struct error *err)
 {
-    if (protection_check_name(policy->name, err) != 0 || check_schedule(policy, err) != 0 ||
-        check_retention(policy, err) != 0) {
+    if (protection_check_name(policy->name, err) != 0 ||
+        schedule_check(policy, INTERVAL_MIN_MINUTES, err) != 0 || check_retention(policy, err) != 0) {
         return -1;
     }
     if (strcmp(policy->consistency, "application") != 0 && strcmp(policy->consistency, "filesystem") != 0 &&
@@ -107,13 +81,22 @@ int policy_create(struct catalog *catalog, const struct catalog_policy *policy, 
     identity_create(id);
     made.id = id;
     made.version = 1;
-    made.created_ms = made.changed_ms = clock_wall_ms();
+    made.created_ms = made.changed_ms = made.schedule_changed_ms = clock_wall_ms();
     return catalog_policy_insert(catalog, &made, err);
 }
 
-int policy_edit(struct catalog *catalog, const struct catalog_policy *policy, struct error *err)
+int policy_edit(struct catalog *catalog, const struct catalog_policy *edited,
+                const struct catalog_policy *policy, struct error *err)
 {
-    return policy_check(policy, err) != 0 ? -1 : catalog_policy_update(catalog, policy, err);
+    struct catalog_policy made = *policy;
+    if (policy_check(policy, err) != 0) {
+        return -1;
+    }
+    made.id = edited->id;
+    made.version = edited->version;
+    made.schedule_changed_ms =
+        schedule_is_same(edited, policy) ? edited->schedule_changed_ms : clock_wall_ms();
+    return catalog_policy_update(catalog, &made, err);
 }
 
 int group_create(struct server *server, const char *name, const char *policy_id, char id[IDENTITY_SIZE],

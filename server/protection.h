@@ -19,8 +19,9 @@ int protection_check_name(const char *name, struct error *err);
 /* Check and insert; id (out) is made. */
 int policy_create(struct catalog *catalog, const struct catalog_policy *policy, char id[IDENTITY_SIZE],
                   struct error *err);
-/* Check and store a new version of policy->id. */
-int policy_edit(struct catalog *catalog, const struct catalog_policy *policy, struct error *err);
+/* Check and store a new version, made from `edited`. POLICY_CHANGED when another was stored meanwhile. */
+int policy_edit(struct catalog *catalog, const struct catalog_policy *edited,
+                const struct catalog_policy *policy, struct error *err);
 
 /* policy_id: an id. POLICY_NAME_INVALID for the group's name, NAME_TAKEN. */
 int group_create(struct server *server, const char *name, const char *policy_id, char id[IDENTITY_SIZE],

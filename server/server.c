@@ -22,6 +22,7 @@ const struct config_key server_config_keys[] = {
     {"store-key-file", NULL, "the key file of an encrypted store"},
     {"max-jobs", "16", "jobs that run at once"},
     {"max-jobs-per-host", "4", "of them on one host"},
+    {"min-interval-minutes", "15", "least minutes between the runs of a schedule; less is for tests"},
     {"connections", "2", "data connections of a job"},
     {"verify-days", "30", "the store is read and checked once in so many days, a part each day; 0: never"},
     {"job-history-days", "365", "how long jobs that have ended are listed"},

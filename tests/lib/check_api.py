@@ -183,6 +183,17 @@ expect(400, "POST", "/v1/host-tokens", {"ttl_seconds": "soon"})
 policy = expect(201, "POST", "/v1/policies", {"name": "by-api", "schedule": {"kind": "interval", "interval_minutes": 60}})
 expect(409, "POST", "/v1/policies", {"name": "by-api"})
 expect(200, "PATCH", "/v1/policies/{policy}", {"retention": {"daily": 7}}, policy="by-api")
+expect(200, "PATCH", "/v1/policies/{policy}", {"version": 2, "priority": "high"}, policy="by-api")
+expect(409, "PATCH", "/v1/policies/{policy}", {"version": 2, "priority": "low"}, policy="by-api")
+runs = expect(200, "GET", "/v1/policies/{policy}/runs", policy="by-api", query="?count=3&after=2028-02-29")["items"]
+if [run["time"][:16] for run in runs] != ["2028-02-29T01:00", "2028-02-29T02:00", "2028-02-29T03:00"]:
+    fail(f"the next runs of by-api are {runs}")
+expect(400, "GET", "/v1/policies/{policy}/runs", policy="by-api", query="?count=1001")
+expect(200, "POST", "/v1/schedules/runs", {"schedule": {"kind": "weekly", "days": 1, "daily_times": "04:00"}, "vm": vm})
+expect(400, "POST", "/v1/schedules/runs", {"schedule": {"kind": "weekly", "daily_times": "04:00"}})
+expect(200, "GET", "/v1/policies/{policy}/versions", policy="by-api", query="?limit=2")
+expect(200, "GET", "/v1/policies/{policy}/versions/{version}", policy="by-api", version="1")
+expect(404, "GET", "/v1/policies/{policy}/versions/{version}", policy="by-api", version="77")
 group = expect(201, "POST", "/v1/groups", {"name": "by-api", "policy": policy["id"], "vms": [vm]})
 expect(200, "GET", "/v1/groups/{group}", group="by-api")
 job = expect(202, "POST", "/v1/checks", {"vm": vm})["items"][0]

@@ -203,7 +203,7 @@ server_init() {
     api_port=$(pick_port)
     "$HOLDFAST_BIN/holdfastd" init --data "$work/server" --listen 127.0.0.1 --agent-port "$agent_port" \
         --api-port "$api_port" >>"$work/init.log"
-    printf 'retry-delay-seconds = 1\n' >>"$work/server/holdfastd.conf"
+    printf 'retry-delay-seconds = 1\nmin-interval-minutes = 1\n' >>"$work/server/holdfastd.conf"
 }
 
 server_start() {
