@@ -4,6 +4,7 @@
 #include "agent/providers/image_registry.h"
 #include "agent/session.h"
 #include "base/log.h"
+#include "base/manual.h"
 #include "base/memory.h"
 #include "base/os_file.h"
 #include "base/os_service.h"
@@ -16,26 +17,53 @@
 
 static const char default_directory[] = "/var/lib/holdfast-agent";
 
-static const char help[] =
-    "usage: holdfast-agent enrol SERVER[:PORT] --token TOKEN [--data DIR] [--proxy http://HOST:PORT]\n"
-    "       holdfast-agent add-image NAME DISK... [--data DIR]\n"
-    "       holdfast-agent remove-image NAME [--data DIR]\n"
-    "       holdfast-agent run [--data DIR] [--config FILE] [--libvirt-uri URI]\n"
-    "       holdfast-agent --help | --version\n"
-    "\n"
-    "enrol         trade a one-time token (holdfast host token) for this host's certificate\n"
-    "add-image     make image files or block devices a datasource of this host\n"
-    "remove-image  it is none any more; its disks and recovery points stay\n"
-    "run           connect to the server and protect this host's VMs and images\n"
-    "\n"
-    "  --data DIR         what the agent keeps (default /var/lib/holdfast-agent)\n"
-    "  --token TOKEN      or the environment's HOLDFAST_TOKEN, which no process list shows\n"
-    "  --proxy URL        HTTP proxy on the way to the server; kept in DIR/agent.conf\n"
-    "  --config FILE      settings (default DIR/agent.conf)\n"
-    "  --libvirt-uri URI  where libvirt is reached (default qemu:///system)\n"
-    "\n"
-    "exit status: 0 done, 1 failed, 2 usage, 3 the server can't be reached, 4 not permitted, 6 refused in "
-    "this state\n";
+enum {
+    OPTION_DATA = 256,
+    OPTION_TOKEN,
+    OPTION_PROXY,
+    OPTION_CONFIG,
+    OPTION_LIBVIRT,
+    OPTION_HELP,
+    OPTION_VERSION
+};
+
+static const struct program_command program_commands[] = {
+    {"enrol SERVER[:PORT] --token TOKEN [--data DIR] [--proxy http://HOST:PORT]",
+     "trade a one-time token (holdfast host token) for this host's certificate"},
+    {"add-image NAME DISK... [--data DIR]", "make image files or block devices a datasource of this host"},
+    {"remove-image NAME [--data DIR]", "it is none any more; its disks and recovery points stay"},
+    {"run [--data DIR] [--config FILE] [--libvirt-uri URI]",
+     "connect to the server and protect this host's VMs and images"},
+    {NULL, NULL},
+};
+
+static const struct program_option program_options[] = {
+    {"data", "DIR", "what the agent keeps (default /var/lib/holdfast-agent)", OPTION_DATA},
+    {"token", "TOKEN", "or the environment's HOLDFAST_TOKEN, which no process list shows", OPTION_TOKEN},
+    {"proxy", "URL", "HTTP proxy on the way to the server; kept in DIR/agent.conf", OPTION_PROXY},
+    {"config", "FILE", "settings (default DIR/agent.conf)", OPTION_CONFIG},
+    {"libvirt-uri", "URI", "where libvirt is reached (default qemu:///system)", OPTION_LIBVIRT},
+    {"help", NULL, "this text", OPTION_HELP},
+    {"version", NULL, "print the version", OPTION_VERSION},
+    {NULL, NULL, NULL, 0},
+};
+
+static const struct program program = {
+    .name = "holdfast-agent",
+    .section = 8,
+    .summary = "the agent of Holdfast on a hypervisor host",
+    .about =
+        "The agent dials the server, holdfastd(8), and is never dialled. It lists the VMs and images of its "
+        "host,\n"
+        "reads what changed when the server asks for a backup, and writes disks when it asks for a restore.",
+    .commands = program_commands,
+    .options = program_options,
+    .settings = "In DIR/agent.conf, one \"key = value\" a line:",
+    .keys = agent_config_keys,
+    .exit_status =
+        "0 done, 1 failed, 2 usage, 3 the server can't be reached, 4 not permitted, 6 refused in this state",
+    .see_also = "holdfast(1), holdfastd(8)",
+};
 
 struct arguments {
     const char *directory;
@@ -65,28 +93,10 @@ static int usage(const char *problem)
 
 static int parse(int argc, char **argv, struct arguments *arguments)
 {
-    enum {
-        OPTION_DATA = 256,
-        OPTION_TOKEN,
-        OPTION_PROXY,
-        OPTION_CONFIG,
-        OPTION_LIBVIRT,
-        OPTION_HELP,
-        OPTION_VERSION
-    };
-    static const struct option options[] = {
-        {"data", required_argument, NULL, OPTION_DATA},
-        {"token", required_argument, NULL, OPTION_TOKEN},
-        {"proxy", required_argument, NULL, OPTION_PROXY},
-        {"config", required_argument, NULL, OPTION_CONFIG},
-        {"libvirt-uri", required_argument, NULL, OPTION_LIBVIRT},
-        {"help", no_argument, NULL, OPTION_HELP},
-        {"version", no_argument, NULL, OPTION_VERSION},
-        {NULL, 0, NULL, 0},
-    };
+    struct option *table = program_getopt(program_options);
     int option;
     *arguments = (struct arguments){.directory = default_directory, .token = getenv("HOLDFAST_TOKEN")};
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
         switch (option) {
         case OPTION_DATA:
             arguments->directory = optarg;
@@ -104,15 +114,20 @@ static int parse(int argc, char **argv, struct arguments *arguments)
             arguments->libvirt_uri = optarg;
             break;
         case OPTION_HELP:
-            fputs(help, stdout);
+            program_print_help(&program, stdout);
+            exit(EXIT_SUCCESS);
+        case PROGRAM_MANUAL:
+            program_print_manual(&program, stdout);
             exit(EXIT_SUCCESS);
         case OPTION_VERSION:
             printf("holdfast-agent %s\n", HOLDFAST_VERSION);
             exit(EXIT_SUCCESS);
         default:
+            free(table);
             return -1;
         }
     }
+    free(table);
     arguments->words = argv + optind;
     arguments->word_count = argc - optind;
     return 0;

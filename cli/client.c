@@ -7,11 +7,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     CLIENT_REPLY_MAX = 64 * 1024 * 1024,
     CLIENT_PAGE = 500,
     CLIENT_CONNECT_TIMEOUT_S = 15,
+    CLIENT_TRIES = 4, /* of a request whose answer was lost */
+    CLIENT_AGAIN_MS = 500,
     CLIENT_CALL_TIMEOUT_S = 600, /* a discovery waits for its host */
 };
 
@@ -39,6 +42,7 @@ struct client *client_create(const struct settings *settings, struct failure *fa
     char *authorization = memory_format("Authorization: Bearer %s", settings->token);
     client->server = memory_copy_text(settings->server);
     client->ca = memory_copy_text(settings->ca);
+    identity_create(client->key);
     client->curl = curl_easy_init();
     client->headers = curl_slist_append(NULL, authorization);
     free(authorization);
@@ -50,6 +54,11 @@ struct client *client_create(const struct settings *settings, struct failure *fa
         return NULL;
     }
     return client;
+}
+
+void client_limit_time(struct client *client, long seconds)
+{
+    client->limit_s = seconds;
 }
 
 void client_destroy(struct client *client)
@@ -171,18 +180,40 @@ static int take_reply(struct client *client, struct buffer *body, json_t **reply
     return result;
 }
 
-int client_call(struct client *client, const char *method, const char *path, json_t *body, json_t **reply,
-                struct failure *failure)
+/* As for every request, and the key by which the server knows this one when it comes again. */
+static struct curl_slist *keyed_headers(struct client *client)
+{
+    struct curl_slist *headers = NULL;
+    char *key = memory_format("Idempotency-Key: %s-%u", client->key, ++client->calls);
+    for (const struct curl_slist *header = client->headers; header != NULL; header = header->next) {
+        headers = curl_slist_append(headers, header->data);
+    }
+    headers = curl_slist_append(headers, key);
+    free(key);
+    return headers;
+}
+
+/* The connection went when the request may have been taken. */
+static bool was_cut_off(CURLcode code)
+{
+    return code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING ||
+           code == CURLE_PARTIAL_FILE;
+}
+
+/* One try. *again tells whether the request may have been taken and not answered. */
+static int call_once(struct client *client, const char *method, const char *url, const char *text,
+                     struct curl_slist *headers, json_t **reply, bool *again, struct failure *failure)
 {
     struct buffer answer;
-    char *url = memory_format("%s%s", client->server, path);
-    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-    json_decref(body);
     buffer_init(&answer, CLIENT_REPLY_MAX);
     client_prepare(client, method, url);
-    curl_easy_setopt(client->curl, CURLOPT_TIMEOUT, (long)CLIENT_CALL_TIMEOUT_S);
+    curl_easy_setopt(client->curl, CURLOPT_TIMEOUT,
+                     client->limit_s > 0 ? client->limit_s : (long)CLIENT_CALL_TIMEOUT_S);
     curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_reply);
     curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &answer);
+    if (headers != NULL) {
+        curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
+    }
     if (text != NULL) {
         curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, text);
         curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(text));
@@ -190,7 +221,27 @@ int client_call(struct client *client, const char *method, const char *path, jso
     CURLcode code = curl_easy_perform(client->curl);
     int result =
         code == CURLE_OK ? take_reply(client, &answer, reply, failure) : client_fail(client, code, failure);
+    *again = was_cut_off(code) || (result != 0 && strcmp(failure->code, "IDEMPOTENCY_RUNNING") == 0);
     buffer_free(&answer);
+    return result;
+}
+
+int client_call(struct client *client, const char *method, const char *path, json_t *body, json_t **reply,
+                struct failure *failure)
+{
+    char *url = memory_format("%s%s", client->server, path);
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    struct curl_slist *headers = strcmp(method, "GET") != 0 ? keyed_headers(client) : NULL;
+    bool again = true;
+    int result = -1;
+    json_decref(body);
+    for (unsigned tries = 0; tries < CLIENT_TRIES && again; tries++) {
+        if (tries > 0) {
+            nanosleep(&(struct timespec){.tv_nsec = CLIENT_AGAIN_MS * 1000000L}, NULL);
+        }
+        result = call_once(client, method, url, text, headers, reply, &again, failure);
+    }
+    curl_slist_free_all(headers);
     free(text);
     free(url);
     return result;

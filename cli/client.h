@@ -13,13 +13,16 @@ struct client;
 
 /* The settings are copied. */
 struct client *client_create(const struct settings *settings, struct failure *failure);
+/* Calls take so long at most. */
+void client_limit_time(struct client *client, long seconds);
 void client_destroy(struct client *client); /* NULL is fine */
 
 /* A path (or query value) from a template in which every %s is a text that is percent-encoded. malloc'd. */
 char *client_path(const char *template, ...) __attribute__((format(printf, 1, 2)));
 
-/* method: "GET", "POST", ... body: NULL or an object, taken over. reply: NULL, or where the answer goes (NULL
- * when it had no body). */
+/* One whose connection is cut off before the answer is made again; the server does what is asked once (every
+ * one but GET carries an Idempotency-Key). method: "GET", "POST", ... body: NULL or an object, taken over.
+ * reply: NULL, or where the answer goes (NULL when it had no body). */
 int client_call(struct client *client, const char *method, const char *path, json_t *body, json_t **reply,
                 struct failure *failure);
 /* All items of a list, page by page, at most `limit` of them (0: all), as one array. path may have a query.

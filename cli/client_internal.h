@@ -3,6 +3,7 @@
 #define HOLDFAST_CLI_CLIENT_INTERNAL_H
 
 #include "base/buffer.h"
+#include "base/identity.h"
 #include "cli/client.h"
 #include <curl/curl.h>
 
@@ -11,6 +12,9 @@ struct client {
     struct curl_slist *headers;
     char *server;
     char *ca;
+    char key[IDENTITY_SIZE]; /* of this run of the program; with `calls` each request's Idempotency-Key */
+    unsigned calls;
+    long limit_s; /* of a call; 0: the usual */
     char reason[CURL_ERROR_SIZE];
 };
 

@@ -4,6 +4,7 @@
 #include "base/version.h"
 #include "cli/arguments.h"
 #include "cli/client.h"
+#include "cli/complete.h"
 #include "cli/text.h"
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -180,6 +181,11 @@ int cli_main(int argc, char *const *argv, FILE *out, FILE *err)
     struct failure failure = {.status = EXIT_STATUS_FAILED};
     const struct cli_command *command;
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (argc >= 3 && strcmp(argv[1], "complete") == 0 && strcmp(argv[2], "--") == 0) { /* by shells only */
+        complete_words((const char *const *)(uintptr_t)(argv + 3), (size_t)argc - 3, out);
+        curl_global_cleanup();
+        return EXIT_STATUS_DONE;
+    }
     struct arguments *arguments = arguments_parse(argc, argv, cli_commands, &command, &failure);
     cli.arguments = arguments;
     int result = arguments != NULL ? run_parsed(&cli, &failure) : -1;

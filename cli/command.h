@@ -80,11 +80,13 @@ int cli_call_point(struct cli *cli, const char *reference, const char *method, c
 /* The help of everything, of a family ("host"), of one command. */
 void help_print_all(FILE *out);
 void help_print_family(const char *family, FILE *out);
+void help_print_manual(FILE *out); /* the page holdfast(1) */
 void help_print_command(const struct cli_command *command, FILE *out);
 
 /* The commands themselves. */
 int run_login(struct cli *cli, struct failure *failure);
 int run_status(struct cli *cli, struct failure *failure);
+int run_completion(struct cli *cli, struct failure *failure);
 int run_help(struct cli *cli, struct failure *failure);
 int run_host_token(struct cli *cli, struct failure *failure);
 int run_host_list(struct cli *cli, struct failure *failure);

@@ -145,6 +145,10 @@ int run_help(struct cli *cli, struct failure *failure)
         help_print_all(cli->out);
         return 0;
     }
+    if (strcmp(word, "manual") == 0) { /* by the build */
+        help_print_manual(cli->out);
+        return 0;
+    }
     if (strcmp(word, "codes") == 0) {
         return print_codes(cli);
     }

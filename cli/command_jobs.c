@@ -3,43 +3,18 @@
 #include "base/memory.h"
 #include "cli/arguments.h"
 #include "cli/client.h"
-#include "cli/command.h"
-#include "cli/progress.h"
+#include "cli/job_follow.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-enum {
-    SHORT_ID = 8,
-    POLL_MS = 250,
-    POLL_LONG_MS = 1000,
-    POLL_LONG_AFTER_MS = 15 * 1000,
-    UNREACHABLE_MAX_MS = 60 * 1000, /* the server may be restarting: the job goes on after that */
-    JOBS_DEFAULT = 50,
-};
-
-static bool is_final(const json_t *job)
-{
-    const char *state = cli_text(job, "state");
-    return state != NULL && strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
-}
+enum { SHORT_ID = 8, JOBS_DEFAULT = 50 };
 
 static bool is_good(const json_t *job)
 {
     const char *state = cli_text(job, "state");
     return state != NULL && strncmp(state, "completed", strlen("completed")) == 0;
-}
-
-/* "backup of web1" */
-static char *job_label(const json_t *job)
-{
-    const char *type = cli_text(job, "type");
-    const char *vm = cli_text(job, "vm");
-    return vm != NULL ? memory_format("%s of %s", type != NULL ? type : "job", vm)
-                      : memory_format("%s of the store", type != NULL ? type : "job");
 }
 
 static char *short_id(const char *id)
@@ -67,64 +42,6 @@ static char *job_start_to_come(const json_t *job)
     const char *state = cli_text(job, "state");
     const char *next = cli_text(job, "next_attempt");
     return state != NULL && strcmp(state, "queued") == 0 && next != NULL ? text_time(next) : NULL;
-}
-
-/* --- following */
-
-static void sleep_ms(int64_t ms)
-{
-    struct timespec time = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    nanosleep(&time, NULL);
-}
-
-static void show_progress(struct progress *progress, const json_t *job)
-{
-    const json_t *left = cli_member(job, "progress.seconds_left");
-    const char *step = cli_text(job, "progress.step");
-    struct progress_state state = {
-        .step = step != NULL ? step : cli_text(job, "state"),
-        .done_bytes = cli_number(job, "progress.done_bytes"),
-        .total_bytes = cli_number(job, "progress.total_bytes"),
-        .bytes_per_second = cli_number(job, "progress.bytes_per_second"),
-        .seconds_left = json_is_integer(left) ? (int64_t)json_integer_value(left) : -1,
-    };
-    progress_show(progress, &state);
-}
-
-/* The job at its end, in *job. */
-static int follow(struct cli *cli, const char *id, json_t **job, struct failure *failure)
-{
-    char *path = client_path("/v1/jobs/%s", id);
-    struct progress *progress = NULL;
-    int64_t begun = clock_monotonic_ms();
-    int64_t reached = begun;
-    int result = 0;
-    *job = NULL;
-    for (;;) {
-        json_t *now = NULL;
-        if (client_call(cli->client, "GET", path, NULL, &now, failure) == 0) {
-            reached = clock_monotonic_ms();
-            json_decref(*job);
-            *job = now;
-        } else if (failure->status != EXIT_STATUS_UNREACHABLE || *job == NULL ||
-                   clock_monotonic_ms() - reached > UNREACHABLE_MAX_MS) {
-            result = -1;
-            break;
-        }
-        if (progress == NULL) {
-            char *label = job_label(*job);
-            progress = progress_create(cli->err, label, isatty(fileno(cli->err)) == 1, cli->json);
-            free(label);
-        }
-        if (is_final(*job)) {
-            break;
-        }
-        show_progress(progress, *job);
-        sleep_ms(clock_monotonic_ms() - begun > POLL_LONG_AFTER_MS ? POLL_LONG_MS : POLL_MS);
-    }
-    progress_destroy(progress);
-    free(path);
-    return result;
 }
 
 static void print_warnings(const struct cli *cli, const json_t *job)
@@ -235,7 +152,7 @@ static int finish_one(struct cli *cli, const json_t *job, json_t **end, struct f
         }
         return 0;
     }
-    return follow(cli, id, end, failure) == 0 ? print_end(cli, *end, failure) : -1;
+    return job_follow(cli, id, end, failure) == 0 ? print_end(cli, *end, failure) : -1;
 }
 
 int cli_finish_job(struct cli *cli, json_t *job, struct failure *failure)
@@ -301,14 +218,19 @@ int cli_finish_jobs(struct cli *cli, json_t *jobs, struct failure *failure)
 
 static char *list_path(const struct cli *cli)
 {
-    static const char *const filters[] = {"vm", "group", "type", "state", "since"};
+    static const struct {
+        const char *option;
+        const char *parameter;
+    } filters[] = {{"vm", "vm"},       {"group", "group"}, {"host", "host"},
+                   {"type", "type"},   {"state", "state"}, {"requested-by", "requested_by"},
+                   {"since", "since"}, {"until", "until"}};
     char *path = memory_copy_text("/v1/jobs");
     bool first = true;
     for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
-        const char *value = arguments_value(cli->arguments, filters[i]);
+        const char *value = arguments_value(cli->arguments, filters[i].option);
         if (value != NULL) {
             char *encoded = client_path("%s", value);
-            char *longer = memory_format("%s%c%s=%s", path, first ? '?' : '&', filters[i], encoded);
+            char *longer = memory_format("%s%c%s=%s", path, first ? '?' : '&', filters[i].parameter, encoded);
             free(encoded);
             free(path);
             path = longer;
@@ -404,6 +326,24 @@ static void print_log(const struct cli *cli, const json_t *log)
     table_destroy(table);
 }
 
+/* What it moves now, or moved on average. */
+static char *job_rate(const json_t *job)
+{
+    uint64_t rate = cli_number(job, "progress.bytes_per_second");
+    const char *start = cli_text(job, "phases.transfer.started");
+    const char *end = cli_text(job, "phases.transfer.finished");
+    int64_t started;
+    int64_t finished;
+    if (start != NULL && end != NULL && clock_parse_wall(start, &started) == 0 &&
+        clock_parse_wall(end, &finished) == 0 && finished > started) {
+        rate = cli_number(job, "progress.done_bytes") * 1000 / (uint64_t)(finished - started);
+    }
+    char *size = rate > 0 ? text_size(rate) : NULL;
+    char *text = size != NULL ? memory_format("%s/s", size) : memory_copy_text("-");
+    free(size);
+    return text;
+}
+
 static void print_job(const struct cli *cli, const json_t *job)
 {
     char *duration = job_duration(job);
@@ -430,6 +370,7 @@ static void print_job(const struct cli *cli, const json_t *job)
     print_phase(cli, job, "transfer", "Transfer");
     cli_take_field(cli, "Done", text_size(cli_number(job, "progress.done_bytes")));
     cli_take_field(cli, "Of", text_size(cli_number(job, "progress.total_bytes")));
+    cli_take_field(cli, "Rate", job_rate(job));
     cli_take_field(cli, "Sent", text_size(cli_number(job, "sent_bytes")));
     cli_take_field(cli, "Stored", text_size(cli_number(job, "stored_bytes")));
     cli_print_field(cli, "Recovery point", cli_text(job, "point"));
@@ -451,10 +392,29 @@ static int call_job(struct cli *cli, const char *method, const char *template_en
     return result;
 }
 
+/* A long log comes with the job in part only. */
+static int complete_log(struct cli *cli, json_t *job, struct failure *failure)
+{
+    json_t *log = NULL;
+    const char *id = cli_text(job, "id");
+    if (id == NULL || cli_text(job, "log_next") == NULL) {
+        return 0;
+    }
+    char *path = client_path("/v1/jobs/%s/log", id);
+    int result = client_list(cli->client, path, 0, &log, failure);
+    free(path);
+    if (result == 0) {
+        json_object_set_new(job, "log", log);
+        json_object_set_new(job, "log_next", json_null());
+    }
+    return result;
+}
+
 int run_job_show(struct cli *cli, struct failure *failure)
 {
     json_t *job = NULL;
-    if (call_job(cli, "GET", "", &job, failure) != 0) {
+    if (call_job(cli, "GET", "", &job, failure) != 0 || complete_log(cli, job, failure) != 0) {
+        json_decref(job);
         return -1;
     }
     if (cli->json) {
@@ -470,7 +430,7 @@ int run_job_watch(struct cli *cli, struct failure *failure)
 {
     json_t *job = NULL;
     if (cli_client(cli, failure) == NULL ||
-        follow(cli, arguments_at(cli->arguments, 0), &job, failure) != 0) {
+        job_follow(cli, arguments_at(cli->arguments, 0), &job, failure) != 0) {
         json_decref(job);
         return -1;
     }

@@ -178,9 +178,12 @@ static const struct cli_option restore_disk_options[] = {
 static const struct cli_option job_list_options[] = {
     {"vm", "VM", "only jobs of this VM", false},
     {"group", "GROUP", "only jobs of this group", false},
+    {"host", "HOST", "only jobs that ran on this host", false},
+    {"requested-by", "NAME", "only jobs that this one asked for; schedule for the schedule's", false},
     {"type", "TYPE", "backup, check, restore, verify, rebuild, collect or configure-group", false},
     {"state", "STATE", "queued, running, completed, completed-with-warnings, failed or cancelled", false},
     {"since", "TIME", "created at or after, such as 2026-01-31 or 2026-01-31T22:00:00Z", false},
+    {"until", "TIME", "created before", false},
     {"limit", "N", "the newest N (default 50)", false},
     END,
 };
@@ -434,6 +437,9 @@ const struct cli_command cli_commands[] = {
     {"audit verify", "", 0, 0, "Check that nobody changed or shortened the audit record",
      audit_verify_options, NULL, "holdfast audit verify\n", run_audit_verify},
 
+    {"completion", "SHELL", 1, 1, "Print what a shell needs to complete commands and names", NULL,
+     "SHELL is bash, zsh or fish. In ~/.bashrc: source <(holdfast completion bash)",
+     "holdfast completion bash\n", run_completion},
     {"help", "[COMMAND | CODE]", 0, 2, "Explain a command, or the code of an error", NULL, NULL,
      "holdfast help STORE_FULL\nholdfast help restore vm\n", run_help},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},

@@ -211,6 +211,7 @@ int api_host_token(struct api_call *call, struct error *err)
         return -1;
     }
     call->status = 201;
+    call->reply_is_secret = true;
     call->reply = json_pack("{s:s, s:o}", "token", token, "expires", api_time(expires_ms));
     return 0;
 }

@@ -7,7 +7,9 @@
 #include "base/os_file.h"
 #include "base/pool.h"
 #include "proto/loop.h"
+#include "server/api_events.h"
 #include "server/api_internal.h"
+#include "server/api_once.h"
 #include "server/audit/api_stranger.h"
 #include "server/report/api_statistics.h"
 
@@ -16,6 +18,7 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -39,6 +42,8 @@ struct api {
     struct evhttp *http;
     SSL_CTX *tls;
     struct pool *pool;
+    struct api_events *events; /* on the loop, as this: */
+    bool closing;
     uint16_t port;
     char token_hash[65];
     atomic_uint open; /* requests between arrival and answer */
@@ -72,6 +77,7 @@ static void exchange_free(struct exchange *exchange)
 {
     atomic_fetch_sub(&exchange->api->open, 1);
     api_export_destroy(exchange->call.export);
+    api_event_filter_free(exchange->call.events);
     json_decref(exchange->call.body);
     json_decref(exchange->call.reply);
     json_decref(exchange->call.audit_changed);
@@ -89,6 +95,9 @@ static void on_client_gone(struct evhttp_connection *connection, void *cookie)
 {
     (void)connection;
     struct exchange *exchange = cookie;
+    if (!exchange->api->closing) { /* evhttp (2.1) then leaves a request that is not answered to us */
+        evhttp_request_free(exchange->request);
+    }
     exchange->request = NULL;
     pthread_mutex_lock(&exchange->lock);
     exchange->gone = true;
@@ -230,6 +239,23 @@ static void on_stream_ended(void *cookie)
     }
 }
 
+/* The request goes on as a stream of events, without this exchange. */
+static void start_events(void *cookie)
+{
+    struct exchange *exchange = cookie;
+    struct evhttp_request *request = exchange->request;
+    struct error err;
+    release_request(exchange);
+    if (request != NULL) {
+        struct api_event_filter *filter = exchange->call.events;
+        exchange->call.events = NULL;
+        if (api_events_open(exchange->api->events, request, filter, &err) != 0) {
+            send_error(request, &err);
+        }
+    }
+    exchange_free(exchange);
+}
+
 /* --- on a worker
  * -------------------------------------------------------------------------------------------- */
 
@@ -261,7 +287,7 @@ static int handle(struct exchange *exchange, struct error *err)
     if (api_audit_begin(call, exchange->route, err) != 0) {
         return -1;
     }
-    int result = readable ? exchange->route->handler(call, err) : -1;
+    int result = readable ? api_once_run(call, exchange->route, err) : -1;
     if (!readable) {
         *err = unreadable;
     }
@@ -300,6 +326,9 @@ static void work(void *cookie)
         loop_post(exchange->api->loop, start_stream, exchange);
         api_export_run(exchange->call.export, stream_sink, exchange);
         loop_post(exchange->api->loop, on_stream_ended, exchange);
+        return;
+    } else if (exchange->call.events != NULL) {
+        loop_post(exchange->api->loop, start_events, exchange);
         return;
     }
     take_answer(exchange);
@@ -351,6 +380,13 @@ static const char *peer_address(struct evhttp_request *request)
     return address != NULL ? address : "";
 }
 
+/* NULL when it was not sent. */
+static const char *header_text(struct exchange *exchange, const char *name)
+{
+    return arena_text(exchange->call.arena,
+                      evhttp_find_header(evhttp_request_get_input_headers(exchange->request), name));
+}
+
 static struct exchange *exchange_create(struct api *api, struct evhttp_request *request)
 {
     struct exchange *exchange = memory_zalloc(sizeof *exchange);
@@ -362,6 +398,8 @@ static struct exchange *exchange_create(struct api *api, struct evhttp_request *
     exchange->call.arena = arena_create();
     exchange->call.actor = "admin";
     exchange->call.address = arena_text(exchange->call.arena, peer_address(request));
+    exchange->call.idempotency_key = header_text(exchange, "Idempotency-Key");
+    exchange->call.last_event_id = header_text(exchange, "Last-Event-ID");
     exchange->query = memory_copy_text(query);
     exchange->call.query = exchange->query;
     exchange->call.statistics = api->statistics;
@@ -470,6 +508,7 @@ static void listen_on_loop(void *cookie)
         return;
     }
     api->http = evhttp_new(loop_event_base(api->loop));
+    api->events = api_events_create(api->loop, server_events(api->server));
     evhttp_set_bevcb(api->http, on_connection, api);
     evhttp_set_gencb(api->http, on_request, api);
     evhttp_set_max_body_size(api->http, API_BODY_MAX);
@@ -484,6 +523,8 @@ static void listen_on_loop(void *cookie)
         return;
     }
     api->port = (uint16_t)bound_port(bound);
+    /* Connections inherit it: an answer in two pieces does not wait for the client's acknowledgement. */
+    setsockopt(evhttp_bound_socket_get_fd(bound), IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 }
 
 static int read_token(struct api *api, struct error *err)
@@ -507,7 +548,8 @@ struct api *api_start(struct server *server, struct error *err)
     api->server = server;
     api->statistics = api_statistics_create();
     api->err = err;
-    if (read_token(api, err) != 0 || (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
+    if (read_token(api, err) != 0 || api_once_start(server, err) != 0 ||
+        (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
         (api->pool = pool_create("api", API_WORKERS, API_QUEUE, err)) == NULL ||
         (api->loop = loop_create("api-loop", err)) == NULL) {
         api_stop(api);
@@ -524,6 +566,9 @@ struct api *api_start(struct server *server, struct error *err)
 static void close_on_loop(void *cookie)
 {
     struct api *api = cookie;
+    api_events_destroy(api->events);
+    api->events = NULL;
+    api->closing = true;
     if (api->http != NULL) {
         evhttp_free(api->http);
     }

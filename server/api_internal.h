@@ -15,9 +15,12 @@ struct api_call {
     const char *address;                        /* from where, as text */
     const char *parameters[API_PARAMETERS_MAX]; /* of the path, decoded */
     const char *query;                          /* raw, or NULL */
+    const char *idempotency_key;                /* the header, or NULL: see api_once.h */
+    const char *last_event_id;                  /* the header, or NULL */
     json_t *body;                               /* an object; empty when nothing was sent */
     json_t *reply;                              /* filled by the handler */
     int status;                                 /* 200 unless the handler says otherwise */
+    bool reply_is_secret;                       /* it is shown once and kept nowhere, such as a token */
     struct api_export *export;                  /* instead of a reply: a disk's stream, see api_export.c */
     char *text;                                 /* instead of a reply: malloc'd, of this type: */
     const char *content_type;
@@ -25,6 +28,7 @@ struct api_call {
     int64_t audit_number;              /* of the entry that it began with; 0: it changes nothing */
     const char *audit_object;          /* what it is about, as it was named */
     json_t *audit_changed;             /* see api_audit_changed; or NULL */
+    struct api_event_filter *events;   /* instead of a reply: a stream of events, see api_events.h */
 };
 
 typedef int (*api_handler)(struct api_call *call, struct error *err);
@@ -152,6 +156,7 @@ int api_point_data(struct api_call *call, struct error *err);
 int api_restore_start(struct api_call *call, struct error *err);
 int api_job_list(struct api_call *call, struct error *err);
 int api_job_show(struct api_call *call, struct error *err);
+int api_job_log(struct api_call *call, struct error *err);
 int api_job_cancel(struct api_call *call, struct error *err);
 int api_alert_list(struct api_call *call, struct error *err);
 int api_alert_show(struct api_call *call, struct error *err);

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { LOG_SHOWN = 500 }; /* entries with the job itself; the rest by pages */
+
 static json_t *job_error_json(const struct catalog_job *job)
 {
     struct error err;
@@ -77,6 +79,8 @@ static int read_filter(struct api_call *call, struct catalog_job_filter *filter,
     const char *type = api_query(call, "type");
     const char *state = api_query(call, "state");
     const char *since = api_query(call, "since");
+    const char *until = api_query(call, "until");
+    const char *host = api_query(call, "host");
     enum job_type type_value = JOB_BACKUP;
     enum job_state state_value = JOB_QUEUED;
     *filter = (struct catalog_job_filter){.type = -1, .state = -1};
@@ -94,11 +98,20 @@ static int read_filter(struct api_call *call, struct catalog_job_filter *filter,
         }
         filter->group_id = found->id;
     }
+    if (host != NULL) {
+        const struct catalog_host *found = catalog_host_find(catalog, call->arena, host, err);
+        if (found == NULL) {
+            return -1;
+        }
+        filter->host_id = found->id;
+    }
+    filter->requested_by = api_query(call, "requested_by");
     if ((type != NULL && job_type_parse(type, &type_value) != 0) ||
         (state != NULL && job_state_parse(state, &state_value) != 0) ||
-        (since != NULL && clock_parse_wall(since, &filter->since_ms) != 0)) {
+        (since != NULL && clock_parse_wall(since, &filter->since_ms) != 0) ||
+        (until != NULL && clock_parse_wall(until, &filter->until_ms) != 0)) {
         return error_set(err, ERROR_REQUEST_INVALID,
-                         "There is no such type or state of jobs, or since is not a time");
+                         "There is no such type or state of jobs, or since or until is not a time");
     }
     filter->type = type != NULL ? (int)type_value : -1;
     filter->state = state != NULL ? (int)state_value : -1;
@@ -124,31 +137,66 @@ int api_job_list(struct api_call *call, struct error *err)
     return 0;
 }
 
-int api_job_show(struct api_call *call, struct error *err)
+static json_t *log_json(const struct catalog_job_log *entry)
 {
-    struct catalog *catalog = server_catalog(call->server);
-    const struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
+    return json_pack("{s:o, s:s, s:o, s:s}", "time", api_time(entry->time_ms), "level",
+                     job_log_level_name(entry->level), "code", api_text_or_null(entry->code), "message",
+                     entry->message);
+}
+
+/* A page of a job's log, {"items", "next"}; NULL on failure. */
+static json_t *log_page(struct api_call *call, const struct catalog_job *job, const struct catalog_page *page,
+                        struct error *err)
+{
     const struct catalog_job_log *entries;
     size_t count;
-    const struct catalog_job *job = catalog_job_find(catalog, call->arena, call->parameters[0], err);
-    if (job == NULL ||
-        catalog_job_log_list(catalog, call->arena, job->id, &page, &entries, &count, err) != 0) {
+    if (catalog_job_log_list(server_catalog(call->server), call->arena, job->id, page, &entries, &count,
+                             err) != 0) {
+        return NULL;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(items, log_json(&entries[i]));
+    }
+    return api_list(items, page, count > 0 ? entries[count - 1].number : 0);
+}
+
+int api_job_log(struct api_call *call, struct error *err)
+{
+    struct catalog_page page;
+    const struct catalog_job *job =
+        catalog_job_find(server_catalog(call->server), call->arena, call->parameters[0], err);
+    if (job == NULL || api_page(call, &page, err) != 0) {
         return -1;
     }
-    json_t *log = json_array();
+    call->reply = log_page(call, job, &page, err);
+    return call->reply != NULL ? 0 : -1;
+}
+
+/* With the beginning of its log; log_next is where GET .../log goes on, or null. */
+int api_job_show(struct api_call *call, struct error *err)
+{
+    const struct catalog_page page = {.limit = LOG_SHOWN};
+    const struct catalog_job *job =
+        catalog_job_find(server_catalog(call->server), call->arena, call->parameters[0], err);
+    json_t *log = job != NULL ? log_page(call, job, &page, err) : NULL;
     json_t *warnings = json_array();
-    for (size_t i = 0; i < count; i++) {
-        json_t *entry = json_pack("{s:o, s:s, s:o, s:s}", "time", api_time(entries[i].time_ms), "level",
-                                  job_log_level_name(entries[i].level), "code",
-                                  api_text_or_null(entries[i].code), "message", entries[i].message);
-        if (entries[i].level == JOB_LOG_WARNING) {
+    json_t *entry;
+    size_t index;
+    if (log == NULL) {
+        json_decref(warnings);
+        return -1;
+    }
+    json_array_foreach (json_object_get(log, "items"), index, entry) {
+        if (strcmp(json_string_value(json_object_get(entry, "level")), "warning") == 0) {
             json_array_append(warnings, entry);
         }
-        json_array_append_new(log, entry);
     }
     call->reply = api_job_json(job);
-    json_object_set_new(call->reply, "log", log);
+    json_object_set(call->reply, "log", json_object_get(log, "items"));
+    json_object_set(call->reply, "log_next", json_object_get(log, "next"));
     json_object_set_new(call->reply, "warnings", warnings);
+    json_decref(log);
     return 0;
 }
 

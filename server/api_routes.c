@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
+#include "server/api_events.h"
 #include "server/api_internal.h"
 
 #include <event2/buffer.h>
@@ -57,6 +58,7 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/restores", api_restore_start},
     {"GET", "/v1/jobs", api_job_list},
     {"GET", "/v1/jobs/{job}", api_job_show},
+    {"GET", "/v1/jobs/{job}/log", api_job_log},
     {"POST", "/v1/jobs/{job}/cancel", api_job_cancel},
     {"GET", "/v1/alerts", api_alert_list},
     {"GET", "/v1/alerts/{alert}", api_alert_show},
@@ -68,6 +70,7 @@ const struct api_route api_routes[] = {
     {"PATCH", "/v1/notifications/{notification}", api_notification_edit},
     {"DELETE", "/v1/notifications/{notification}", api_notification_delete},
     {"POST", "/v1/notifications/{notification}/test", api_notification_test},
+    {"GET", "/v1/events", api_event_stream},
     {"GET", "/v1/store", api_store_status},
     {"GET", "/v1/store/capacity", api_store_capacity},
     {"POST", "/v1/store/verify", api_store_verify},

@@ -485,19 +485,21 @@ const struct catalog_job *catalog_job_find(struct catalog *catalog, struct arena
 struct catalog_job_filter {
     const char *vm_id; /* each NULL, 0 or -1: any */
     const char *group_id;
+    const char *host_id;
+    const char *requested_by;
     int type;         /* enum job_type, or -1 */
     int state;        /* enum job_state, or -1 */
     int64_t since_ms; /* created at or after */
     int64_t until_ms; /* created before */
 };
+/* Newest first. Whatever the filter, it takes about as long as there are jobs on the page
+ * (catalog_job_list.c); times are exact unless the clock was wrong by more than a day when a job was made. */
 int catalog_job_list(struct catalog *catalog, struct arena *arena, const struct catalog_job_filter *filter,
                      const struct catalog_page *page, const struct catalog_job **jobs, size_t *count,
                      struct error *err);
 /* Those that are not final, oldest first. */
 int catalog_job_list_open(struct catalog *catalog, struct arena *arena, const struct catalog_job **jobs,
                           size_t *count, struct error *err);
-/* Final ones that finished before; with their logs. */
-int catalog_job_prune(struct catalog *catalog, int64_t before_ms, struct error *err);
 
 enum job_log_level { JOB_LOG_INFORMATION, JOB_LOG_WARNING, JOB_LOG_ERROR };
 const char *job_log_level_name(enum job_log_level level); /* "information", "warning", "error" */
@@ -511,6 +513,7 @@ struct catalog_job_log {
     const char *message;
 };
 
+/* A job's log is bounded (CATALOG_JOB_LOG_MAX in catalog_job_list.h): what comes behind is not kept. */
 int catalog_job_log_add(struct catalog *catalog, const char *job_id, const struct catalog_job_log *entry,
                         struct error *err);
 /* Oldest first. */

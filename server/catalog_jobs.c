@@ -1,5 +1,6 @@
 #include "server/catalog.h"
 
+#include "server/catalog_job_list.h"
 #include "server/catalog_statement.h"
 #include <string.h>
 
@@ -180,6 +181,22 @@ const struct catalog_job *catalog_job_find(struct catalog *catalog, struct arena
     return found > 0 ? job : NULL;
 }
 
+int catalog_job_get(struct catalog *catalog, struct arena *arena, int64_t number, struct catalog_job *job,
+                    struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_JOB_BY_NUMBER, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_integer(statement, number);
+    int found = statement_next(statement, err);
+    if (found > 0) {
+        job_read(statement, arena, job);
+    }
+    statement_close(statement);
+    return found;
+}
+
 static int job_read_all(struct statement *statement, struct arena *arena, const struct catalog_job **jobs,
                         size_t *count, struct error *err)
 {
@@ -195,59 +212,11 @@ static int job_read_all(struct statement *statement, struct arena *arena, const 
     return more;
 }
 
-static enum sql_query job_list_query(const struct catalog_job_filter *filter)
-{
-    if (filter->vm_id != NULL) {
-        return SQL_JOB_LIST_OF_VM;
-    }
-    if (filter->group_id != NULL) {
-        return SQL_JOB_LIST_OF_GROUP;
-    }
-    if (filter->state >= 0) {
-        return SQL_JOB_LIST_IN_STATE;
-    }
-    return filter->type >= 0 ? SQL_JOB_LIST_OF_TYPE : SQL_JOB_LIST;
-}
-
-int catalog_job_list(struct catalog *catalog, struct arena *arena, const struct catalog_job_filter *filter,
-                     const struct catalog_page *page, const struct catalog_job **jobs, size_t *count,
-                     struct error *err)
-{
-    static const struct catalog_job_filter everything = {.type = -1, .state = -1};
-    if (filter == NULL) {
-        filter = &everything;
-    }
-    struct statement *statement = statement_open(catalog, job_list_query(filter), err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_integer(statement, filter->since_ms);
-    statement_bind_integer(statement, filter->until_ms == 0 ? INT64_MAX : filter->until_ms);
-    statement_bind_integer(statement, catalog_page_limit(page));
-    statement_bind_optional(statement, filter->vm_id);
-    statement_bind_optional(statement, filter->group_id);
-    statement_bind_optional(statement,
-                            filter->state < 0 ? NULL : job_state_name((enum job_state)filter->state));
-    statement_bind_optional(statement, filter->type < 0 ? NULL : job_type_name((enum job_type)filter->type));
-    return job_read_all(statement, arena, jobs, count, err);
-}
-
 int catalog_job_list_open(struct catalog *catalog, struct arena *arena, const struct catalog_job **jobs,
                           size_t *count, struct error *err)
 {
     struct statement *statement = statement_open(catalog, SQL_JOB_LIST_OPEN, err);
     return statement == NULL ? -1 : job_read_all(statement, arena, jobs, count, err);
-}
-
-int catalog_job_prune(struct catalog *catalog, int64_t before_ms, struct error *err)
-{
-    struct statement *statement = statement_open(catalog, SQL_JOB_PRUNE, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, before_ms);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
 }
 
 int catalog_job_log_add(struct catalog *catalog, const char *job_id, const struct catalog_job_log *entry,
@@ -262,7 +231,8 @@ int catalog_job_log_add(struct catalog *catalog, const char *job_id, const struc
     statement_bind_text(statement, job_log_level_name(entry->level));
     statement_bind_text(statement, entry->code);
     statement_bind_text(statement, entry->message);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    statement_bind_integer(statement, CATALOG_JOB_LOG_MAX);
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
 }
 
 int catalog_job_log_list(struct catalog *catalog, struct arena *arena, const char *job_id,

@@ -20,14 +20,17 @@ struct jobs;
 struct jobs_options {
     struct catalog *catalog;
     const struct job_ports *ports; /* the world that jobs act on; borrowed until jobs_destroy */
-    unsigned max_attempts;         /* 0: 3 */
-    unsigned retry_delay_ms;       /* before the first retry, doubled each time; 0: 10 s */
-    unsigned reconnect_wait_ms;    /* how long a job waits for its host to come back; 0: 10 min */
-    unsigned idle_timeout_ms;      /* no data for so long fails a transfer; 0: 2 min */
-    unsigned connections;          /* data connections of a job; 0: 2 */
-    unsigned max_running;          /* jobs that run at once; more wait; 0: 16 */
-    unsigned max_running_host;     /* of one host; 0: 4 */
-    void (*ended)(void *cookie);   /* a job became final; on the engine's thread, never blocks; NULL */
+    /* Called with a job as it was stored, on the engine's thread; must not block. NULL: nobody cares. */
+    void (*saved)(void *cookie, const struct catalog_job *job);
+    void *saved_cookie;
+    unsigned max_attempts;       /* 0: 3 */
+    unsigned retry_delay_ms;     /* before the first retry, doubled each time; 0: 10 s */
+    unsigned reconnect_wait_ms;  /* how long a job waits for its host to come back; 0: 10 min */
+    unsigned idle_timeout_ms;    /* no data for so long fails a transfer; 0: 2 min */
+    unsigned connections;        /* data connections of a job; 0: 2 */
+    unsigned max_running;        /* jobs that run at once; more wait; 0: 16 */
+    unsigned max_running_host;   /* of one host; 0: 4 */
+    void (*ended)(void *cookie); /* a job became final; on the engine's thread, never blocks; NULL */
     void *ended_cookie;
     unsigned verify_days; /* in which scheduled verifies get through the store; 0: 30 */
 };

@@ -175,6 +175,8 @@ struct job *job_add(struct jobs *jobs, const struct catalog_job *row);
 void job_drop(struct job *job);
 void job_text(struct job *job, const char **field, const char *text);
 void job_step(struct job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Who watches jobs hears of it. */
+void job_tell(const struct job *job);
 int job_save(struct job *job, struct error *err);
 /* Saved now, or tried again at the next tick. */
 void job_save_soon(struct job *job);

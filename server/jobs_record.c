@@ -86,9 +86,20 @@ void job_step(struct job *job, const char *format, ...)
     job->row.step = job->step_text;
 }
 
+void job_tell(const struct job *job)
+{
+    const struct jobs_options *options = &job->jobs->options;
+    if (options->saved != NULL) {
+        options->saved(options->saved_cookie, &job->row);
+    }
+}
+
 int job_save(struct job *job, struct error *err)
 {
     job->unsaved = catalog_job_update(job->jobs->options.catalog, &job->row, err) != 0;
+    if (!job->unsaved) {
+        job_tell(job);
+    }
     return job->unsaved ? -1 : 0;
 }
 

@@ -74,6 +74,7 @@ static int start(struct jobs *jobs, struct start_question *question)
         job_drop(job);
         return -1;
     }
+    job_tell(job);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* holdfastd: the command line of the server. */
 #include "base/log.h"
+#include "base/manual.h"
 #include "base/memory.h"
 #include "base/os_service.h"
 #include "base/version.h"
@@ -15,33 +16,72 @@
 enum { NAMES_MAX = 32 };
 static const char default_directory[] = "/var/lib/holdfast";
 
-static const char help[] =
-    "usage: holdfastd init [--data DIR] [--listen ADDRESS] [--agent-port PORT] [--api-port PORT]\n"
-    "                      [--host-name NAME ...] [--chunk-size BYTES] [--store DIR]\n"
-    "                      [--passphrase-file FILE | --key-file FILE]\n"
-    "       holdfastd run [--data DIR] [--config FILE]\n"
-    "       holdfastd key list | add | change | recovery | remove SLOT [--data DIR] [--config FILE]\n"
-    "                      [--new-passphrase-file FILE | --new-key-file FILE]\n"
-    "                      [--passphrase-file FILE | --key-file FILE | --recovery-file FILE]\n"
-    "       holdfastd --help | --version\n"
-    "\n"
-    "init  make a server: its certificate authority, catalog, store, admin token and configuration\n"
-    "run   serve agents and the API until SIGTERM\n"
-    "key   the secrets that open an encrypted store, while the server is stopped\n"
-    "\n"
-    "  --data DIR          what the server keeps (default /var/lib/holdfast)\n"
-    "  --listen ADDRESS    address to serve on (default 0.0.0.0, all of them)\n"
-    "  --agent-port PORT   for agents (default 7460)\n"
-    "  --api-port PORT     for the API and `holdfast` (default 7461)\n"
-    "  --host-name NAME    one more name or address that the server is reached by\n"
-    "  --chunk-size BYTES  of the store, a power of two from 64K to 4M (default 64K)\n"
-    "  --store DIR         the store's directory (default DIR/store); one that is there is taken over\n"
-    "  --passphrase-file FILE, --key-file FILE, --recovery-file FILE\n"
-    "                      init: encrypt the store, or open the one that is there; the configuration\n"
-    "                      names the file from then on. key: opens the store\n"
-    "  --config FILE       settings (default DIR/holdfastd.conf)\n"
-    "\n"
-    "exit status: 0 done, 1 failed, 2 usage, 6 refused in this state\n";
+enum {
+    OPTION_DATA = 256,
+    OPTION_CONFIG,
+    OPTION_LISTEN,
+    OPTION_AGENT,
+    OPTION_API,
+    OPTION_NAME,
+    OPTION_CHUNK,
+    OPTION_STORE,
+    OPTION_PASSPHRASE,
+    OPTION_KEY,
+    OPTION_RECOVERY,
+    OPTION_NEW_PASSPHRASE,
+    OPTION_NEW_KEY,
+};
+
+static const struct program_command commands[] = {
+    {"init [--data DIR] [--listen ADDRESS] [--agent-port PORT] [--api-port PORT]\n"
+     "[--host-name NAME ...] [--chunk-size BYTES] [--store DIR]\n"
+     "[--passphrase-file FILE | --key-file FILE]",
+     "make a server: its certificate authority, catalog, store, admin token and configuration"},
+    {"run [--data DIR] [--config FILE]", "serve agents and the API until SIGTERM"},
+    {"key list | add | change | recovery | remove SLOT [--data DIR] [--config FILE]\n"
+     "[--new-passphrase-file FILE | --new-key-file FILE]\n"
+     "[--passphrase-file FILE | --key-file FILE | --recovery-file FILE]",
+     "the secrets that open an encrypted store, while the server is stopped"},
+    {NULL, NULL},
+};
+
+static const struct program_option options[] = {
+    {"data", "DIR", "what the server keeps (default /var/lib/holdfast)", OPTION_DATA},
+    {"config", "FILE", "settings (default DIR/holdfastd.conf)", OPTION_CONFIG},
+    {"listen", "ADDRESS", "init: address to serve on (default 0.0.0.0, all of them)", OPTION_LISTEN},
+    {"agent-port", "PORT", "init: for agents (default 7460)", OPTION_AGENT},
+    {"api-port", "PORT", "init: for the API and `holdfast` (default 7461)", OPTION_API},
+    {"host-name", "NAME", "init: one more name or address that the server is reached by", OPTION_NAME},
+    {"chunk-size", "BYTES", "init: of the store, a power of two from 64K to 4M (default 64K)", OPTION_CHUNK},
+    {"store", "DIR", "init: the store's directory (default DIR/store); one that is there is taken over",
+     OPTION_STORE},
+    {"passphrase-file", "FILE",
+     "init: encrypt the store, or open the one that is there; the configuration\n"
+     "names the file from then on. key: opens the store",
+     OPTION_PASSPHRASE},
+    {"key-file", "FILE", "the same with a key file", OPTION_KEY},
+    {"recovery-file", "FILE", "key: opens the store with the recovery key", OPTION_RECOVERY},
+    {"new-passphrase-file", "FILE", "key: the passphrase that opens it from now on", OPTION_NEW_PASSPHRASE},
+    {"new-key-file", "FILE", "key: the key file that opens it from now on", OPTION_NEW_KEY},
+    {"help", NULL, "this text", 'h'},
+    {"version", NULL, "print the version", 'v'},
+    {NULL, NULL, NULL, 0},
+};
+
+static const struct program program = {
+    .name = "holdfastd",
+    .section = 8,
+    .summary = "the server of Holdfast, backup for virtual machines",
+    .about = "The server keeps policies, the catalog and the data. Agents on hypervisor hosts dial its agent "
+             "port;\n"
+             "operators use its API by holdfast(1).",
+    .commands = commands,
+    .options = options,
+    .settings = "In DIR/holdfastd.conf, one \"key = value\" a line:",
+    .keys = server_config_keys,
+    .exit_status = "0 done, 1 failed, 2 usage, 6 refused in this state",
+    .see_also = "holdfast(1), holdfast-agent(8)",
+};
 
 struct arguments {
     const char *data_directory;
@@ -86,22 +126,6 @@ static int parse_chunk_size(const char *text, uint32_t *chunk_size)
     *chunk_size = valid ? (uint32_t)bytes : 0;
     return valid ? 0 : -1;
 }
-
-enum {
-    OPTION_DATA = 256,
-    OPTION_CONFIG,
-    OPTION_LISTEN,
-    OPTION_AGENT,
-    OPTION_API,
-    OPTION_NAME,
-    OPTION_CHUNK,
-    OPTION_STORE,
-    OPTION_PASSPHRASE,
-    OPTION_KEY,
-    OPTION_RECOVERY,
-    OPTION_NEW_PASSPHRASE,
-    OPTION_NEW_KEY,
-};
 
 static const char *parse_init_option(int option, struct arguments *arguments)
 {
@@ -159,28 +183,11 @@ static bool parse_secret_option(int option, struct arguments *arguments)
 /* NULL, or what is wrong. */
 static const char *parse(int argc, char **argv, struct arguments *arguments)
 {
-    static const struct option options[] = {
-        {"data", required_argument, NULL, OPTION_DATA},
-        {"config", required_argument, NULL, OPTION_CONFIG},
-        {"listen", required_argument, NULL, OPTION_LISTEN},
-        {"agent-port", required_argument, NULL, OPTION_AGENT},
-        {"api-port", required_argument, NULL, OPTION_API},
-        {"host-name", required_argument, NULL, OPTION_NAME},
-        {"chunk-size", required_argument, NULL, OPTION_CHUNK},
-        {"store", required_argument, NULL, OPTION_STORE},
-        {"passphrase-file", required_argument, NULL, OPTION_PASSPHRASE},
-        {"key-file", required_argument, NULL, OPTION_KEY},
-        {"recovery-file", required_argument, NULL, OPTION_RECOVERY},
-        {"new-passphrase-file", required_argument, NULL, OPTION_NEW_PASSPHRASE},
-        {"new-key-file", required_argument, NULL, OPTION_NEW_KEY},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
-    };
+    struct option *table = program_getopt(options);
     const char *problem = NULL;
     int option;
     opterr = 0;
-    while (problem == NULL && (option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while (problem == NULL && (option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
         switch (option) {
         case OPTION_DATA:
             arguments->data_directory = optarg;
@@ -189,7 +196,10 @@ static const char *parse(int argc, char **argv, struct arguments *arguments)
             arguments->config = optarg;
             break;
         case 'h':
-            fputs(help, stdout);
+            program_print_help(&program, stdout);
+            exit(EXIT_STATUS_DONE);
+        case PROGRAM_MANUAL:
+            program_print_manual(&program, stdout);
             exit(EXIT_STATUS_DONE);
         case 'v':
             printf("holdfastd %s\n", HOLDFAST_VERSION);
@@ -198,6 +208,7 @@ static const char *parse(int argc, char **argv, struct arguments *arguments)
             problem = parse_secret_option(option, arguments) ? NULL : parse_init_option(option, arguments);
         }
     }
+    free(table);
     return problem;
 }
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "server/job_history.h"
 #include "server/retention.h"
 #include "server/schedule.h"
 #include <pthread.h>
@@ -244,6 +245,9 @@ static void look_once(struct scheduler *scheduler)
         prune_audit(scheduler->server);
         if (retention_apply(scheduler->server, &deleted, &err) != 0) {
             log_error("retention not applied", &err);
+        }
+        if (job_history_prune(scheduler->server, &err) != 0) {
+            log_error("old jobs not removed", &err);
         }
         for (size_t i = 0; i < sizeof chores / sizeof *chores; i++) {
             if (do_when_due(scheduler, &chores[i], &err) != 0) {

@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "proto/pki.h"
 #include "server/alerts/alerts.h"
+#include "server/api_events.h"
 #include "server/point_import.h"
 #include "server/scheduler.h"
 #include "server/server_internal.h"
@@ -33,6 +34,7 @@ const struct config_key server_config_keys[] = {
     {"min-interval-minutes", "15", "least minutes between the runs of a schedule; less is for tests"},
     {"connections", "2", "data connections of a job"},
     {"verify-days", "30", "the store is read and checked once in so many days, a part each day; 0: never"},
+    {"job-history-days", "365", "how long jobs that have ended are listed"},
     {"max-attempts", "3", "tries of a job that fails for a reason that may pass"},
     {"retry-delay-seconds", "10", "before the second try, doubled for each after it"},
     {"reconnect-wait-seconds", "600", "how long a job waits for its host to come back"},
@@ -62,6 +64,7 @@ struct server {
     struct server_world world;
     struct job_ports ports;
     struct jobs *jobs;
+    struct events *events;
     struct scheduler *scheduler;
 };
 
@@ -83,6 +86,11 @@ struct audit *server_audit(struct server *server)
 struct capacity *server_capacity(struct server *server)
 {
     return server->capacity;
+}
+
+struct events *server_events(struct server *server)
+{
+    return server->events;
 }
 
 struct agents *server_agents(struct server *server)
@@ -315,6 +323,11 @@ static void on_job_ended(void *cookie)
     alerts_wake(cookie);
 }
 
+static void on_job_saved(void *cookie, const struct catalog_job *job)
+{
+    api_events_tell_job(cookie, job);
+}
+
 static int create_jobs(struct server *server, struct error *err)
 {
     enum { HOUR_S = 3600, SECOND_MS = 1000 };
@@ -335,6 +348,8 @@ static int create_jobs(struct server *server, struct error *err)
     server_ports_fill(&server->ports, &server->world);
     struct jobs_options options = {.catalog = server->catalog,
                                    .ports = &server->ports,
+                                   .saved = on_job_saved,
+                                   .saved_cookie = server->events,
                                    .max_attempts = (unsigned)attempts,
                                    .retry_delay_ms = (unsigned)(retry * SECOND_MS),
                                    .reconnect_wait_ms = (unsigned)(wait * SECOND_MS),
@@ -351,11 +366,20 @@ static int create_jobs(struct server *server, struct error *err)
 
 static void on_connected(void *cookie, const char *host_id)
 {
-    jobs_host_connected(((struct server *)cookie)->jobs, host_id);
-    alerts_wake(((struct server *)cookie)->alerts);
+    struct server *server = cookie;
+    jobs_host_connected(server->jobs, host_id);
+    api_events_tell_host(server->events, host_id, HOST_CONNECTED);
+    alerts_wake(server->alerts);
 }
 
-static void on_change(void *cookie, const char *host_id)
+static void on_lost(void *cookie, const char *host_id)
+{
+    struct server *server = cookie;
+    api_events_tell_host(server->events, host_id, HOST_UNREACHABLE);
+    alerts_wake(server->alerts);
+}
+
+static void on_reported(void *cookie, const char *host_id)
 {
     (void)host_id;
     alerts_wake(((struct server *)cookie)->alerts);
@@ -383,10 +407,11 @@ struct server *server_create(const char *data_directory, const char *config_path
 {
     struct server *server = memory_zalloc(sizeof *server);
     server->data_directory = memory_copy_text(data_directory);
+    server->events = events_create();
     struct agents_events events = {.cookie = server,
                                    .connected = on_connected,
-                                   .lost = on_change,
-                                   .reported = on_change,
+                                   .lost = on_lost,
+                                   .reported = on_reported,
                                    .progress = on_progress};
     if (open_config(server, config_path, err) != 0 || read_id(server, err) != 0 ||
         (server->capacity = capacity_open(data_directory, server->config, err)) == NULL ||
@@ -419,6 +444,7 @@ void server_destroy(struct server *server)
     jobs_destroy(server->jobs);
     agents_destroy(server->agents);
     alerts_destroy(server->alerts);
+    events_destroy(server->events);
     throttles_destroy(server->throttles);
     if (server->audit != NULL && server->scheduler != NULL) {
         note_life(server, "server stop");

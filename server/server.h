@@ -11,6 +11,7 @@
 #include "server/audit/audit.h"
 #include "server/capacity/capacity.h"
 #include "server/catalog.h"
+#include "server/events.h"
 #include "server/jobs.h"
 #include "server/store_secret.h"
 #include "server/throttle.h"
@@ -53,6 +54,7 @@ struct agents *server_agents(struct server *server);
 struct store *server_store(struct server *server);
 struct audit *server_audit(struct server *server);
 struct capacity *server_capacity(struct server *server);
+struct events *server_events(struct server *server);
 struct throttles *server_throttles(struct server *server);
 struct alerts *server_alerts(struct server *server); /* server/alerts/alerts.h */
 const struct config *server_config(struct server *server);

@@ -45,8 +45,7 @@ SELECT
     restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
--- One list for each index, since the most selective filter decides which one is walked.
--- name: job_list
+-- name: job_by_number
 SELECT
     number, id, type, state, snapshot_state, transfer_state, vm_id, vm_name, host_id, host_name, group_id,
     point_id, requested_by, on_demand, full, mode, reason, step, retain_until_ms, attempt, max_attempts,
@@ -54,62 +53,7 @@ SELECT
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
     restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
-FROM jobs NOT INDEXED
-WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
-  AND (?5 IS NULL OR vm_id = ?5) AND (?6 IS NULL OR group_id = ?6) AND (?7 IS NULL OR state = ?7) AND (?8 IS NULL OR type = ?8)
-ORDER BY number DESC LIMIT ?4;
-
--- name: job_list_of_vm
-SELECT
-    number, id, type, state, snapshot_state, transfer_state, vm_id, vm_name, host_id, host_name, group_id,
-    point_id, requested_by, on_demand, full, mode, reason, step, retain_until_ms, attempt, max_attempts,
-    next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
-    rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
-    transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
-FROM jobs INDEXED BY jobs_vm
-WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
-  AND vm_id = ?5 AND (?6 IS NULL OR group_id = ?6) AND (?7 IS NULL OR state = ?7) AND (?8 IS NULL OR type = ?8)
-ORDER BY number DESC LIMIT ?4;
-
--- name: job_list_of_group
-SELECT
-    number, id, type, state, snapshot_state, transfer_state, vm_id, vm_name, host_id, host_name, group_id,
-    point_id, requested_by, on_demand, full, mode, reason, step, retain_until_ms, attempt, max_attempts,
-    next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
-    rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
-    transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
-FROM jobs INDEXED BY jobs_group
-WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
-  AND (?5 IS NULL OR vm_id = ?5) AND group_id = ?6 AND (?7 IS NULL OR state = ?7) AND (?8 IS NULL OR type = ?8)
-ORDER BY number DESC LIMIT ?4;
-
--- name: job_list_in_state
-SELECT
-    number, id, type, state, snapshot_state, transfer_state, vm_id, vm_name, host_id, host_name, group_id,
-    point_id, requested_by, on_demand, full, mode, reason, step, retain_until_ms, attempt, max_attempts,
-    next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
-    rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
-    transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
-FROM jobs INDEXED BY jobs_state
-WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
-  AND (?5 IS NULL OR vm_id = ?5) AND (?6 IS NULL OR group_id = ?6) AND state = ?7 AND (?8 IS NULL OR type = ?8)
-ORDER BY number DESC LIMIT ?4;
-
--- name: job_list_of_type
-SELECT
-    number, id, type, state, snapshot_state, transfer_state, vm_id, vm_name, host_id, host_name, group_id,
-    point_id, requested_by, on_demand, full, mode, reason, step, retain_until_ms, attempt, max_attempts,
-    next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
-    rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
-    transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
-FROM jobs INDEXED BY jobs_type
-WHERE (?1 = 0 OR number < ?1) AND created_ms >= ?2 AND created_ms < ?3
-  AND (?5 IS NULL OR vm_id = ?5) AND (?6 IS NULL OR group_id = ?6) AND (?7 IS NULL OR state = ?7) AND type = ?8
-ORDER BY number DESC LIMIT ?4;
+FROM jobs WHERE number = ?1;
 
 -- name: job_list_open
 SELECT
@@ -119,13 +63,12 @@ SELECT
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
     restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
-FROM jobs WHERE state IN ('queued', 'running') ORDER BY number;
+FROM jobs INDEXED BY jobs_open WHERE state IN ('queued', 'running') ORDER BY number;
 
--- name: job_prune
-DELETE FROM jobs WHERE created_ms < ?1 AND finished_ms > 0 AND finished_ms < ?1;
-
+-- No more than ?6 entries a job.
 -- name: job_log_add
-INSERT INTO job_log (job_id, time_ms, level, code, message) VALUES (?1, ?2, ?3, ?4, ?5);
+INSERT INTO job_log (job_id, time_ms, level, code, message)
+SELECT ?1, ?2, ?3, ?4, ?5 WHERE (SELECT COUNT(*) FROM job_log WHERE job_id = ?1) < ?6;
 
 -- name: job_log_list
 SELECT number, time_ms, level, code, message FROM job_log WHERE job_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3;

@@ -16,6 +16,7 @@ import yaml
 root, url, ca, token, vm, point = sys.argv[1:]
 page = yaml.safe_load(open(f"{root}/docs/openapi.yaml", encoding="utf-8"))
 failures = []
+asked = set()
 
 
 def fail(text):
@@ -30,7 +31,107 @@ for method, path in routes - documented:
 for method, path in documented - routes:
     fail(f"{method} {path} is documented and not served")
 
-jsonschema.Draft202012Validator.check_schema(page["components"]["schemas"]["Job"])
+
+
+def close(schema, where):
+    """What the page does not name, the server may not answer; an object that names nothing says nothing."""
+    if isinstance(schema, list):
+        for n, part in enumerate(schema):
+            close(part, f"{where}.{n}")
+    if not isinstance(schema, dict):
+        return
+    kind = schema.get("type")
+    if (kind == "object" or isinstance(kind, list) and "object" in kind) and "additionalProperties" not in schema:
+        if "properties" not in schema:
+            fail(f"{where} is an object without properties")
+        schema["additionalProperties"] = False
+    for name, part in schema.items():
+        close(part, f"{where}.{name}")
+
+
+# The page itself: the rules of OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0) for what it uses of it. What each
+# object may have, * what it must have.
+RULES = {
+    "page": "openapi* info* servers security paths* components",
+    "info": "title* version* description",
+    "path": "parameters get post put patch delete",
+    "operation": "operationId* summary* description parameters requestBody responses*",
+    "parameter": "name* in* required schema* description",
+    "request": "content* required description",
+    "response": "description* content",
+    "media": "schema*",
+    "components": "schemas responses securitySchemes",
+}
+
+
+def rule(kind, thing, where):
+    words = RULES[kind].split()
+    for name in thing:
+        if name not in [word.rstrip("*") for word in words]:
+            fail(f"{where}: {kind} has {name}")
+    for word in words:
+        if word.endswith("*") and word[:-1] not in thing:
+            fail(f"{where}: {kind} has no {word[:-1]}")
+
+
+def check_content(content, where):
+    for name, media in content.items():
+        rule("media", media, f"{where} {name}")
+        jsonschema.Draft202012Validator.check_schema(media["schema"])
+
+
+def check_parameters(parameters, where):
+    names = [(p["name"], p["in"]) for p in parameters]
+    if len(set(names)) != len(names):
+        fail(f"{where}: a parameter is there twice")
+    for parameter in parameters:
+        rule("parameter", parameter, where)
+        jsonschema.Draft202012Validator.check_schema(parameter["schema"])
+        if parameter["in"] not in ("query", "path", "header") or (parameter["in"] == "path") != parameter.get("required", False):
+            fail(f"{where}: parameter {parameter['name']}")
+
+
+rule("page", page, "openapi.yaml")
+rule("info", page["info"], "openapi.yaml")
+rule("components", page["components"], "openapi.yaml")
+if not re.fullmatch(r"3\.1\.\d+", page["openapi"]):
+    fail("not OpenAPI 3.1")
+for path, methods in page["paths"].items():
+    rule("path", methods, path)
+    check_parameters(methods.get("parameters", []), path)
+    for method, operation in methods.items():
+        if method != "parameters":
+            where = f"{method} {path}"
+            rule("operation", operation, where)
+            check_parameters(operation.get("parameters", []), where)
+            if "requestBody" in operation:
+                rule("request", operation["requestBody"], where)
+                check_content(operation["requestBody"]["content"], where)
+            for status, response in operation["responses"].items():
+                if "$ref" not in response:
+                    rule("response", response, f"{where} {status}")
+                    check_content(response.get("content", {}), f"{where} {status}")
+operations = [o.get("operationId") for p in page["paths"].values() for m, o in p.items() if m != "parameters"]
+if None in operations or len(set(operations)) != len(operations):
+    fail("an operationId is missing, or there twice")
+for path, methods in page["paths"].items():
+    named = {p["name"] for p in methods.get("parameters", []) if p["in"] == "path"}
+    if named != set(re.findall(r"\{(\w+)\}", path)):
+        fail(f"the parameters of {path} are not those of its path")
+references = set(re.findall(r"#/components/(\w+)/(\w+)", open(f"{root}/docs/openapi.yaml", encoding="utf-8").read()))
+for kind, name in references:
+    if name not in page["components"].get(kind, {}):
+        fail(f"{kind}/{name} is referred to and not there")
+for name, schema in page["components"]["schemas"].items():
+    jsonschema.Draft202012Validator.check_schema(schema)
+    if ("schemas", name) not in references:
+        fail(f"schema {name} is used nowhere")
+    close(schema, name)
+for path, methods in page["paths"].items():
+    for method, operation in methods.items():
+        if method != "parameters":
+            for status, response in operation["responses"].items():
+                close(response.get("content"), f"{method} {path} {status}")
 context = ssl.create_default_context(cafile=ca)
 
 
@@ -59,6 +160,7 @@ def expect(status, method, template, body=None, query="", **parameters):
         schema = responses[str(status)]["content"]["application/json"]["schema"]
     else:
         schema = page["components"]["schemas"]["Error"]
+    asked.add((method, template))
     validator = jsonschema.Draft202012Validator({**schema, "components": page["components"]})
     for error in validator.iter_errors(answer):
         fail(f"{method} {path}: {'.'.join(map(str, error.absolute_path))}: {error.message}")
@@ -105,6 +207,20 @@ group = expect(201, "POST", "/v1/groups", {"name": "by-api", "policy": policy["i
 expect(200, "GET", "/v1/groups/{group}", group="by-api")
 job = expect(202, "POST", "/v1/checks", {"vm": vm})["items"][0]
 expect(200, "GET", "/v1/jobs/{job}", job=job["id"])
+log = expect(200, "GET", "/v1/jobs/{job}/log", query="?limit=1", job=job["id"])
+if len(log["items"]) > 1:
+    fail("a page of the log is longer than asked for")
+expect(404, "GET", "/v1/jobs/{job}/log", job="no-such-job")
+for query in ["?type=backup&state=completed", "?host=" + urllib.parse.quote(host), "?requested_by=admin",
+              "?since=2020-01-01&until=2100-01-01", "?vm=" + urllib.parse.quote(vm, safe="") + "&host=" + urllib.parse.quote(host)]:
+    if not expect(200, "GET", "/v1/jobs", query=query)["items"]:
+        fail(f"no job with {query}")
+for query in ["?requested_by=nobody", "?until=2020-01-01", "?since=2100-01-01"]:
+    if expect(200, "GET", "/v1/jobs", query=query)["items"]:
+        fail(f"a job with {query}")
+for query in ["?type=any", "?state=any", "?since=then", "?until=then", "?limit=x", "?limit=-1", "?after=x"]:
+    expect(400, "GET", "/v1/jobs", query=query)
+expect(404, "GET", "/v1/jobs", query="?host=none")
 expect(200, "GET", "/v1/recovery-points/{point}", point=point)
 expect(200, "POST", "/v1/recovery-points/{point}/hold", {"held": True}, point=point)
 expect(409, "DELETE", "/v1/recovery-points/{point}", point=point)
@@ -155,4 +271,21 @@ expect(404, "GET", "/v1/alerts/{alert}", alert="12345678")
 expect(404, "POST", "/v1/alerts/{alert}/ack", {"note": "x"}, alert="12345678")
 expect(200, "GET", "/v1/alerts", query="?all=true&severity=critical")
 expect(400, "GET", "/v1/alerts", query="?severity=bad")
+expect(200, "GET", "/v1/groups")
+expect(200, "GET", "/v1/policies")
+for kind, name in [("vms/{vm}", "vm"), ("policies/{policy}", "policy"), ("groups/{group}", "group"),
+                   ("recovery-points/{point}", "point"), ("jobs/{job}", "job"), ("hosts/{host}", "host")]:
+    expect(404, "GET", "/v1/" + kind, **{name: "no-such-thing"})
+expect(200, "POST", "/v1/hosts/{host}/bandwidth", {"bytes_per_second": 1048576, "hours": "08:00-18:00"}, host=host)
+expect(200, "GET", "/v1/hosts/{host}", host=host)
+expect(200, "POST", "/v1/hosts/{host}/bandwidth", {"bytes_per_second": 0}, host=host)
+expect(200, "POST", "/v1/hosts/{host}/drain", {}, host=host)
+expect(200, "POST", "/v1/hosts/{host}/resume", {}, host=host)
+expect(200, "POST", "/v1/hosts/{host}/discover", {}, host=host)
+expect(202, "POST", "/v1/store/collect", {"dry_run": True})
+streams = {("GET", p) for p, o in page["paths"].items() if "get" in o and "application/json" not in o["get"]["responses"]["200"].get("content", {})}
+for method, path in sorted({r for r in documented if r[0] == "GET"} - asked - streams):
+    fail(f"{method} {path} is not looked at by this test")
+status, answer = ask("GET", "/v1/nothing")
+jsonschema.validate(answer, {**page["components"]["schemas"]["Error"], "components": page["components"]}, jsonschema.Draft202012Validator)
 sys.exit(1 if failures else 0)

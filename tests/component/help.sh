@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Manual pages and completion, from the tables of the programs; --json of every command (help: unit/cli/test_help).
+. "$(dirname "$0")/../lib/test.sh"
+requires jq groff mandoc
+bin=$HOLDFAST_BIN
+
+holdfast help manual | sed -n 's/\\//g; s/^\.SS "holdfast \(.*\)"$/\1/p' >"$work/commands" # with their arguments
+less 40 "$(wc -l <"$work/commands")" "commands"
+
+step "without a server: the codes are those of the catalogue"
+holdfast help codes --json | jq -r '.items[].code' | sort >"$work/codes"
+sed -n 's/^ERROR_ENTRY(\([A-Z_]*\),.*/\1/p' "$top/base/error_catalogue.def" | sort | diff - "$work/codes" || fail "codes"
+
+step "typing errors"
+expect 2 holdfast bakcup x
+said 'Did you mean “backup”?'
+expect 2 holdfast vm lst
+said 'Did you mean “vm list”?'
+expect 2 holdfast backup x --wiat
+said 'Did you mean “--wait”?'
+expect 5 holdfast help STORE_FUL
+said 'Did you mean STORE_FULL?'
+
+step "manual pages"
+for program in holdfast holdfastd holdfast-agent; do
+    page=$work/$program.man
+    if [ $program = holdfast ]; then holdfast help manual >"$page"; else "$bin/$program" --manual >"$page"; fi
+    groff -man -Tutf8 -ww -z "$page" 2>"$work/err" && [ ! -s "$work/err" ] || { cat "$work/err" >&2; fail "$program's page"; }
+    mandoc -Tlint -W error "$page" >"$work/err" || { cat "$work/err" >&2; fail "$program's page"; }
+    mandoc -Tutf8 "$page" | sed 's/.\x08//g' >"$work/page"
+    "$bin/$program" --help | grep -o -- '--[a-z-]\+' | sort -u >"$work/options"
+    while read -r option; do grep -qF -- "$option" "$work/page" || fail "$program's page lacks $option"; done <"$work/options"
+done
+for program in holdfastd holdfast-agent; do
+    expect 0 "$bin/$program" --version
+    expect 2 "$bin/$program" run --no-such-option
+done
+
+step "with a server: --json of every command is JSON, done or failed"
+server_begin
+agent_begin alpha
+make_image "$work/a.raw" 4 1
+add_image alpha web1 "$work/a.raw"
+holdfast policy create nightly --daily 22:00 >/dev/null
+holdfast group create web --policy nightly --vm web1 >/dev/null
+while read -r -a usage; do
+    call=() # the command, and as many arguments as it needs, of nothing that is there
+    for word in "${usage[@]}"; do
+        case $word in
+        '['* | *']' | '|') ;;
+        [A-Z]*) call+=(no-such) ;;
+        *) call+=("$word") ;;
+        esac
+    done
+    [ "${call[*]}" != help ] || continue # is text
+    status=0
+    holdfast "${call[@]}" --json </dev/null >"$work/out" 2>"$work/err" || status=$?
+    [ $status -eq 0 ] || cp "$work/err" "$work/out"
+    jq -e 'type == "object" and (.code == null or (.message != null and .action != null))' "$work/out" >/dev/null ||
+        fail "holdfast ${call[*]} --json: $(cat "$work/out" "$work/err")"
+done <"$work/commands"
+
+step "completion in bash"
+PATH=$HOLDFAST_BIN:$PATH
+eval "$(command holdfast completion bash)"
+# complete WORDS: what it offers for the last of them
+offers() {
+    COMP_WORDS=(holdfast "$@")
+    COMP_CWORD=$#
+    COMPREPLY=()
+    _holdfast
+    printf '%s\n' "${COMPREPLY[@]}" | sort | paste -sd ' '
+}
+equal "backup" "$(offers bac)" "commands"
+equal "discover list show" "$(offers vm '')" "commands of a family"
+equal "--wait" "$(offers backup web1 --wa)" "options"
+equal "web1" "$(offers backup '')" "VMs"
+equal "web1" "$(offers group add web w)" "the second argument"
+equal "web1" "$(offers group add web web1 w)" "an argument that may come again"
+equal "web" "$(offers backup --group w)" "groups"
+equal "alpha" "$(offers host show a)" "hosts"
+equal "daily-22h nightly" "$(offers group create x --policy '')" "policies"
+equal "failed" "$(offers job list --state f)" "states"
+equal "STORE_FULL" "$(offers help STORE_FU)" "codes"
+equal "" "$(offers login https://x --ca '')" "files, which bash knows itself"
+equal "" "$(offers no such thing '')" "nothing"
+for shell in zsh fish; do holdfast completion $shell | grep -q 'holdfast complete' || fail "$shell"; done
+expect 2 holdfast completion tcsh
+stop alpha
+stop server
+equal "backup" "$(offers bac)" "commands without a server"
+equal "" "$(offers host show a)" "hosts without a server"
