@@ -1,6 +1,7 @@
 /* Hosts, VMs, the whole. */
 #include "base/clock.h"
 #include "base/version.h"
+#include "server/access/guard.h"
 #include "server/api_internal.h"
 #include "server/jobs.h"
 #include "server/schedule.h"
@@ -298,7 +299,11 @@ static int count_hosts(struct api_call *call, json_t **out, struct error *err)
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
-            states[hosts[i].state]++;
+            bool has;
+            if (access_has(call, OBJECT_HOST, hosts[i].id, &has, err) != 0) {
+                return -1;
+            }
+            states[hosts[i].state] += has;
             page.after = hosts[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);
@@ -323,10 +328,17 @@ static int count_vms(struct api_call *call, json_t **out, struct error *err)
         }
         for (size_t i = 0; i < count; i++) {
             bool grouped = vms[i].group_id[0] != '\0';
+            bool has;
+            if (access_has(call, OBJECT_VM, vms[i].id, &has, err) != 0) {
+                return -1;
+            }
+            page.after = vms[i].number;
+            if (!has) {
+                continue;
+            }
             unprotected += !grouped;
             waiting += grouped && vms[i].point_count == 0;
             protected += grouped && vms[i].point_count > 0;
-            page.after = vms[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);
     *out =
@@ -347,7 +359,11 @@ static int count_jobs(struct api_call *call, json_t **out, struct error *err)
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
-            states[jobs[i].state]++;
+            bool has;
+            if (access_has(call, OBJECT_JOB, jobs[i].id, &has, err) != 0) {
+                return -1;
+            }
+            states[jobs[i].state] += has;
             page.after = jobs[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);

@@ -1,4 +1,5 @@
 /* Recovery points and the store. */
+#include "server/access/guard.h"
 #include "server/api_internal.h"
 #include "server/protection.h"
 #include "storage/point.h"
@@ -114,6 +115,9 @@ int api_point_hold(struct api_call *call, struct error *err)
     const struct catalog_point *point = find_point(call, err);
     if (point == NULL || api_check_fields(call->body, fields, err) != 0 ||
         api_boolean_field(call->body, "held", &held, err) != 0 ||
+        (point->held && !held &&
+         access_confirm(call, arena_format(call->arena, "end the hold of recovery point %.8s", point->id),
+                        err) != 0) ||
         catalog_point_set_held(server_catalog(call->server), point->id, held, err) != 0) {
         return -1;
     }

@@ -1,4 +1,5 @@
 /* Policies and protection groups. */
+#include "server/access/guard.h"
 #include "server/api_internal.h"
 #include "server/protection.h"
 
@@ -141,6 +142,14 @@ int api_policy_create(struct api_call *call, struct error *err)
     return api_policy_show(call, err);
 }
 
+/* Does it keep less? What counts for nothing (0) keeps least. */
+static bool shortens_retention(const struct catalog_policy *from, const struct catalog_policy *to)
+{
+    return to->keep_days < from->keep_days || to->keep_latest < from->keep_latest ||
+           to->keep_daily < from->keep_daily || to->keep_weekly < from->keep_weekly ||
+           to->keep_monthly < from->keep_monthly || to->keep_yearly < from->keep_yearly;
+}
+
 int api_policy_edit(struct api_call *call, struct error *err)
 {
     const struct catalog_policy *policy = find_policy(call, call->parameters[0], err);
@@ -149,6 +158,9 @@ int api_policy_edit(struct api_call *call, struct error *err)
     }
     struct catalog_policy changed = *policy;
     if (read_policy(call->body, &changed, err) != 0 ||
+        (shortens_retention(policy, &changed) &&
+         access_confirm(call, arena_format(call->arena, "shorten the retention of policy %s", policy->name),
+                        err) != 0) ||
         policy_edit(server_catalog(call->server), &changed, err) != 0) {
         return -1;
     }

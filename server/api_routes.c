@@ -9,47 +9,74 @@
 #include <string.h>
 
 const struct api_route api_routes[] = {
-    {"GET", "/v1/status", api_status},
-    {"GET", "/v1/hosts", api_host_list},
-    {"POST", "/v1/host-tokens", api_host_token},
-    {"GET", "/v1/hosts/{host}", api_host_show},
-    {"POST", "/v1/hosts/{host}/retire", api_host_retire},
-    {"POST", "/v1/hosts/{host}/discover", api_host_discover},
-    {"POST", "/v1/hosts/{host}/bandwidth", api_host_limit},
-    {"POST", "/v1/hosts/{host}/drain", api_host_drain},
-    {"POST", "/v1/hosts/{host}/resume", api_host_resume},
-    {"GET", "/v1/vms", api_vm_list},
-    {"GET", "/v1/vms/{vm}", api_vm_show},
-    {"POST", "/v1/vms/{vm}/seed", api_vm_seed},
-    {"DELETE", "/v1/vms/{vm}/seed", api_vm_seed_forget},
-    {"GET", "/v1/policies", api_policy_list},
-    {"POST", "/v1/policies", api_policy_create},
-    {"GET", "/v1/policies/{policy}", api_policy_show},
-    {"PATCH", "/v1/policies/{policy}", api_policy_edit},
-    {"DELETE", "/v1/policies/{policy}", api_policy_delete},
-    {"GET", "/v1/groups", api_group_list},
-    {"POST", "/v1/groups", api_group_create},
-    {"GET", "/v1/groups/{group}", api_group_show},
-    {"DELETE", "/v1/groups/{group}", api_group_delete},
-    {"POST", "/v1/groups/{group}/members", api_group_add},
-    {"DELETE", "/v1/groups/{group}/members/{vm}", api_group_remove},
-    {"POST", "/v1/backups", api_backup_start},
-    {"POST", "/v1/checks", api_check_start},
-    {"GET", "/v1/recovery-points", api_point_list},
-    {"GET", "/v1/recovery-points/{point}", api_point_show},
-    {"DELETE", "/v1/recovery-points/{point}", api_point_delete},
-    {"POST", "/v1/recovery-points/{point}/verify", api_point_verify},
-    {"POST", "/v1/recovery-points/{point}/hold", api_point_hold},
-    {"GET", "/v1/recovery-points/{point}/disks/{disk}/data", api_point_data},
-    {"POST", "/v1/restores", api_restore_start},
-    {"GET", "/v1/jobs", api_job_list},
-    {"GET", "/v1/jobs/{job}", api_job_show},
-    {"POST", "/v1/jobs/{job}/cancel", api_job_cancel},
-    {"GET", "/v1/store", api_store_status},
-    {"POST", "/v1/store/verify", api_store_verify},
-    {"POST", "/v1/store/rebuild", api_store_rebuild},
-    {"POST", "/v1/store/collect", api_store_collect},
-    {NULL, NULL, NULL},
+    {"GET", "/v1/status", api_status, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"GET", "/v1/hosts", api_host_list, ROLE_VIEWER, SCOPE_HOSTS, NULL},
+    {"POST", "/v1/host-tokens", api_host_token, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"GET", "/v1/hosts/{host}", api_host_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"POST", "/v1/hosts/{host}/retire", api_host_retire, ROLE_ADMINISTRATOR, SCOPE_SERVER,
+     "retire host {host}"},
+    {"POST", "/v1/hosts/{host}/discover", api_host_discover, ROLE_OPERATOR, SCOPE_NAMED, NULL},
+    {"POST", "/v1/hosts/{host}/bandwidth", api_host_limit, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"POST", "/v1/hosts/{host}/drain", api_host_drain, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"POST", "/v1/hosts/{host}/resume", api_host_resume, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"GET", "/v1/vms", api_vm_list, ROLE_VIEWER, SCOPE_VMS, NULL},
+    {"GET", "/v1/vms/{vm}", api_vm_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"POST", "/v1/vms/{vm}/seed", api_vm_seed, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
+    {"DELETE", "/v1/vms/{vm}/seed", api_vm_seed_forget, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
+    {"GET", "/v1/policies", api_policy_list, ROLE_VIEWER, SCOPE_POLICIES, NULL},
+    {"POST", "/v1/policies", api_policy_create, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"GET", "/v1/policies/{policy}", api_policy_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"PATCH", "/v1/policies/{policy}", api_policy_edit, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"DELETE", "/v1/policies/{policy}", api_policy_delete, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"GET", "/v1/groups", api_group_list, ROLE_VIEWER, SCOPE_GROUPS, NULL},
+    {"POST", "/v1/groups", api_group_create, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"GET", "/v1/groups/{group}", api_group_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"DELETE", "/v1/groups/{group}", api_group_delete, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
+    {"POST", "/v1/groups/{group}/members", api_group_add, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
+    {"DELETE", "/v1/groups/{group}/members/{vm}", api_group_remove, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
+    {"POST", "/v1/backups", api_backup_start, ROLE_OPERATOR, SCOPE_NAMED, NULL},
+    {"POST", "/v1/checks", api_check_start, ROLE_OPERATOR, SCOPE_NAMED, NULL},
+    {"GET", "/v1/recovery-points", api_point_list, ROLE_VIEWER, SCOPE_POINTS, NULL},
+    {"GET", "/v1/recovery-points/{point}", api_point_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"DELETE", "/v1/recovery-points/{point}", api_point_delete, ROLE_ADMINISTRATOR, SCOPE_NAMED,
+     "delete recovery point {point}"},
+    {"POST", "/v1/recovery-points/{point}/verify", api_point_verify, ROLE_OPERATOR, SCOPE_NAMED, NULL},
+    {"POST", "/v1/recovery-points/{point}/hold", api_point_hold, ROLE_OPERATOR, SCOPE_NAMED, NULL},
+    {"GET", "/v1/recovery-points/{point}/disks/{disk}/data", api_point_data, ROLE_OPERATOR, SCOPE_NAMED,
+     NULL},
+    {"POST", "/v1/restores", api_restore_start, ROLE_OPERATOR, SCOPE_NAMED, NULL},
+    {"GET", "/v1/jobs", api_job_list, ROLE_VIEWER, SCOPE_JOBS, NULL},
+    {"GET", "/v1/jobs/{job}", api_job_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"POST", "/v1/jobs/{job}/cancel", api_job_cancel, ROLE_OPERATOR, SCOPE_NAMED, NULL},
+    {"GET", "/v1/store", api_store_status, ROLE_VIEWER, SCOPE_SERVER, NULL},
+    {"POST", "/v1/store/verify", api_store_verify, ROLE_OPERATOR, SCOPE_SERVER, NULL},
+    {"POST", "/v1/store/rebuild", api_store_rebuild, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"POST", "/v1/store/collect", api_store_collect, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"POST", "/v1/sessions", api_session_create, ROLE_ANYONE, SCOPE_NAMED, NULL},
+    {"DELETE", "/v1/sessions/current", api_session_end, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"GET", "/v1/me", api_me_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"POST", "/v1/me/password", api_me_password, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"POST", "/v1/me/totp", api_me_totp, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"POST", "/v1/me/totp/confirm", api_me_totp_confirm, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"POST", "/v1/me/pin", api_me_pin, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"DELETE", "/v1/me/second-factor", api_me_factors_remove, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"GET", "/v1/users", api_user_list, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"POST", "/v1/users", api_user_create, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"GET", "/v1/users/{user}", api_user_show, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"PATCH", "/v1/users/{user}", api_user_edit, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"DELETE", "/v1/users/{user}", api_user_delete, ROLE_ADMINISTRATOR, SCOPE_SERVER, "remove user {user}"},
+    {"POST", "/v1/users/{user}/password", api_user_password, ROLE_ADMINISTRATOR, SCOPE_SERVER,
+     "give user {user} a new password"},
+    {"DELETE", "/v1/users/{user}/second-factor", api_user_factors_remove, ROLE_ADMINISTRATOR, SCOPE_SERVER,
+     "remove the second factor of user {user}"},
+    {"GET", "/v1/tokens", api_access_token_list, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"POST", "/v1/tokens", api_access_token_create, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"DELETE", "/v1/tokens/{token}", api_access_token_delete, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"GET", "/v1/approvals", api_approval_list, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"POST", "/v1/approvals/{approval}/approve", api_approval_approve, ROLE_ADMINISTRATOR, SCOPE_SERVER,
+     NULL},
+    {"POST", "/v1/approvals/{approval}/reject", api_approval_reject, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {NULL, NULL, NULL, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
 };
 
 /* Does the path fit the template? Parameters are decoded into the call. */
@@ -232,6 +259,7 @@ int api_error_status(const struct error *err)
     case ERROR_POLICY_NAME_INVALID:
     case ERROR_SCHEDULE_INVALID:
     case ERROR_RETENTION_INVALID:
+    case ERROR_USER_INVALID:
         return 400;
     case ERROR_AUTHENTICATION_FAILED:
     case ERROR_SESSION_EXPIRED:
@@ -247,8 +275,12 @@ int api_error_status(const struct error *err)
     case ERROR_GROUP_NOT_FOUND:
     case ERROR_RP_NOT_FOUND:
     case ERROR_JOB_NOT_FOUND:
+    case ERROR_USER_NOT_FOUND:
+    case ERROR_TOKEN_NOT_FOUND:
+    case ERROR_APPROVAL_NOT_FOUND:
         return 404;
     case ERROR_LIMIT_EXCEEDED:
+    case ERROR_LOGIN_DELAYED:
         return 429;
     case ERROR_INTERNAL:
     case ERROR_CATALOG_FAILED:

@@ -26,6 +26,13 @@ const struct config_key server_config_keys[] = {
     {"max-attempts", "3", "tries of a job that fails for a reason that may pass"},
     {"retry-delay-seconds", "10", "before the second try, doubled for each after it"},
     {"reconnect-wait-seconds", "600", "how long a job waits for its host to come back"},
+    {"second-factor", "if-set", "for what can't be undone: if-set (who has one), or required"},
+    {"second-person", "no", "what can't be undone waits until another administrator approves it"},
+    {"session-idle-minutes", "60", "a session that was not used for so long ends"},
+    {"session-hours", "12", "a session ends after so many in any case"},
+    {"login-tries", "5", "wrong passwords or codes of a user before more have to wait"},
+    {"logins-per-minute", "30", "of one address"},
+    {"requests-per-second", "200", "of one address or token"},
     {"idle-timeout-seconds", "120", "a transfer without any data for so long is given up"},
     {NULL, NULL, NULL},
 };
