@@ -11,6 +11,7 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -473,6 +474,9 @@ static void listen_on_loop(void *cookie)
                                       "The API can't listen on %s, port %lld", address, (long long)port);
         return;
     }
+    /* Connections have it from here: answers wait for nothing that the client acknowledges late. */
+    int yes = 1;
+    setsockopt(evhttp_bound_socket_get_fd(bound), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     api->port = (uint16_t)bound_port(bound);
 }
 
