@@ -5,12 +5,15 @@
 #include "base/buffer.h"
 #include "cli/client.h"
 #include <curl/curl.h>
+#include <stdbool.h>
 
 struct client {
     CURL *curl;
     struct curl_slist *headers;
     char *server;
     char *ca;
+    bool has_code; /* of a second factor, among the headers */
+    char *(*ask_code)(void);
     char reason[CURL_ERROR_SIZE];
 };
 
