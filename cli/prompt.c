@@ -9,8 +9,9 @@
 
 enum { SECRET_MAX = 2048 };
 
-/* The terminal is as before afterwards, whatever was typed. */
-static char *read_hidden(FILE *terminal)
+/* Asks when nothing is shown any more: what is typed before is dropped. The terminal is as before afterwards.
+ */
+static char *read_hidden(FILE *terminal, const char *question)
 {
     struct termios before;
     struct termios hidden;
@@ -21,6 +22,7 @@ static char *read_hidden(FILE *terminal)
     hidden = before;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
     tcsetattr(fileno(terminal), TCSAFLUSH, &hidden);
+    fputs(question, terminal);
     char *read = fgets(line, sizeof line, terminal);
     tcsetattr(fileno(terminal), TCSAFLUSH, &before);
     fputc('\n', terminal);
@@ -40,8 +42,7 @@ char *prompt_secret(const char *question)
         return NULL;
     }
     setbuf(terminal, NULL); /* reading and writing may take turns then */
-    fputs(question, terminal);
-    char *secret = read_hidden(terminal);
+    char *secret = read_hidden(terminal, question);
     fclose(terminal);
     return secret;
 }

@@ -264,6 +264,25 @@ static int read_vms(struct api_call *call, const json_t *names, const char *cons
     return 0;
 }
 
+/* Points that no policy counted so far get a policy that may end them: as if retention was shortened. */
+static int confirm_retention(struct api_call *call, const char *policy_name, const char *const *vm_ids,
+                             size_t count, struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct catalog_vm *vm =
+            catalog_vm_find(server_catalog(call->server), call->arena, vm_ids[i], err);
+        if (vm == NULL) {
+            return -1;
+        }
+        if (vm->point_count > 0 && vm->group_id[0] == '\0') {
+            const char *what = arena_format(call->arena, "put the recovery points of %s under policy %s",
+                                            vm->name, policy_name);
+            return access_confirm(call, what, err);
+        }
+    }
+    return 0;
+}
+
 int api_group_create(struct api_call *call, struct error *err)
 {
     static const char *const fields[] = {"name", "policy", "vms", NULL};
@@ -282,6 +301,7 @@ int api_group_create(struct api_call *call, struct error *err)
     }
     const struct catalog_policy *policy = find_policy(call, policy_name, err);
     if (policy == NULL || read_vms(call, json_object_get(call->body, "vms"), &vms, &count, err) != 0 ||
+        confirm_retention(call, policy->name, vms, count, err) != 0 ||
         group_create(call->server, name, policy->id, id, err) != 0) {
         return -1;
     }
@@ -313,6 +333,7 @@ int api_group_add(struct api_call *call, struct error *err)
     const struct catalog_group *group = find_group(call, call->parameters[0], err);
     if (group == NULL || api_check_fields(call->body, fields, err) != 0 ||
         read_vms(call, json_object_get(call->body, "vms"), &vms, &count, err) != 0 ||
+        confirm_retention(call, group->policy_name, vms, count, err) != 0 ||
         group_add(call->server, group->id, vms, count, err) != 0) {
         return -1;
     }

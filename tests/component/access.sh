@@ -45,6 +45,16 @@ expect 0 holdfast user create bob --role operator --no-password
 holdfast user list >"$work/users.log"
 grep -q '^bob *operator' "$work/users.log" || fail "bob is not listed"
 
+step 'secrets are asked on the terminal, and not shown'
+typed() { "$python" "$tests/lib/typed.py" "$@"; }
+expect_error 2 USER_INVALID 'not the same' typed 'New password: =battery staple' 'The same again: =battery stable' -- \
+    "$HOLDFAST_BIN/holdfast" user create carl
+expect 0 typed 'New password: =battery staple' 'The same again: =battery staple' -- "$HOLDFAST_BIN/holdfast" user create carl
+! said 'battery staple' 2>/dev/null || fail "the password is shown"
+expect 0 typed 'Password: =battery staple' -- env HOLDFAST_CONFIG="$work/carl.json" "$HOLDFAST_BIN/holdfast" login "$url" \
+    --ca "$work/server/ca.pem" --user carl
+equal carl "$(as carl whoami --json | jq -r .user.name)" "the user"
+
 step 'login, who am I, logout'
 expect 0 log_in alice 'correct horse'
 [ "$(stat -c %a "$work/alice.json")" = 600 ] || fail "the session is open to others"
@@ -136,7 +146,8 @@ expect_code USER_INVALID as alice user pin --pin-file "$work/pin"
 printf '135790\n' >"$work/pin"
 expect 0 as alice user pin --pin-file "$work/pin"
 expect_code AUTHENTICATION_FAILED as alice policy edit keeps --keep-days 28 --code 123456
-expect 0 as alice policy edit keeps --keep-days 28 --code 135790
+expect 0 typed 'Code of your second factor: =135790' -- env HOLDFAST_CONFIG="$work/alice.json" \
+    "$HOLDFAST_BIN/holdfast" policy edit keeps --keep-days 28
 plain=$(as alice token create plain --json | jq -r .token)
 free=$(as alice token create free --destructive --code 135790 --json | jq -r .token)
 less_days() { ask PATCH /v1/policies/keeps "$1" -d "{\"retention\": {\"days\": $2}}"; }

@@ -56,3 +56,15 @@ jq -s --argjson inside "$(side alpha)" --argjson outside "$(side beta)" --argjso
 step 'every route by every caller'
 "$python" "$tests/lib/check_roles.py" "$top" "$api_port" "$work/server/ca.pem" "$work/world.json" ||
     fail "the roles are not as documented"
+
+step 'deleting asks for the second factor, as does a policy for points that had none'
+holdfast group remove group-beta disk-beta >/dev/null
+printf '135790\n' >"$work/pin"
+holdfast user pin --pin-file "$work/pin" >/dev/null
+expect_code SECOND_FACTOR_REQUIRED setsid "$HOLDFAST_BIN/holdfast" group add group-alpha disk-beta
+expect_code SECOND_FACTOR_REQUIRED setsid "$HOLDFAST_BIN/holdfast" rp delete "$point"
+expect_code SECOND_FACTOR_REQUIRED setsid "$HOLDFAST_BIN/holdfast" host retire beta
+expect_code RP_NOT_FOUND setsid "$HOLDFAST_BIN/holdfast" rp delete 00000000
+expect 0 holdfast rp show "$point"
+expect 0 holdfast rp delete "$point" --code 135790
+expect_code RP_NOT_FOUND holdfast rp show "$point"
