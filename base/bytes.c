@@ -140,6 +140,18 @@ int bytes_from_hex(const char *text, uint8_t *out, size_t length)
     return 0;
 }
 
+void bytes_unescape_octal(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from != '\0'; to++) {
+        bool octal = from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' &&
+                     from[2] <= '7' && from[3] >= '0' && from[3] <= '7';
+        *to = octal ? (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0')) : *from;
+        from += octal ? 4 : 1;
+    }
+    *to = '\0';
+}
+
 bool bytes_add_u64(uint64_t a, uint64_t b, uint64_t *sum)
 {
     return !__builtin_add_overflow(a, b, sum);

@@ -42,6 +42,9 @@ void bytes_to_hex(const uint8_t *bytes, size_t length, char *out);
 /* Exactly 2 * length digits, either case; -1 otherwise. */
 int bytes_from_hex(const char *text, uint8_t *out, size_t length);
 
+/* The fields of fstab and mountinfo: \040 and so on become what they stand for, in place. getmntent(3) */
+void bytes_unescape_octal(char *text);
+
 /* a + b and a * b; false when the result does not fit. */
 bool bytes_add_u64(uint64_t a, uint64_t b, uint64_t *sum);
 bool bytes_multiply_u64(uint64_t a, uint64_t b, uint64_t *product);

@@ -145,9 +145,12 @@ static int parse_option(struct arguments *arguments, int argc, char *const *argv
     const char *name = strcmp(argv[*i], "-h") == 0 ? "help" : argv[*i] + 2;
     size_t length = strcspn(name, "=");
     const char *value = name[length] == '=' ? name + length + 1 : NULL;
-    const struct cli_option *option = find_option(cli_global_options, name, length);
-    if (option == NULL && arguments->command != NULL) {
+    const struct cli_option *option = NULL;
+    if (arguments->command != NULL) { /* its own --version comes before that of every command */
         option = find_option(arguments->command->options, name, length);
+    }
+    if (option == NULL) {
+        option = find_option(cli_global_options, name, length);
     }
     if (option == NULL && arguments->command == NULL &&
         arguments->word_count > (arguments->family != NULL ? 1 : 0)) {
@@ -304,7 +307,13 @@ const char *arguments_value(const struct arguments *arguments, const char *optio
 
 bool arguments_flag(const struct arguments *arguments, const char *option)
 {
-    return arguments_value(arguments, option) != NULL;
+    for (size_t i = 0; i < arguments->given_count; i++) {
+        const struct cli_option *given = arguments->given[i].option;
+        if (given->value == NULL && strcmp(given->name, option) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int arguments_number(const struct arguments *arguments, const char *option, long minimum, long maximum,

@@ -76,6 +76,10 @@ int cli_add_rate(json_t *body, const char *name, const char *text, struct failur
 int cli_add_pairs(json_t *body, const char *name, const struct cli *cli, const char *option, const char *form,
                   struct failure *failure);
 
+/* A call about one recovery point: /v1/recovery-points/REFERENCE and template_end. Takes the body over. */
+int cli_call_point(struct cli *cli, const char *reference, const char *method, const char *template_end,
+                   json_t *body, json_t **reply, struct failure *failure);
+
 /* The help of everything, of a family ("host"), of one command. */
 void help_print_all(FILE *out);
 void help_print_family(const char *family, FILE *out);
@@ -116,12 +120,16 @@ int run_policy_create(struct cli *cli, struct failure *failure);
 int run_policy_list(struct cli *cli, struct failure *failure);
 int run_policy_show(struct cli *cli, struct failure *failure);
 int run_policy_edit(struct cli *cli, struct failure *failure);
+int run_policy_next(struct cli *cli, struct failure *failure);
+int run_policy_history(struct cli *cli, struct failure *failure);
 int run_policy_delete(struct cli *cli, struct failure *failure);
 int run_group_create(struct cli *cli, struct failure *failure);
 int run_group_list(struct cli *cli, struct failure *failure);
 int run_group_show(struct cli *cli, struct failure *failure);
 int run_group_add(struct cli *cli, struct failure *failure);
 int run_group_remove(struct cli *cli, struct failure *failure);
+int run_group_stop(struct cli *cli, struct failure *failure);
+int run_group_resume(struct cli *cli, struct failure *failure);
 int run_group_delete(struct cli *cli, struct failure *failure);
 int run_backup(struct cli *cli, struct failure *failure);
 int run_seed(struct cli *cli, struct failure *failure);
@@ -131,6 +139,8 @@ int run_rp_calendar(struct cli *cli, struct failure *failure);
 int run_rp_show(struct cli *cli, struct failure *failure);
 int run_rp_verify(struct cli *cli, struct failure *failure);
 int run_rp_hold(struct cli *cli, struct failure *failure);
+int run_rp_retain(struct cli *cli, struct failure *failure);
+int run_rp_undelete(struct cli *cli, struct failure *failure);
 int run_rp_delete(struct cli *cli, struct failure *failure);
 int run_restore_vm(struct cli *cli, struct failure *failure);
 int run_restore_disk(struct cli *cli, struct failure *failure);
@@ -142,6 +152,9 @@ int run_store_status(struct cli *cli, struct failure *failure);
 int run_store_verify(struct cli *cli, struct failure *failure);
 int run_store_rebuild(struct cli *cli, struct failure *failure);
 int run_store_gc(struct cli *cli, struct failure *failure);
+
+/* "30 days, 12 monthly", of a policy as the API gives it (command_protection.c); malloc'd. */
+char *retention_text_of(const json_t *policy);
 
 /* What commands that start jobs share (command_jobs.c): tell of a job that was begun, or with --wait follow
  * it to its end and fail when it did. Takes the job over. */

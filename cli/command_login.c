@@ -192,11 +192,16 @@ static void print_counts(const struct cli *cli, const json_t *status)
                                  (unsigned long long)cli_number(status, "hosts.connected"),
                                  (unsigned long long)cli_number(status, "hosts.unreachable"),
                                  (unsigned long long)cli_number(status, "hosts.outdated")));
-    cli_take_field(cli, "VMs",
-                   memory_format("%llu protected, %llu waiting for the first backup, %llu unprotected",
-                                 (unsigned long long)cli_number(status, "vms.protected"),
-                                 (unsigned long long)cli_number(status, "vms.waiting"),
-                                 (unsigned long long)cli_number(status, "vms.unprotected")));
+    cli_take_field(
+        cli, "VMs",
+        memory_format("%llu protected, %llu failing, %llu waiting for the first backup, %llu stopped, "
+                      "%llu vanished, %llu unprotected",
+                      (unsigned long long)cli_number(status, "vms.protected"),
+                      (unsigned long long)cli_number(status, "vms.failing"),
+                      (unsigned long long)cli_number(status, "vms.waiting"),
+                      (unsigned long long)cli_number(status, "vms.stopped"),
+                      (unsigned long long)cli_number(status, "vms.vanished"),
+                      (unsigned long long)cli_number(status, "vms.unprotected")));
     cli_take_field(
         cli, "Jobs, last 24 h",
         memory_format("%llu running, %llu queued, %llu completed, %llu with warnings, %llu failed, "

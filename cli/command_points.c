@@ -21,11 +21,46 @@ static uint64_t point_size(const json_t *point)
     return size;
 }
 
+/* "daily, weekly"; NULL for nothing. */
+static char *kept_text(const json_t *point)
+{
+    size_t index;
+    json_t *reason;
+    char *text = NULL;
+    json_array_foreach ((json_t *)(uintptr_t)cli_member(point, "kept"), index, reason) {
+        char *longer = memory_format("%s%s%s", text != NULL ? text : "", text != NULL ? ", " : "",
+                                     json_string_value(reason) != NULL ? json_string_value(reason) : "?");
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+static void print_deleted(const struct cli *cli, json_t *points)
+{
+    size_t index;
+    json_t *point;
+    struct table *table = table_create("POINT|VM|TIME|>STORED|DELETED|BY|GONE AFTER");
+    json_array_foreach (points, index, point) {
+        const char *id = cli_text(point, "id");
+        table_take(table, memory_format("%.*s", SHORT_ID, id != NULL ? id : "-"));
+        table_add(table, cli_text(point, "vm"));
+        table_take(table, text_time(cli_text(point, "time")));
+        table_take(table, text_size(cli_number(point, "stored_bytes")));
+        table_take(table, text_time(cli_text(point, "deleted")));
+        table_add(table, cli_text(point, "deleted_by"));
+        table_take(table, text_time(cli_text(point, "purge")));
+    }
+    table_print(table, "There is no deleted recovery point.", cli->out);
+    table_destroy(table);
+}
+
 static void print_points(const struct cli *cli, json_t *points)
 {
     size_t index;
     json_t *point;
-    struct table *table = table_create("POINT|VM|TIME|CONSISTENCY|MODE|STATE|>SIZE|>READ|>SENT|>STORED|HELD");
+    struct table *table =
+        table_create("POINT|VM|TIME|CONSISTENCY|MODE|STATE|>SIZE|>READ|>SENT|>STORED|KEPT FOR");
     json_array_foreach (points, index, point) {
         const char *id = cli_text(point, "id");
         table_take(table, memory_format("%.*s", SHORT_ID, id != NULL ? id : "-"));
@@ -38,7 +73,7 @@ static void print_points(const struct cli *cli, json_t *points)
         table_take(table, text_size(cli_number(point, "read_bytes")));
         table_take(table, text_size(cli_number(point, "sent_bytes")));
         table_take(table, text_size(cli_number(point, "stored_bytes")));
-        table_add(table, cli_truth(point, "held") ? "yes" : "no");
+        table_take(table, kept_text(point));
     }
     table_print(table, "There is no recovery point yet. Make one: holdfast backup VM", cli->out);
     table_destroy(table);
@@ -49,14 +84,17 @@ int run_rp_list(struct cli *cli, struct failure *failure)
     json_t *points = NULL;
     const char *vm = arguments_at(cli->arguments, 0);
     struct client *client = cli_client(cli, failure);
-    char *path =
-        vm != NULL ? client_path("/v1/recovery-points?vm=%s", vm) : memory_copy_text("/v1/recovery-points");
+    bool deleted = arguments_flag(cli->arguments, "deleted");
+    const char *list = deleted ? "/v1/recovery-points?deleted=true" : "/v1/recovery-points";
+    char *only = vm != NULL ? client_path("vm=%s", vm) : memory_copy_text("");
+    char *path = memory_format("%s%s%s", list, vm == NULL ? "" : deleted ? "&" : "?", only);
+    free(only);
     int result = client != NULL ? client_list(client, path, 0, &points, failure) : -1;
     free(path);
     if (result == 0 && cli->json) {
         cli_print_items(cli, points);
     } else if (result == 0) {
-        print_points(cli, points);
+        (deleted ? print_deleted : print_points)(cli, points);
         json_decref(points);
     }
     return result;
@@ -164,15 +202,15 @@ int run_rp_calendar(struct cli *cli, struct failure *failure)
     return 0;
 }
 
-static int call_point(struct cli *cli, const char *method, const char *template_end, json_t *body,
-                      json_t **reply, struct failure *failure)
+int cli_call_point(struct cli *cli, const char *reference, const char *method, const char *template_end,
+                   json_t *body, json_t **reply, struct failure *failure)
 {
     struct client *client = cli_client(cli, failure);
     if (client == NULL) {
         json_decref(body);
         return -1;
     }
-    char *encoded = client_path("/v1/recovery-points/%s", arguments_at(cli->arguments, 0));
+    char *encoded = client_path("/v1/recovery-points/%s", reference);
     char *path = memory_format("%s%s", encoded, template_end);
     int result = client_call(client, method, path, body, reply, failure);
     free(encoded);
@@ -216,7 +254,10 @@ static void print_point(const struct cli *cli, const json_t *point)
     cli_print_field(cli, "State", cli_text(point, "state"));
     cli_take_field(cli, "Verified", text_time(cli_text(point, "verified")));
     cli_print_field(cli, "Held", cli_truth(point, "held") ? "yes" : "no");
-    cli_take_field(cli, "Kept until", text_time(cli_text(point, "retain_until")));
+    cli_take_field(cli, "Kept for", kept_text(point));
+    cli_take_field(cli, "Kept until", text_time(cli_text(point, "kept_until")));
+    cli_take_field(cli, "Retain until", text_time(cli_text(point, "retain_until")));
+    cli_take_field(cli, "Locked until", text_time(cli_text(point, "locked_until")));
     cli_take_field(cli, "Read", text_size(cli_number(point, "read_bytes")));
     cli_take_field(cli, "Sent", text_size(cli_number(point, "sent_bytes")));
     cli_take_field(cli, "Stored", text_size(cli_number(point, "stored_bytes")));
@@ -228,7 +269,7 @@ static void print_point(const struct cli *cli, const json_t *point)
 int run_rp_show(struct cli *cli, struct failure *failure)
 {
     json_t *point = NULL;
-    if (call_point(cli, "GET", "", NULL, &point, failure) != 0) {
+    if (cli_call_point(cli, arguments_at(cli->arguments, 0), "GET", "", NULL, &point, failure) != 0) {
         return -1;
     }
     print_point(cli, point);
@@ -239,41 +280,8 @@ int run_rp_show(struct cli *cli, struct failure *failure)
 int run_rp_verify(struct cli *cli, struct failure *failure)
 {
     json_t *job = NULL;
-    if (call_point(cli, "POST", "/verify", NULL, &job, failure) != 0) {
+    if (cli_call_point(cli, arguments_at(cli->arguments, 0), "POST", "/verify", NULL, &job, failure) != 0) {
         return -1;
     }
     return cli_finish_job(cli, job, failure);
-}
-
-int run_rp_hold(struct cli *cli, struct failure *failure)
-{
-    json_t *point = NULL;
-    bool release = arguments_flag(cli->arguments, "release");
-    if (call_point(cli, "POST", "/hold", json_pack("{s:b}", "held", !release), &point, failure) != 0) {
-        return -1;
-    }
-    if (cli->json) {
-        cli_print_json(cli, point);
-    } else {
-        fprintf(cli->out, "Recovery point %s %s.\n", arguments_at(cli->arguments, 0),
-                release ? "is no longer on hold" : "is on hold: it stays until that is released");
-    }
-    json_decref(point);
-    return 0;
-}
-
-int run_rp_delete(struct cli *cli, struct failure *failure)
-{
-    const char *id = arguments_at(cli->arguments, 0);
-    if (call_point(cli, "DELETE", "", NULL, NULL, failure) != 0) {
-        return -1;
-    }
-    if (cli->json) {
-        json_t *answer = json_pack("{s:s}", "deleted", id);
-        cli_print_json(cli, answer);
-        json_decref(answer);
-    } else {
-        fprintf(cli->out, "Recovery point %s is deleted.\n", id);
-    }
-    return 0;
 }

@@ -1,62 +1,17 @@
-/* Policies and protection groups. */
+/* Policies. */
 #include "base/memory.h"
 #include "cli/arguments.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/schedule.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* The schedule that the options ask for; *schedule stays NULL when they ask for none. */
-static int read_schedule(const struct cli *cli, json_t **schedule, struct failure *failure)
-{
-    enum { WEEK_MINUTES = 7 * 24 * 60 };
-    long minutes = 0;
-    const struct arguments *arguments = cli->arguments;
-    const char *daily = arguments_value(arguments, "daily");
-    const char *days = arguments_value(arguments, "days");
-    const char *zone = arguments_value(arguments, "timezone");
-    int every = arguments_number(arguments, "every", 1, WEEK_MINUTES, &minutes, failure);
-    if (every < 0) {
-        return -1;
-    }
-    if (every + (daily != NULL) + arguments_flag(arguments, "manual") > 1) {
-        return failure_set(failure, ERROR_REQUEST_INVALID,
-                           "Of --every, --daily and --manual only one can be given");
-    }
-    json_t *object = json_object();
-    if (every > 0) {
-        json_object_set_new(object, "kind", json_string("interval"));
-        json_object_set_new(object, "interval_minutes", json_integer(minutes));
-    } else if (daily != NULL) {
-        json_object_set_new(object, "kind", json_string("daily"));
-        json_object_set_new(object, "daily_times", json_string(daily));
-    } else if (arguments_flag(arguments, "manual")) {
-        json_object_set_new(object, "kind", json_string("manual"));
-    }
-    if (days != NULL && text_parse_days(days) < 0) {
-        json_decref(object);
-        return failure_set(failure, ERROR_SCHEDULE_INVALID, "“%s” are no days: mon,tue,wed,thu,fri,sat,sun",
-                           days);
-    }
-    if (days != NULL) {
-        json_object_set_new(object, "days", json_integer(text_parse_days(days)));
-    }
-    if (zone != NULL) {
-        json_object_set_new(object, "timezone", json_string(zone));
-    }
-    if (json_object_size(object) > 0) {
-        *schedule = object;
-    } else {
-        json_decref(object);
-    }
-    return 0;
-}
-
-/* As read_schedule. A new policy that says what it keeps keeps nothing else: the default days don't count
- * then. */
+/* The retention that the options ask for; *retention stays NULL when they ask for none. A new policy that
+ * says what it keeps keeps nothing else: the default days don't count then. */
 static int read_retention(const struct cli *cli, bool create, json_t **retention, struct failure *failure)
 {
     enum { KEEP_MAX = 100000 };
@@ -86,6 +41,17 @@ static int read_retention(const struct cli *cli, bool create, json_t **retention
     return 0;
 }
 
+static int read_lock(const struct cli *cli, json_t *body, struct failure *failure)
+{
+    enum { TEN_YEARS_DAYS = 3653 };
+    long days = 0;
+    int given = arguments_number(cli->arguments, "lock-days", 0, TEN_YEARS_DAYS, &days, failure);
+    if (given > 0) {
+        json_object_set_new(body, "lock_days", json_integer(days));
+    }
+    return given < 0 ? -1 : 0;
+}
+
 static json_t *read_policy(const struct cli *cli, bool create, struct failure *failure)
 {
     json_t *schedule = NULL;
@@ -98,12 +64,18 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
                     "Of --exclude-pages and --include-pages only one can be given");
         return NULL;
     }
-    if (read_schedule(cli, &schedule, failure) != 0 ||
+    if (schedule_read_options(cli, &schedule, failure) != 0 ||
         read_retention(cli, create, &retention, failure) != 0) {
         json_decref(schedule);
         return NULL;
     }
     json_t *body = json_object();
+    if (read_lock(cli, body, failure) != 0) {
+        json_decref(schedule);
+        json_decref(retention);
+        json_decref(body);
+        return NULL;
+    }
     if (schedule != NULL) {
         json_object_set_new(body, "schedule", schedule);
     }
@@ -118,6 +90,9 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
     } else if (!create && arguments_flag(cli->arguments, "accept-less-consistency")) {
         json_object_set_new(body, "consistency_required", json_false());
     }
+    if (arguments_value(cli->arguments, "priority") != NULL) {
+        json_object_set_new(body, "priority", json_string(arguments_value(cli->arguments, "priority")));
+    }
     if (exclude) {
         json_object_set_new(body, "exclude_pages", json_true());
     } else if (include) {
@@ -126,26 +101,7 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
     return body;
 }
 
-static char *schedule_text(const json_t *policy)
-{
-    const char *kind = cli_text(policy, "schedule.kind");
-    const char *zone = cli_text(policy, "schedule.timezone");
-    const char *times = cli_text(policy, "schedule.daily_times");
-    uint64_t days = cli_number(policy, "schedule.days");
-    if (kind == NULL || strcmp(kind, "manual") == 0) {
-        return memory_copy_text("manual");
-    }
-    if (strcmp(kind, "interval") == 0) {
-        return memory_format("every %llu min",
-                             (unsigned long long)cli_number(policy, "schedule.interval_minutes"));
-    }
-    char *on = text_days((unsigned)days);
-    char *text = memory_format("%s at %s %s", on, times != NULL ? times : "?", zone != NULL ? zone : "");
-    free(on);
-    return text;
-}
-
-static char *retention_text(const json_t *policy)
+char *retention_text_of(const json_t *policy)
 {
     static const char *const counts[] = {"days", "latest", "daily", "weekly", "monthly", "yearly"};
     char *text = memory_copy_text("");
@@ -161,6 +117,13 @@ static char *retention_text(const json_t *policy)
     return text;
 }
 
+static char *lock_text(const json_t *policy)
+{
+    unsigned long long days = cli_number(policy, "lock_days");
+    return days > 0 ? memory_format("for %llu days: nobody can delete them before", days)
+                    : memory_copy_text("no");
+}
+
 static void print_policy(const struct cli *cli, const json_t *policy)
 {
     if (cli->json) {
@@ -171,8 +134,13 @@ static void print_policy(const struct cli *cli, const json_t *policy)
     cli_print_field(cli, "Id", cli_text(policy, "id"));
     cli_take_field(cli, "Version", memory_format("%llu", (unsigned long long)cli_number(policy, "version")));
     cli_print_field(cli, "Enabled", cli_truth(policy, "enabled") ? "yes" : "no");
-    cli_take_field(cli, "Schedule", schedule_text(policy));
-    cli_take_field(cli, "Keeps", retention_text(policy));
+    cli_take_field(cli, "Schedule", schedule_text_of(policy));
+    if (cli_member(policy, "next_run") != NULL) {
+        cli_take_field(cli, "Next run", text_time(cli_text(policy, "next_run")));
+    }
+    cli_print_field(cli, "Priority", cli_text(policy, "priority"));
+    cli_take_field(cli, "Keeps", retention_text_of(policy));
+    cli_take_field(cli, "Locks points", lock_text(policy));
     cli_take_field(
         cli, "Consistency",
         memory_format("%s%s", cli_text(policy, "consistency") != NULL ? cli_text(policy, "consistency") : "-",
@@ -180,6 +148,12 @@ static void print_policy(const struct cli *cli, const json_t *policy)
     cli_print_field(cli, "Page files", cli_truth(policy, "exclude_pages") ? "left out" : "stored");
     cli_take_field(cli, "Groups", memory_format("%llu", (unsigned long long)cli_number(policy, "groups")));
     cli_take_field(cli, "Changed", text_time(cli_text(policy, "changed")));
+    cli_print_field(cli, "Changed by", cli_text(policy, "changed_by"));
+    if (cli_number(policy, "next_run_deletes") > 0) {
+        fprintf(cli->out,
+                "\nRecovery points that the next run of retention, within ten minutes, deletes: %llu\n",
+                (unsigned long long)cli_number(policy, "next_run_deletes"));
+    }
 }
 
 static int finish_policy(struct cli *cli, const char *method, const char *path, json_t *body,
@@ -197,6 +171,45 @@ static int finish_policy(struct cli *cli, const char *method, const char *path, 
     }
     json_decref(policy);
     return result;
+}
+
+/* What a change would delete; takes the body over. */
+static int preview_policy(struct cli *cli, json_t *body, struct failure *failure)
+{
+    enum { SHORT_ID = 8 };
+    json_t *preview = NULL;
+    size_t index;
+    json_t *point;
+    struct client *client = cli_client(cli, failure);
+    if (client == NULL) {
+        json_decref(body);
+        return -1;
+    }
+    char *path = client_path("/v1/policies/%s/preview", arguments_at(cli->arguments, 0));
+    int result = client_call(client, "POST", path, body, &preview, failure);
+    free(path);
+    if (result != 0 || cli->json) {
+        if (result == 0) {
+            cli_print_json(cli, preview);
+        }
+        json_decref(preview);
+        return result;
+    }
+    struct table *table = table_create("POINT|VM|TIME|>STORED");
+    json_array_foreach (json_object_get(preview, "points"), index, point) {
+        table_take(table, memory_format("%.*s", SHORT_ID, cli_text(point, "id")));
+        table_add(table, cli_text(point, "vm"));
+        table_take(table, text_time(cli_text(point, "time")));
+        table_take(table, text_size(cli_number(point, "stored_bytes")));
+    }
+    table_print(table, "No recovery point would be deleted.", cli->out);
+    table_destroy(table);
+    if (cli_number(preview, "deletes") > 0) {
+        fprintf(cli->out, "\nRecovery points that the next run would delete: %llu. Nothing was changed.\n",
+                (unsigned long long)cli_number(preview, "deletes"));
+    }
+    json_decref(preview);
+    return 0;
 }
 
 int run_policy_create(struct cli *cli, struct failure *failure)
@@ -221,6 +234,12 @@ int run_policy_edit(struct cli *cli, struct failure *failure)
     if (name != NULL) {
         json_object_set_new(body, "name", json_string(name));
     }
+    long version = 0;
+    int given = arguments_number(cli->arguments, "if-version", 1, INT32_MAX, &version, failure);
+    if (given < 0) {
+        json_decref(body);
+        return -1;
+    }
     if (enable != disable) {
         json_object_set_new(body, "enabled", json_boolean(enable));
     }
@@ -228,6 +247,12 @@ int run_policy_edit(struct cli *cli, struct failure *failure)
         json_decref(body);
         return failure_set(failure, ERROR_REQUEST_INVALID,
                            "Say what to change: see `holdfast policy edit --help`");
+    }
+    if (arguments_flag(cli->arguments, "dry-run")) {
+        return preview_policy(cli, body, failure);
+    }
+    if (given > 0) {
+        json_object_set_new(body, "version", json_integer(version));
     }
     char *path = client_path("/v1/policies/%s", arguments_at(cli->arguments, 0));
     int result = finish_policy(cli, "PATCH", path, body, failure);
@@ -237,7 +262,17 @@ int run_policy_edit(struct cli *cli, struct failure *failure)
 
 int run_policy_show(struct cli *cli, struct failure *failure)
 {
+    long version = 0;
+    int given = arguments_number(cli->arguments, "version", 1, INT32_MAX, &version, failure);
+    if (given < 0) {
+        return -1;
+    }
     char *path = client_path("/v1/policies/%s", arguments_at(cli->arguments, 0));
+    if (given > 0) {
+        char *of_policy = path;
+        path = memory_format("%s/versions/%ld", of_policy, version);
+        free(of_policy);
+    }
     int result = finish_policy(cli, "GET", path, NULL, failure);
     free(path);
     return result;
@@ -256,12 +291,14 @@ int run_policy_list(struct cli *cli, struct failure *failure)
         cli_print_items(cli, policies);
         return 0;
     }
-    struct table *table = table_create("POLICY|SCHEDULE|KEEPS|CONSISTENCY|>GROUPS|ENABLED");
+    struct table *table = table_create("POLICY|SCHEDULE|NEXT RUN|KEEPS|CONSISTENCY|PRIORITY|>GROUPS|ENABLED");
     json_array_foreach (policies, index, policy) {
         table_add(table, cli_text(policy, "name"));
-        table_take(table, schedule_text(policy));
-        table_take(table, retention_text(policy));
+        table_take(table, schedule_text_of(policy));
+        table_take(table, text_time(cli_text(policy, "next_run")));
+        table_take(table, retention_text_of(policy));
         table_add(table, cli_text(policy, "consistency"));
+        table_add(table, cli_text(policy, "priority"));
         table_take(table, memory_format("%llu", (unsigned long long)cli_number(policy, "groups")));
         table_add(table, cli_truth(policy, "enabled") ? "yes" : "no");
     }
@@ -294,133 +331,6 @@ static int delete_named(struct cli *cli, const char *template, const char *what,
 int run_policy_delete(struct cli *cli, struct failure *failure)
 {
     return delete_named(cli, "/v1/policies/", "Policy", failure);
-}
-
-/* --- groups */
-
-static void print_group(const struct cli *cli, const json_t *group)
-{
-    size_t index;
-    json_t *vm;
-    if (cli->json) {
-        cli_print_json(cli, group);
-        return;
-    }
-    cli_print_field(cli, "Group", cli_text(group, "name"));
-    cli_print_field(cli, "Id", cli_text(group, "id"));
-    cli_print_field(cli, "Policy", cli_text(group, "policy"));
-    cli_print_field(cli, "Schedule", cli_truth(group, "stopped") ? "stopped" : "active");
-    cli_take_field(cli, "Last started", text_time(cli_text(group, "last_scheduled")));
-    struct table *table = table_create("VM|ID");
-    json_array_foreach ((json_t *)(uintptr_t)cli_member(group, "vms"), index, vm) {
-        const char *host = cli_text(vm, "host");
-        const char *name = cli_text(vm, "name");
-        table_take(table, memory_format("%s/%s", host != NULL ? host : "-", name != NULL ? name : "-"));
-        table_add(table, cli_text(vm, "id"));
-    }
-    fputc('\n', cli->out);
-    table_print(table, "It has no VMs. Add some: holdfast group add", cli->out);
-    table_destroy(table);
-}
-
-static int finish_group(struct cli *cli, const char *method, const char *path, json_t *body,
-                        struct failure *failure)
-{
-    json_t *group = NULL;
-    struct client *client = cli_client(cli, failure);
-    if (client == NULL) {
-        json_decref(body);
-        return -1;
-    }
-    int result = client_call(client, method, path, body, &group, failure);
-    if (result == 0) {
-        print_group(cli, group);
-    }
-    json_decref(group);
-    return result;
-}
-
-int run_group_create(struct cli *cli, struct failure *failure)
-{
-    const char *policy = arguments_value(cli->arguments, "policy");
-    const char *vm;
-    if (policy == NULL) {
-        return failure_set(failure, ERROR_REQUEST_INVALID, "A group needs --policy POLICY");
-    }
-    json_t *vms = json_array();
-    for (size_t i = 0; (vm = arguments_value_at(cli->arguments, "vm", i)) != NULL; i++) {
-        json_array_append_new(vms, json_string(vm));
-    }
-    json_t *body =
-        json_pack("{s:s, s:s, s:o}", "name", arguments_at(cli->arguments, 0), "policy", policy, "vms", vms);
-    return finish_group(cli, "POST", "/v1/groups", body, failure);
-}
-
-int run_group_show(struct cli *cli, struct failure *failure)
-{
-    char *path = client_path("/v1/groups/%s", arguments_at(cli->arguments, 0));
-    int result = finish_group(cli, "GET", path, NULL, failure);
-    free(path);
-    return result;
-}
-
-int run_group_list(struct cli *cli, struct failure *failure)
-{
-    json_t *groups = NULL;
-    size_t index;
-    json_t *group;
-    struct client *client = cli_client(cli, failure);
-    if (client == NULL || client_list(client, "/v1/groups", 0, &groups, failure) != 0) {
-        return -1;
-    }
-    if (cli->json) {
-        cli_print_items(cli, groups);
-        return 0;
-    }
-    struct table *table = table_create("GROUP|POLICY|>VMS|SCHEDULE|LAST STARTED");
-    json_array_foreach (groups, index, group) {
-        table_add(table, cli_text(group, "name"));
-        table_add(table, cli_text(group, "policy"));
-        table_take(table, memory_format("%llu", (unsigned long long)cli_number(group, "vm_count")));
-        table_add(table, cli_truth(group, "stopped") ? "stopped" : "active");
-        table_take(table, text_time(cli_text(group, "last_scheduled")));
-    }
-    table_print(table, "There is no group. Make one: holdfast group create", cli->out);
-    table_destroy(table);
-    json_decref(groups);
-    return 0;
-}
-
-int run_group_add(struct cli *cli, struct failure *failure)
-{
-    json_t *vms = json_array();
-    for (size_t i = 1; i < arguments_count(cli->arguments); i++) {
-        json_array_append_new(vms, json_string(arguments_at(cli->arguments, i)));
-    }
-    char *path = client_path("/v1/groups/%s/members", arguments_at(cli->arguments, 0));
-    int result = finish_group(cli, "POST", path, json_pack("{s:o}", "vms", vms), failure);
-    free(path);
-    return result;
-}
-
-int run_group_remove(struct cli *cli, struct failure *failure)
-{
-    json_t *group = NULL;
-    struct client *client = cli_client(cli, failure);
-    int result = client != NULL ? 0 : -1;
-    for (size_t i = 1; i < arguments_count(cli->arguments) && result == 0; i++) {
-        char *path = client_path("/v1/groups/%s/members/%s", arguments_at(cli->arguments, 0),
-                                 arguments_at(cli->arguments, i));
-        json_decref(group);
-        group = NULL;
-        result = client_call(client, "DELETE", path, NULL, &group, failure);
-        free(path);
-    }
-    if (result == 0) {
-        print_group(cli, group);
-    }
-    json_decref(group);
-    return result;
 }
 
 int run_group_delete(struct cli *cli, struct failure *failure)

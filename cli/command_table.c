@@ -89,16 +89,26 @@ static const struct cli_option vm_list_options[] = {
     END,
 };
 
-#define POLICY_OPTIONS                                                                                       \
+#define SCHEDULE_OPTIONS                                                                                     \
     {"daily", "HH:MM[,...]", "at these times of the day", false},                                            \
-        {"every", "MINUTES", "every so many minutes", false}, {"manual", NULL, "by hand only", false},       \
+        {"weekly", "HH:MM[,...]", "at these times on the --days of a week", false},                          \
+        {"hourly", "MINUTE", "every hour at this minute", false},                                            \
+        {"every", "MINUTES", "every so many minutes, from 15", false},                                       \
+        {"manual", NULL, "by hand only", false},                                                             \
         {"days", "mon,tue,...", "only on these days of the week", false},                                    \
-        {"timezone", "ZONE", "of the times, such as Europe/Zurich (default UTC)", false},                    \
+        {"timezone", "ZONE", "of times and days, such as Europe/Zurich (default UTC)", false},               \
+    {                                                                                                        \
+        "spread", "MINUTES", "VMs start one by one within so many minutes (default 0)", false                \
+    }
+
+#define POLICY_OPTIONS                                                                                       \
+    SCHEDULE_OPTIONS, {"priority", "LEVEL", "high, normal (default) or low: who goes first", false},         \
         {"keep-days", "N", "keep points of the last N days", false},                                         \
         {"keep-latest", "N", "keep the newest N points", false},                                             \
         {"keep-daily", "N", "keep the last point of each of N days", false},                                 \
         {"keep-weekly", "N", "of N weeks", false}, {"keep-monthly", "N", "of N months", false},              \
         {"keep-yearly", "N", "of N years", false},                                                           \
+        {"lock-days", "N", "nobody can delete a point in its first N days, administrators included", false}, \
         {"consistency", "LEVEL", "application, filesystem (default) or crash", false},                       \
         {"require-consistency", NULL, "a backup with less consistency fails", false},                        \
     {                                                                                                        \
@@ -109,16 +119,41 @@ static const struct cli_option policy_create_options[] = {POLICY_OPTIONS, END};
 static const struct cli_option policy_edit_options[] = {
     {"accept-less-consistency", NULL, "a backup with less consistency is a warning again", false},
     {"include-pages", NULL, "page and swap files are stored again", false},
+    {"dry-run", NULL, "only show which recovery points would be deleted", false},
     {"name", "NAME", "a new name", false},
     {"enable", NULL, "the schedule runs", false},
     {"disable", NULL, "the schedule rests", false},
+    {"if-version", "N", "refused when somebody has changed the policy since version N", false},
     POLICY_OPTIONS,
+    END,
+};
+static const struct cli_option policy_show_options[] = {
+    {"version", "N", "as it was in this version", false},
+    END,
+};
+static const struct cli_option policy_next_options[] = {
+    {"count", "N", "how many (default 10)", false},
+    {"from", "TIME", "after then, such as 2026-03-28, and not after now", false},
+    {"vm", "VM", "when it is this VM's turn", false},
+    SCHEDULE_OPTIONS,
     END,
 };
 
 static const struct cli_option group_create_options[] = {
     {"policy", "POLICY", "its schedule and retention (daily-22h is there from the start)", false},
     {"vm", "VM", "a VM to protect", true},
+    {"dry-run", NULL, "only say whether that is possible", false},
+    END,
+};
+
+static const struct cli_option group_add_options[] = {
+    {"dry-run", NULL, "only say whether that is possible", false},
+    END,
+};
+
+static const struct cli_option data_options[] = {
+    {"retain-data", NULL, "recovery points stay (default)", false},
+    {"delete-data", NULL, "recovery points are deleted, but those that are locked or on hold", false},
     END,
 };
 
@@ -144,6 +179,17 @@ static const struct cli_option wait_options[] = {WAIT, END};
 static const struct cli_option gc_options[] = {
     {"dry-run", NULL, "only say how much could be freed", false},
     WAIT,
+    END,
+};
+
+static const struct cli_option rp_list_options[] = {
+    {"deleted", NULL, "those that are deleted and can be had back", false},
+    END,
+};
+
+static const struct cli_option delete_options[] = {
+    {"now", NULL, "for good at once, as when the store is full; also one that is deleted already", false},
+    {"force", NULL, "also the last good one of a protected VM", false},
     END,
 };
 
@@ -176,7 +222,7 @@ static const struct cli_option restore_disk_options[] = {
 static const struct cli_option job_list_options[] = {
     {"vm", "VM", "only jobs of this VM", false},
     {"group", "GROUP", "only jobs of this group", false},
-    {"type", "TYPE", "backup, check, restore, verify, rebuild or collect", false},
+    {"type", "TYPE", "backup, check, restore, verify, rebuild, collect or configure-group", false},
     {"state", "STATE", "queued, running, completed, completed-with-warnings, failed or cancelled", false},
     {"since", "TIME", "created at or after, such as 2026-01-31 or 2026-01-31T22:00:00Z", false},
     {"limit", "N", "the newest N (default 50)", false},
@@ -223,11 +269,19 @@ const struct cli_command cli_commands[] = {
     {"policy create", "NAME", 1, 1, "Make a policy: schedule and retention", policy_create_options,
      "NAME has 2 to 50 letters, digits and hyphens, a letter first.",
      "holdfast policy create nightly --daily 22:00 --timezone Europe/Zurich --keep-days 30\n"
-     "holdfast policy create often --every 15 --keep-latest 96 --keep-daily 14\n",
+     "holdfast policy create often --every 15 --keep-latest 96 --keep-daily 14\n"
+     "holdfast policy create weekend --weekly 03:00 --days sat,sun --spread 120 --priority low\n",
      run_policy_create},
     {"policy list", "", 0, 0, "List policies", NULL, NULL, "holdfast policy list\n", run_policy_list},
-    {"policy show", "POLICY", 1, 1, "Show a policy", NULL, NULL, "holdfast policy show nightly\n",
-     run_policy_show},
+    {"policy show", "POLICY", 1, 1, "Show a policy", policy_show_options, NULL,
+     "holdfast policy show nightly\nholdfast policy show nightly --version 1\n", run_policy_show},
+    {"policy next", "[POLICY]", 0, 1, "Show when a schedule runs next", policy_next_options,
+     "Options that name a schedule show what they would make, of POLICY or of a new one; nothing is stored.",
+     "holdfast policy next nightly --count 5\n"
+     "holdfast policy next --daily 02:30 --timezone Europe/Zurich --from 2027-03-27\n",
+     run_policy_next},
+    {"policy history", "POLICY", 1, 1, "List the versions of a policy, the newest first", NULL, NULL,
+     "holdfast policy history nightly\n", run_policy_history},
     {"policy edit", "POLICY", 1, 1, "Change a policy; its version goes up by one", policy_edit_options, NULL,
      "holdfast policy edit nightly --daily 23:30\n", run_policy_edit},
     {"policy delete", "POLICY", 1, 1, "Delete a policy that no group uses", NULL, NULL,
@@ -238,10 +292,17 @@ const struct cli_command cli_commands[] = {
     {"group list", "", 0, 0, "List protection groups", NULL, NULL, "holdfast group list\n", run_group_list},
     {"group show", "GROUP", 1, 1, "Show a protection group with its VMs", NULL, NULL,
      "holdfast group show web\n", run_group_show},
-    {"group add", "GROUP VM...", 2, MANY, "Protect VMs in a group: all of them or none", NULL, vm_notes,
-     "holdfast group add web web3 kvm2/web4\n", run_group_add},
-    {"group remove", "GROUP VM...", 2, MANY, "Take VMs out of a group; their recovery points stay", NULL,
-     vm_notes, "holdfast group remove web web3\n", run_group_remove},
+    {"group add", "GROUP VM...", 2, MANY, "Protect VMs in a group: all of them or none", group_add_options,
+     vm_notes, "holdfast group add web web3 kvm2/web4\n", run_group_add},
+    {"group remove", "GROUP VM...", 2, MANY, "Take VMs out of a group", data_options, vm_notes,
+     "holdfast group remove web web3\n", run_group_remove},
+    {"group stop", "GROUP", 1, 1, "Stop the protection of a group's VMs: no schedule, no retention",
+     data_options,
+     "Deleted recovery points can be had back for 14 days (soft-delete-days): `holdfast group resume`.",
+     "holdfast group stop web\nholdfast group stop web --delete-data\n", run_group_stop},
+    {"group resume", "GROUP", 1, 1,
+     "Protect a group's VMs again, with the recovery points that the stop deleted", NULL, NULL,
+     "holdfast group resume web\n", run_group_resume},
     {"group delete", "GROUP", 1, 1, "Delete a group; recovery points stay", NULL, NULL,
      "holdfast group delete web\n", run_group_delete},
 
@@ -260,8 +321,8 @@ const struct cli_command cli_commands[] = {
     {"check", "VM", 1, 1, "Consistency check: compare the whole VM with the store, make a recovery point",
      wait_options, vm_notes, "holdfast check web1 --wait\n", run_check},
 
-    {"rp list", "[VM]", 0, 1, "List recovery points, the newest first", NULL, vm_notes,
-     "holdfast rp list web1\n", run_rp_list},
+    {"rp list", "[VM]", 0, 1, "List recovery points, the newest first, and what keeps them", rp_list_options,
+     vm_notes, "holdfast rp list web1\nholdfast rp list --deleted\n", run_rp_list},
     {"rp calendar", "VM", 1, 1, "Recovery points of a VM by days, the newest day first", NULL, vm_notes,
      "holdfast rp calendar web1\n", run_rp_calendar},
     {"rp show", "RP", 1, 1, "Show a recovery point with its disks", NULL, rp_notes,
@@ -270,8 +331,14 @@ const struct cli_command cli_commands[] = {
      rp_notes, "holdfast rp verify 3f6c1a2b --wait\n", run_rp_verify},
     {"rp hold", "RP", 1, 1, "Keep a recovery point whatever the policy says", hold_options, rp_notes,
      "holdfast rp hold 3f6c1a2b\nholdfast rp hold 3f6c1a2b --release\n", run_rp_hold},
-    {"rp delete", "RP", 1, 1, "Delete a recovery point", NULL, rp_notes, "holdfast rp delete 3f6c1a2b\n",
+    {"rp retain", "RP TIME", 2, 2, "Keep a recovery point until then, or (none) as long as the policy says",
+     NULL, rp_notes, "holdfast rp retain 3f6c1a2b 2027-06-30\nholdfast rp retain 3f6c1a2b none\n",
+     run_rp_retain},
+    {"rp delete", "RP", 1, 1, "Delete a recovery point; it can be had back for 14 days (soft-delete-days)",
+     delete_options, rp_notes, "holdfast rp delete 3f6c1a2b\nholdfast rp delete 3f6c1a2b --now\n",
      run_rp_delete},
+    {"rp undelete", "RP...", 1, MANY, "Take deleted recovery points back", NULL, rp_notes,
+     "holdfast rp undelete 3f6c1a2b\n", run_rp_undelete},
 
     {"restore vm", "RP", 1, 1, "Restore a VM from a recovery point", restore_vm_options, rp_notes,
      "holdfast restore vm 3f6c1a2b --to-original --stop --start --wait\n"

@@ -1,4 +1,5 @@
 #include "disk/disk_device.h"
+#include "base/bytes.h"
 #include "base/memory.h"
 #include "base/os_file.h"
 #include <errno.h>
@@ -170,19 +171,6 @@ static int add_btrfs(void *cookie, const char *name)
 
 /* --- mounts */
 
-/* A field of mountinfo: \040 and so on become what they stand for; in place. */
-static void unescape(char *text)
-{
-    char *to = text;
-    for (const char *from = text; *from; to++) {
-        bool octal = from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' &&
-                     from[2] <= '7' && from[3] >= '0' && from[3] <= '7';
-        *to = octal ? (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0')) : *from;
-        from += octal ? 4 : 1;
-    }
-    *to = '\0';
-}
-
 struct mount_line {
     dev_t device;
     char *point;
@@ -214,8 +202,8 @@ static bool parse_line(char *text, struct mount_line *line)
     line->device = makedev((unsigned)high, (unsigned)strtoul(end + 1, NULL, 10));
     line->point = fields[POINT];
     line->writable = strcmp(options, "ro") != 0 && strncmp(options, "ro,", 3) != 0;
-    unescape(line->point);
-    unescape(line->source);
+    bytes_unescape_octal(line->point);
+    bytes_unescape_octal(line->source);
     return true;
 }
 

@@ -1,3 +1,4 @@
+#include "base/bytes.h"
 #include "base/memory.h"
 #include "disk/disk_ext.h"
 #include "disk/disk_pages_internal.h"
@@ -81,21 +82,6 @@ static void look_at_path(struct search *search, const char *path)
     free(start);
 }
 
-/* Blanks and backslashes are written as three octal digits: getmntent(3). */
-static void unescape(char *field)
-{
-    char *out = field;
-    for (const char *in = field; *in; out++) {
-        if (in[0] == '\\' && strspn(in + 1, "01234567") >= 3) {
-            *out = (char)((in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0'));
-            in += 4;
-        } else {
-            *out = *in++;
-        }
-    }
-    *out = '\0';
-}
-
 static void look_at_fstab_line(struct search *search, char *line)
 {
     char *rest = NULL;
@@ -106,7 +92,7 @@ static void look_at_fstab_line(struct search *search, char *line)
     const char *type = strtok_r(NULL, " \t\r", &rest);
     if (!where || !type || strcmp(type, "swap") != 0)
         return;
-    unescape(what);
+    bytes_unescape_octal(what);
     look_at_path(search, what);
 }
 

@@ -4,6 +4,7 @@
 #include "server/access/guard.h"
 #include "server/api_internal.h"
 #include "server/jobs.h"
+#include "server/protection.h"
 #include "server/schedule.h"
 #include "storage/point.h"
 
@@ -211,14 +212,12 @@ int api_host_token(struct api_call *call, struct error *err)
 
 static json_t *vm_json(const struct catalog_vm *vm)
 {
-    bool grouped = vm->group_id[0] != '\0';
-    const char *protection = !grouped ? "unprotected" : vm->point_count > 0 ? "protected" : "waiting";
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:b, s:b, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:i}",
         "id", vm->id, "name", vm->name, "host", vm->host_name, "host_id", vm->host_id, "uuid",
         api_text_or_null(vm->uuid), "kind", vm->kind, "power", vm->power, "guest_agent", vm->guest_agent,
         "tracking", vm->tracking, "present", vm->present, "moved_away", vm->moved_away, "group",
-        api_text_or_null(vm->group_name), "protection", protection, "size", (json_int_t)vm->size,
+        api_text_or_null(vm->group_name), "protection", protection_state(vm), "size", (json_int_t)vm->size,
         "disk_count", (json_int_t)vm->disk_count, "points", (json_int_t)vm->point_count, "last_point",
         api_text_or_null(vm->last_point_id), "last_point_time", api_time(vm->last_point_ms), "memory_mib",
         (int)vm->memory_mib);
@@ -317,9 +316,10 @@ static int count_vms(struct api_call *call, json_t **out, struct error *err)
 {
     const struct catalog_vm_filter any = {0};
     struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    json_int_t unprotected = 0;
-    json_int_t waiting = 0;
-    json_int_t protected = 0;
+    static const char *const states[] = {"protected", "waiting",  "failing",
+                                         "stopped",   "vanished", "unprotected"};
+    enum { STATE_COUNT = sizeof states / sizeof states[0] };
+    json_int_t counts[STATE_COUNT] = {0};
     size_t count;
     do {
         const struct catalog_vm *vms;
@@ -327,22 +327,20 @@ static int count_vms(struct api_call *call, json_t **out, struct error *err)
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
-            bool grouped = vms[i].group_id[0] != '\0';
             bool has;
             if (access_has(call, OBJECT_VM, vms[i].id, &has, err) != 0) {
                 return -1;
             }
-            page.after = vms[i].number;
-            if (!has) {
-                continue;
+            for (size_t k = 0; k < STATE_COUNT && has; k++) {
+                counts[k] += strcmp(protection_state(&vms[i]), states[k]) == 0;
             }
-            unprotected += !grouped;
-            waiting += grouped && vms[i].point_count == 0;
-            protected += grouped && vms[i].point_count > 0;
+            page.after = vms[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);
-    *out =
-        json_pack("{s:I, s:I, s:I}", "protected", protected, "waiting", waiting, "unprotected", unprotected);
+    *out = json_object();
+    for (size_t k = 0; k < STATE_COUNT; k++) {
+        json_object_set_new(*out, states[k], json_integer(counts[k]));
+    }
     return 0;
 }
 

@@ -54,6 +54,11 @@ int api_dispatch(struct api_call *call, const struct api_route *route, struct er
 /* --- reading requests */
 /* A parameter of the query, decoded, or NULL. */
 const char *api_query(struct api_call *call, const char *name);
+/* A whole number of the query, 0 to maximum; absent leaves *value as it is. REQUEST_INVALID. */
+int api_query_number(struct api_call *call, const char *name, int64_t maximum, int64_t *value,
+                     struct error *err);
+/* true or false in the query; absent leaves *value as it is. REQUEST_INVALID. */
+int api_query_flag(struct api_call *call, const char *name, bool *value, struct error *err);
 int api_page(struct api_call *call, struct catalog_page *page, struct error *err);
 /* No other fields than these (ends with NULL). REQUEST_INVALID names the one that is. */
 int api_check_fields(const json_t *body, const char *const *allowed, struct error *err);
@@ -63,6 +68,11 @@ int api_boolean_field(const json_t *body, const char *name, bool *value, struct 
 int api_number_field(const json_t *body, const char *name, int64_t minimum, int64_t maximum, int64_t *value,
                      struct error *err);
 int api_time_field(const json_t *body, const char *name, int64_t *value_ms, struct error *err);
+/* What a request says about a schedule (NULL: nothing), a priority, over what the policy is. */
+int api_schedule_read(const json_t *schedule, struct catalog_policy *policy, struct error *err);
+int api_priority_read(const json_t *body, struct catalog_policy *policy, struct error *err);
+/* Is it one that this server's settings allow? SCHEDULE_INVALID. */
+int api_schedule_check(struct api_call *call, const struct catalog_policy *policy, struct error *err);
 
 /* --- writing answers */
 json_t *api_time(int64_t ms);               /* RFC 3339, null for 0 */
@@ -71,7 +81,23 @@ json_t *api_error_json(const struct error *err);
 int api_error_status(const struct error *err);
 /* {"items":…,"next":…}: next is the last row's number when the page is full. Takes items. */
 json_t *api_list(json_t *items, const struct catalog_page *page, int64_t last_number);
+/* Parts of a policy that a request says, over what the policy is. */
+int api_read_policy(const json_t *body, struct catalog_policy *policy, struct error *err);
+json_t *api_policy_json(const struct catalog_policy *policy);
+/* Into the reply: how many points the next run of retention deletes under this policy. */
+int api_add_next_run(struct api_call *call, const struct catalog_policy *policy, struct error *err);
+/* Into the point's object: what keeps it, and until when. plans: NULL at first; what was read for a VM
+ * already. */
+struct api_plan;
+int api_add_kept(struct api_call *call, struct api_plan **plans, const struct catalog_point *point,
+                 json_t *object, struct error *err);
 json_t *api_job_json(const struct catalog_job *job);
+json_t *api_policy_json(const struct catalog_policy *policy);
+json_t *api_schedule_json(const struct catalog_policy *policy);
+/* When the policy's schedule runs next, null for never. For a VM: when its turn is in the spread window. */
+json_t *api_next_run(const struct catalog_policy *policy, const char *vm_id);
+/* The same for a group: never while it is stopped. */
+json_t *api_group_next_run(struct api_call *call, const struct catalog_group *group, const char *vm_id);
 int api_accept_job(struct api_call *call, const char *job_id, struct error *err);
 
 /* --- handlers, by file */
@@ -92,10 +118,17 @@ int api_policy_list(struct api_call *call, struct error *err);
 int api_policy_create(struct api_call *call, struct error *err);
 int api_policy_show(struct api_call *call, struct error *err);
 int api_policy_edit(struct api_call *call, struct error *err);
+int api_policy_preview(struct api_call *call, struct error *err);
 int api_policy_delete(struct api_call *call, struct error *err);
+int api_policy_runs(struct api_call *call, struct error *err);
+int api_policy_versions(struct api_call *call, struct error *err);
+int api_policy_version_show(struct api_call *call, struct error *err);
+int api_schedule_runs(struct api_call *call, struct error *err);
 int api_group_list(struct api_call *call, struct error *err);
 int api_group_create(struct api_call *call, struct error *err);
 int api_group_show(struct api_call *call, struct error *err);
+int api_group_stop(struct api_call *call, struct error *err);
+int api_group_resume(struct api_call *call, struct error *err);
 int api_group_delete(struct api_call *call, struct error *err);
 int api_group_add(struct api_call *call, struct error *err);
 int api_group_remove(struct api_call *call, struct error *err);
@@ -105,6 +138,8 @@ int api_point_list(struct api_call *call, struct error *err);
 int api_point_show(struct api_call *call, struct error *err);
 int api_point_delete(struct api_call *call, struct error *err);
 int api_point_verify(struct api_call *call, struct error *err);
+int api_point_undelete(struct api_call *call, struct error *err);
+int api_point_retain(struct api_call *call, struct error *err);
 int api_point_hold(struct api_call *call, struct error *err);
 int api_point_data(struct api_call *call, struct error *err);
 int api_restore_start(struct api_call *call, struct error *err);

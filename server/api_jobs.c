@@ -276,6 +276,9 @@ int api_backup_start(struct api_call *call, struct error *err)
         read_bandwidth(call->body, &request.bandwidth, err) != 0) {
         return -1;
     }
+    if (request.retain_until_ms != 0 && request.retain_until_ms <= clock_wall_ms()) {
+        return error_set(err, ERROR_REQUEST_INVALID, "The time until which the point is kept is past");
+    }
     return start(call, &request, vm, group, err);
 }
 

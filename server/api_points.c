@@ -1,7 +1,5 @@
 /* Recovery points and the store. */
-#include "server/access/guard.h"
 #include "server/api_internal.h"
-#include "server/protection.h"
 #include "storage/point.h"
 
 #include <string.h>
@@ -13,12 +11,19 @@ static json_t *point_json(const struct catalog_point *point)
         "id", point->id, "vm", point->vm_name, "vm_id", point->vm_id, "host", point->host_name, "time",
         api_time(point->time_ms), "committed", api_time(point->committed_ms), "consistency",
         point->consistency, "consistency_reason", api_text_or_null(point->consistency_reason), "mode",
-        point->mode, "reason", api_text_or_null(point->reason), "state", point->damaged ? "damaged" : "whole",
+        point->mode, "reason", api_text_or_null(point->reason), "state",
+        point->deleted_ms != 0 ? "deleted"
+        : point->damaged       ? "damaged"
+                               : "whole",
         "verified", api_time(point->verified_ms), "size", (json_int_t)point->size, "read_bytes",
         (json_int_t)point->read_bytes, "sent_bytes", (json_int_t)point->sent_bytes, "stored_bytes",
         (json_int_t)point->stored_bytes, "parent", api_text_or_null(point->parent), "job",
         api_text_or_null(point->job_id), "held", point->held);
     json_object_set_new(object, "retain_until", api_time(point->retain_until_ms));
+    json_object_set_new(object, "locked_until", api_time(point->locked_until_ms));
+    json_object_set_new(object, "deleted", api_time(point->deleted_ms));
+    json_object_set_new(object, "deleted_by", api_text_or_null(point->deleted_by));
+    json_object_set_new(object, "purge", api_time(point->purge_ms));
     return object;
 }
 
@@ -48,7 +53,13 @@ int api_point_list(struct api_call *call, struct error *err)
     struct catalog_page page;
     const struct catalog_point *points;
     size_t count;
+    struct api_plan *plans = NULL;
+    bool deleted = false;
     const char *vm_name = api_query(call, "vm");
+    if (api_query_flag(call, "deleted", &deleted, err) != 0) {
+        return -1;
+    }
+    filter.which = deleted ? CATALOG_POINTS_DELETED : CATALOG_POINTS_LIVE;
     if (vm_name != NULL) {
         const struct catalog_vm *vm = catalog_vm_find(catalog, call->arena, vm_name, err);
         if (vm == NULL) {
@@ -68,6 +79,10 @@ int api_point_list(struct api_call *call, struct error *err)
             json_object_set_new(object, "disks", json_array());
         }
         json_array_append_new(items, object);
+        if (api_add_kept(call, &plans, &points[i], object, err) != 0) {
+            json_decref(items);
+            return -1;
+        }
     }
     call->reply = api_list(items, &page, count > 0 ? points[count - 1].number : 0);
     return 0;
@@ -84,18 +99,11 @@ int api_point_show(struct api_call *call, struct error *err)
     if (point == NULL) {
         return -1;
     }
+    struct api_plan *plans = NULL;
     call->reply = point_json(point);
-    return add_disks(call, call->reply, point->id, err);
-}
-
-int api_point_delete(struct api_call *call, struct error *err)
-{
-    const struct catalog_point *point = find_point(call, err);
-    if (point == NULL || protection_delete_point(call->server, point->id, err) != 0) {
-        return -1;
-    }
-    call->reply = json_object();
-    return 0;
+    return api_add_kept(call, &plans, point, call->reply, err) != 0
+               ? -1
+               : add_disks(call, call->reply, point->id, err);
 }
 
 int api_point_verify(struct api_call *call, struct error *err)
@@ -106,22 +114,6 @@ int api_point_verify(struct api_call *call, struct error *err)
         return -1;
     }
     return api_accept_job(call, id, err);
-}
-
-int api_point_hold(struct api_call *call, struct error *err)
-{
-    static const char *const fields[] = {"held", NULL};
-    bool held = true;
-    const struct catalog_point *point = find_point(call, err);
-    if (point == NULL || api_check_fields(call->body, fields, err) != 0 ||
-        api_boolean_field(call->body, "held", &held, err) != 0 ||
-        (point->held && !held &&
-         access_confirm(call, arena_format(call->arena, "end the hold of recovery point %.8s", point->id),
-                        err) != 0) ||
-        catalog_point_set_held(server_catalog(call->server), point->id, held, err) != 0) {
-        return -1;
-    }
-    return api_point_show(call, err);
 }
 
 /* --- the store

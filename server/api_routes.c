@@ -27,11 +27,19 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/policies", api_policy_create, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
     {"GET", "/v1/policies/{policy}", api_policy_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
     {"PATCH", "/v1/policies/{policy}", api_policy_edit, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"POST", "/v1/policies/{policy}/preview", api_policy_preview, ROLE_VIEWER, SCOPE_SERVER, NULL},
     {"DELETE", "/v1/policies/{policy}", api_policy_delete, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
+    {"GET", "/v1/policies/{policy}/runs", api_policy_runs, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"GET", "/v1/policies/{policy}/versions", api_policy_versions, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"GET", "/v1/policies/{policy}/versions/{version}", api_policy_version_show, ROLE_VIEWER, SCOPE_NAMED,
+     NULL},
+    {"POST", "/v1/schedules/runs", api_schedule_runs, ROLE_VIEWER, SCOPE_NAMED, NULL},
     {"GET", "/v1/groups", api_group_list, ROLE_VIEWER, SCOPE_GROUPS, NULL},
     {"POST", "/v1/groups", api_group_create, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
     {"GET", "/v1/groups/{group}", api_group_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
     {"DELETE", "/v1/groups/{group}", api_group_delete, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
+    {"POST", "/v1/groups/{group}/stop", api_group_stop, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
+    {"POST", "/v1/groups/{group}/resume", api_group_resume, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
     {"POST", "/v1/groups/{group}/members", api_group_add, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
     {"DELETE", "/v1/groups/{group}/members/{vm}", api_group_remove, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
     {"POST", "/v1/backups", api_backup_start, ROLE_OPERATOR, SCOPE_NAMED, NULL},
@@ -42,6 +50,8 @@ const struct api_route api_routes[] = {
      "delete recovery point {point}"},
     {"POST", "/v1/recovery-points/{point}/verify", api_point_verify, ROLE_OPERATOR, SCOPE_NAMED, NULL},
     {"POST", "/v1/recovery-points/{point}/hold", api_point_hold, ROLE_OPERATOR, SCOPE_NAMED, NULL},
+    {"POST", "/v1/recovery-points/{point}/retain", api_point_retain, ROLE_OPERATOR, SCOPE_NAMED, NULL},
+    {"POST", "/v1/recovery-points/{point}/undelete", api_point_undelete, ROLE_OPERATOR, SCOPE_NAMED, NULL},
     {"GET", "/v1/recovery-points/{point}/disks/{disk}/data", api_point_data, ROLE_OPERATOR, SCOPE_NAMED,
      NULL},
     {"POST", "/v1/restores", api_restore_start, ROLE_OPERATOR, SCOPE_NAMED, NULL},
@@ -132,8 +142,20 @@ const char *api_query(struct api_call *call, const char *name)
     return found;
 }
 
-static int query_number(struct api_call *call, const char *name, int64_t maximum, int64_t *value,
-                        struct error *err)
+int api_query_flag(struct api_call *call, const char *name, bool *value, struct error *err)
+{
+    const char *text = api_query(call, name);
+    if (text == NULL) {
+        return 0;
+    }
+    *value = strcmp(text, "true") == 0;
+    return *value || strcmp(text, "false") == 0
+               ? 0
+               : error_set(err, ERROR_REQUEST_INVALID, "%s must be true or false", name);
+}
+
+int api_query_number(struct api_call *call, const char *name, int64_t maximum, int64_t *value,
+                     struct error *err)
 {
     const char *text = api_query(call, name);
     char *end;
@@ -153,8 +175,8 @@ int api_page(struct api_call *call, struct catalog_page *page, struct error *err
 {
     int64_t limit = 100;
     *page = (struct catalog_page){0};
-    if (query_number(call, "limit", CATALOG_PAGE_MAX, &limit, err) != 0 ||
-        query_number(call, "after", INT64_MAX, &page->after, err) != 0) {
+    if (api_query_number(call, "limit", CATALOG_PAGE_MAX, &limit, err) != 0 ||
+        api_query_number(call, "after", INT64_MAX, &page->after, err) != 0) {
         return -1;
     }
     page->limit = limit > 0 ? (unsigned)limit : CATALOG_PAGE_MAX;

@@ -1,5 +1,6 @@
 /* Giving a VM its first copy without the network. */
 #include "server/api_internal.h"
+#include "server/catalog_deletion.h"
 #include "server/seed.h"
 
 /* {"vda": "disk0"}: the VM's disks, and those of the recovery point that hold them. */
@@ -45,7 +46,8 @@ int api_vm_seed(struct api_call *call, struct error *err)
     }
     const struct catalog_point *point =
         catalog_point_find(server_catalog(call->server), call->arena, point_id, err);
-    return point == NULL || seed_vm(call->server, vm, point->id, disks, count, err) != 0
+    return point == NULL || catalog_point_check_live(point, err) != 0 ||
+                   seed_vm(call->server, vm, point->id, disks, count, err) != 0
                ? -1
                : api_vm_show(call, err);
 }

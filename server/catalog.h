@@ -145,6 +145,8 @@ struct catalog_vm {
     uint64_t point_count;      /* that restore from the store */
     const char *last_point_id; /* newest of them, "" */
     int64_t last_point_ms;     /* its time */
+    bool group_stopped;
+    const char *last_backup; /* state of the last backup that ended and was not cancelled, "" */
 };
 
 struct catalog_vm_disk {
@@ -191,23 +193,31 @@ int catalog_vm_disk_list(struct catalog *catalog, struct arena *arena, const cha
 /* --- policies
  * ----------------------------------------------------------------------------------------------------- */
 
-enum schedule_kind { SCHEDULE_MANUAL, SCHEDULE_INTERVAL, SCHEDULE_DAILY };
-const char *schedule_kind_name(enum schedule_kind kind); /* "manual", "interval", "daily" */
+enum schedule_kind { SCHEDULE_MANUAL, SCHEDULE_INTERVAL, SCHEDULE_HOURLY, SCHEDULE_DAILY, SCHEDULE_WEEKLY };
+const char *schedule_kind_name(enum schedule_kind kind); /* "manual", "interval", "hourly", ... */
 /* -1 for an unknown name. */
 int schedule_kind_parse(const char *name, enum schedule_kind *kind);
+
+/* Who goes first when jobs wait. */
+enum policy_priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
+const char *policy_priority_name(enum policy_priority priority); /* "high", "normal", "low" */
+int policy_priority_parse(const char *name, enum policy_priority *priority);
 
 struct catalog_policy {
     int64_t number;
     const char *id;
     const char *name;
-    int version; /* from 1; every change makes one more */
+    int version; /* from 1; every change makes one more. To update: the one that was edited */
     bool enabled;
     enum schedule_kind schedule;
-    unsigned interval_minutes; /* SCHEDULE_INTERVAL */
-    const char *daily_times;   /* SCHEDULE_DAILY: "22:00" or "06:00,22:00" */
-    unsigned days;             /* SCHEDULE_DAILY: bit 0 Sunday ... bit 6 Saturday; 127: every day */
-    const char *time_zone;     /* "UTC", "Europe/Zurich" */
-    unsigned spread_minutes;   /* starts are spread over so many */
+    unsigned interval_minutes;   /* SCHEDULE_INTERVAL */
+    unsigned hour_minute;        /* SCHEDULE_HOURLY: 0 to 59 */
+    const char *daily_times;     /* SCHEDULE_DAILY, SCHEDULE_WEEKLY: "22:00" or "06:00,22:00" */
+    unsigned days;               /* bit 0 Sunday ... bit 6 Saturday; 127: every day */
+    const char *time_zone;       /* "UTC", "Europe/Zurich" */
+    unsigned spread_minutes;     /* starts are spread over so many */
+    int64_t schedule_changed_ms; /* since when the schedule is what it is */
+    enum policy_priority priority;
     /* Retention: a point stays while one of these wants it; 0: does not count. The last point always stays.
      */
     unsigned keep_days;
@@ -216,18 +226,21 @@ struct catalog_policy {
     unsigned keep_weekly;
     unsigned keep_monthly;
     unsigned keep_yearly;
+    unsigned lock_days;        /* so long nobody can delete a point that was made under it; 0: no lock */
     unsigned snapshot_days;    /* local snapshots */
     const char *consistency;   /* asked for: "application", "filesystem", "crash" */
     bool consistency_required; /* less is a failure */
     bool exclude_pages;        /* page and swap files are stored as zeros */
     int64_t created_ms;
     int64_t changed_ms;
+    const char *changed_by; /* "" when that is not known */
     uint64_t group_count;
 };
 
 /* NAME_TAKEN. Values are checked by policy_check (server/protection.h), not here. */
 int catalog_policy_insert(struct catalog *catalog, const struct catalog_policy *policy, struct error *err);
-/* A new version of the policy with that id; sets changed_ms. POLICY_NOT_FOUND, NAME_TAKEN. */
+/* A new version of the policy with that id, made from policy->version; sets changed_ms. POLICY_CHANGED when
+ * that is not the version in force any more (or the policy is gone), NAME_TAKEN. */
 int catalog_policy_update(struct catalog *catalog, const struct catalog_policy *policy, struct error *err);
 /* POLICY_NOT_FOUND, POLICY_IN_USE. */
 int catalog_policy_delete(struct catalog *catalog, const char *id, struct error *err);
@@ -296,7 +309,12 @@ struct catalog_point {
     int64_t retain_until_ms; /* on-demand points; 0: the policy decides */
     bool held;
     bool damaged;
-    int64_t verified_ms; /* found whole */
+    int64_t verified_ms;     /* found whole */
+    int64_t locked_until_ms; /* nobody can delete it before (server/lock_clock.h); 0: no lock */
+    int64_t deleted_ms;      /* by an operator, can be had back; 0: it is not */
+    int64_t purge_ms;        /* deleted: when it goes for good */
+    const char *deleted_by;
+    const char *deleted_with; /* id of the group with whose stop it was deleted; "" */
 };
 
 struct catalog_point_disk {
@@ -322,10 +340,13 @@ const struct catalog_point *catalog_point_find(struct catalog *catalog, struct a
 /* The point that this job made; *point NULL when there is none. */
 int catalog_point_of_job(struct catalog *catalog, struct arena *arena, const char *job_id,
                          const struct catalog_point **point, struct error *err);
-/* The VM's newest; *point NULL when there is none. */
+/* The VM's newest, deleted ones too: the next backup can build on it; *point NULL when there is none. */
 int catalog_point_newest(struct catalog *catalog, struct arena *arena, const char *vm_id,
                          const struct catalog_point **point, struct error *err);
+enum catalog_points_which { CATALOG_POINTS_ALL, CATALOG_POINTS_LIVE, CATALOG_POINTS_DELETED };
+
 struct catalog_point_filter {
+    enum catalog_points_which which;
     const char *vm_id; /* each NULL or 0: any */
     int64_t since_ms;  /* time_ms at or after */
     int64_t until_ms;  /* time_ms before */
@@ -361,7 +382,16 @@ int catalog_tracking_clear(struct catalog *catalog, const char *vm_id, struct er
  * ---------------------------------------------------------------------------------------------------------
  */
 
-enum job_type { JOB_BACKUP, JOB_CHECK, JOB_RESTORE, JOB_VERIFY, JOB_REBUILD, JOB_COLLECT, JOB_TYPE_COUNT };
+enum job_type {
+    JOB_BACKUP,
+    JOB_CHECK,
+    JOB_RESTORE,
+    JOB_VERIFY,
+    JOB_REBUILD,
+    JOB_COLLECT,
+    JOB_CONFIGURE,
+    JOB_TYPE_COUNT
+};
 enum job_state {
     JOB_QUEUED,
     JOB_RUNNING,

@@ -4,8 +4,10 @@
 #include <string.h>
 
 static const char *const host_states[] = {"connected", "unreachable", "outdated", "retired"};
-static const char *const schedule_kinds[] = {"manual", "interval", "daily"};
-static const char *const job_types[] = {"backup", "check", "restore", "verify", "rebuild", "collect"};
+static const char *const schedule_kinds[] = {"manual", "interval", "hourly", "daily", "weekly"};
+static const char *const policy_priorities[] = {"high", "normal", "low"};
+static const char *const job_types[] = {"backup",  "check",   "restore",        "verify",
+                                        "rebuild", "collect", "configure-group"};
 static const char *const job_states[] = {"queued", "running",  "completed", "completed-with-warnings",
                                          "failed", "cancelled"};
 static const char *const job_phase_states[] = {"none", "running", "completed", "skipped", "failed"};
@@ -44,6 +46,18 @@ int schedule_kind_parse(const char *name, enum schedule_kind *kind)
 {
     int value = NAME_PARSE(schedule_kinds, name);
     *kind = (enum schedule_kind)(value < 0 ? 0 : value);
+    return value < 0 ? -1 : 0;
+}
+
+const char *policy_priority_name(enum policy_priority priority)
+{
+    return policy_priorities[priority];
+}
+
+int policy_priority_parse(const char *name, enum policy_priority *priority)
+{
+    int value = NAME_PARSE(policy_priorities, name);
+    *priority = (enum policy_priority)(value < 0 ? (int)PRIORITY_NORMAL : value);
     return value < 0 ? -1 : 0;
 }
 

@@ -33,6 +33,11 @@ static void point_read_row(struct statement *row, struct arena *arena, struct ca
     point->held = statement_boolean(row);
     point->damaged = statement_boolean(row);
     point->verified_ms = statement_integer(row);
+    point->locked_until_ms = statement_integer(row);
+    point->deleted_ms = statement_integer(row);
+    point->purge_ms = statement_integer(row);
+    point->deleted_by = statement_text(row, arena);
+    point->deleted_with = statement_text(row, arena);
 }
 
 static int point_write(struct catalog *catalog, const struct catalog_point *point, struct error *err)
@@ -63,6 +68,7 @@ static int point_write(struct catalog *catalog, const struct catalog_point *poin
     statement_bind_integer(statement, point->held);
     statement_bind_integer(statement, point->damaged);
     statement_bind_integer(statement, point->verified_ms);
+    statement_bind_integer(statement, point->locked_until_ms);
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
 }
 
@@ -222,6 +228,7 @@ int catalog_point_list(struct catalog *catalog, struct arena *arena,
     statement_bind_integer(statement, filter == NULL ? 0 : filter->since_ms);
     statement_bind_integer(statement, filter == NULL || filter->until_ms == 0 ? INT64_MAX : filter->until_ms);
     statement_bind_integer(statement, catalog_page_limit(page));
+    statement_bind_integer(statement, filter == NULL ? CATALOG_POINTS_ALL : filter->which);
     if (vm_id != NULL) {
         statement_bind_text(statement, vm_id);
     }

@@ -2,10 +2,11 @@
 #include "server/catalog.h"
 
 #include "base/clock.h"
+#include "server/catalog_schedules.h"
 #include "server/catalog_statement.h"
 #include <string.h>
 
-static void policy_read(struct statement *row, struct arena *arena, struct catalog_policy *policy)
+void catalog_policy_read(struct statement *row, struct arena *arena, struct catalog_policy *policy)
 {
     *policy = (struct catalog_policy){0};
     policy->number = statement_integer(row);
@@ -29,6 +30,11 @@ static void policy_read(struct statement *row, struct arena *arena, struct catal
     policy->consistency = statement_text(row, arena);
     policy->consistency_required = statement_boolean(row);
     policy->exclude_pages = statement_boolean(row);
+    policy->hour_minute = statement_unsigned(row);
+    policy_priority_parse(statement_text(row, arena), &policy->priority);
+    policy->schedule_changed_ms = statement_integer(row);
+    policy->changed_by = statement_text(row, arena);
+    policy->lock_days = statement_unsigned(row);
     policy->created_ms = statement_integer(row);
     policy->changed_ms = statement_integer(row);
     policy->group_count = statement_size(row);
@@ -60,6 +66,11 @@ static int policy_write_version(struct catalog *catalog, const struct catalog_po
     statement_bind_text(statement, policy->consistency);
     statement_bind_integer(statement, policy->consistency_required);
     statement_bind_integer(statement, policy->exclude_pages);
+    statement_bind_integer(statement, policy->hour_minute);
+    statement_bind_text(statement, policy_priority_name(policy->priority));
+    statement_bind_integer(statement, policy->schedule_changed_ms);
+    statement_bind_text(statement, policy->changed_by);
+    statement_bind_integer(statement, policy->lock_days);
     return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
 }
 
@@ -73,14 +84,13 @@ static int policy_write(struct catalog *catalog, enum sql_query query, const str
     }
     statement_bind_text(statement, policy->id);
     statement_bind_text(statement, policy->name);
-    if (query == SQL_POLICY_INSERT) {
-        statement_bind_integer(statement, clock_wall_ms());
-    }
+    statement_bind_integer(statement, query == SQL_POLICY_INSERT ? clock_wall_ms() : policy->version);
     switch (statement_run(statement, err)) {
     case STATEMENT_DONE:
         return 0;
     case STATEMENT_NOTHING:
-        return error_set(err, ERROR_POLICY_NOT_FOUND, "There is no policy %s", policy->id);
+        return error_set(err, ERROR_POLICY_CHANGED, "Policy %s is not at version %d any more", policy->name,
+                         policy->version);
     case STATEMENT_TAKEN:
         return error_set(err, ERROR_NAME_TAKEN, "There is a policy called %s already", policy->name);
     default:
@@ -133,18 +143,29 @@ int catalog_policy_delete(struct catalog *catalog, const char *id, struct error 
 const struct catalog_policy *catalog_policy_find(struct catalog *catalog, struct arena *arena,
                                                  const char *reference, struct error *err)
 {
+    return catalog_policy_version_find(catalog, arena, reference, 0, err);
+}
+
+const struct catalog_policy *catalog_policy_version_find(struct catalog *catalog, struct arena *arena,
+                                                         const char *reference, int version,
+                                                         struct error *err)
+{
     struct statement *statement = statement_open(catalog, SQL_POLICY_FIND, err);
     if (statement == NULL) {
         return NULL;
     }
     struct catalog_policy *policy = NULL;
     statement_bind_text(statement, reference);
+    statement_bind_integer(statement, version);
     int found = statement_next(statement, err);
     if (found > 0) {
         policy = arena_alloc(arena, sizeof *policy);
-        policy_read(statement, arena, policy);
-    } else if (found == 0) {
+        catalog_policy_read(statement, arena, policy);
+    } else if (found == 0 && version == 0) {
         error_set(err, ERROR_POLICY_NOT_FOUND, "There is no policy %s", reference);
+    } else if (found == 0) {
+        error_set(err, ERROR_POLICY_NOT_FOUND, "There is no policy %s that has a version %d", reference,
+                  version);
     }
     statement_close(statement);
     return policy;
@@ -164,7 +185,7 @@ int catalog_policy_list(struct catalog *catalog, struct arena *arena, const stru
     *count = 0;
     while ((more = statement_next(statement, err)) > 0) {
         items = arena_grow(arena, items, *count, sizeof *items);
-        policy_read(statement, arena, &items[(*count)++]);
+        catalog_policy_read(statement, arena, &items[(*count)++]);
     }
     statement_close(statement);
     *policies = items;

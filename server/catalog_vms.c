@@ -30,6 +30,8 @@ static void vm_read(struct statement *row, struct arena *arena, struct catalog_v
     vm->point_count = statement_size(row);
     vm->last_point_id = statement_text(row, arena);
     vm->last_point_ms = statement_integer(row);
+    vm->group_stopped = statement_boolean(row);
+    vm->last_backup = statement_text(row, arena);
 }
 
 static int vm_write(struct catalog *catalog, enum sql_query query, const struct catalog_vm *vm,

@@ -202,7 +202,6 @@ static int commit_to_catalog(struct job *job, const struct point *point, struct 
     struct catalog_point_disk *disks = point_row_from_store(arena, point, &row);
     row.job_id = job->row.id;
     row.reason = job->row.reason;
-    row.retain_until_ms = job->row.retain_until_ms;
     int result = catalog_begin(catalog, err);
     if (result == 0) {
         result = catalog_point_insert(catalog, &row, disks, point->disk_count, err);
@@ -332,6 +331,7 @@ static struct point *make_point(const struct job *job)
     point->configuration = begun->configuration[0] == '\0' ? NULL : memory_copy_text(begun->configuration);
     point->tracking = begun->tracking[0] == '\0' ? NULL : memory_copy_text(begun->tracking);
     point->time_ms = begun->instant_ms;
+    point->retain_until_ms = job->row.retain_until_ms;
     return point;
 }
 
@@ -339,6 +339,11 @@ static int create_receive(struct job *job, struct error *err)
 {
     const struct jobs_options *options = &job->jobs->options;
     const Holdfast__BackupBeginReply *begun = job->begun;
+    struct point *point = make_point(job);
+    if (job_lock_point(job, point, err) != 0) {
+        point_destroy(point);
+        return -1;
+    }
     struct backup_receive_disk *disks = memory_array(begun->n_disks, sizeof *disks);
     for (size_t i = 0; i < begun->n_disks; i++) {
         disks[i] = (struct backup_receive_disk){.name = begun->disks[i]->name,
@@ -348,7 +353,7 @@ static int create_receive(struct job *job, struct error *err)
                                                 .expected_bytes = begun->disks[i]->expected_bytes};
     }
     struct backup_receive_options receive = {.job = job->row.id,
-                                             .point = make_point(job),
+                                             .point = point,
                                              .parent = job->parent,
                                              .disks = disks,
                                              .disk_count = begun->n_disks,

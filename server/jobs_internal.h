@@ -62,6 +62,8 @@ struct job {
     struct catalog_job row; /* texts in the arena, or step_text */
     char step_text[JOBS_STEP_MAX];
     enum job_stage stage;
+    int64_t turn_ms;   /* among jobs that wait the least goes first */
+    uint64_t sequence; /* and then the one that was added first */
     atomic_uint pending;
     uint32_t call; /* number of the newest call to the agent */
     bool call_open;
@@ -81,6 +83,7 @@ struct job {
     bool vm_off;
     bool consistency_required;
     bool exclude_pages;
+    unsigned lock_days;
     const char *asked_consistency;
     const char *vm_uuid;
     const char *vm_kind;
@@ -128,6 +131,7 @@ struct jobs {
     pthread_t thread;
     struct job *first; /* oldest first */
     unsigned count;
+    uint64_t added; /* ever */
     struct job_late_end *late_ends;
     int64_t ticked_ms;
     bool stopping; /* give up what runs */
@@ -208,6 +212,8 @@ void job_send_late_end(struct jobs *jobs, const struct job_late_end *late);
 /* --- jobs_plan.c: what a backup asks for and what became of it */
 /* Looks the VM up as it is now: its host may have changed. */
 int job_plan_backup(struct job *job, struct error *err);
+/* What the policy locks, before the point is committed. Blocks. */
+int job_lock_point(const struct job *job, struct point *point, struct error *err);
 /* Calls BackupBegin. */
 void job_call_begin(struct job *job, job_answered answered);
 /* Checks the reply, keeps a copy, sets the row's mode and reason, logs warnings. */
@@ -217,6 +223,8 @@ int job_known_tracking(struct catalog *catalog, struct arena *arena, const char 
                        size_t *count, struct error *err);
 
 /* --- jobs_queue.c */
+/* Sets turn_ms from who asked, the group's policy and how long the job has waited (docs/architecture.md). */
+void job_set_turn(struct job *job);
 /* Start what can be started. */
 void jobs_start_ready(struct jobs *jobs);
 unsigned jobs_count_running_on(const struct jobs *jobs, const char *host_id);

@@ -3,9 +3,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/lock_clock.h"
+#include "storage/point.h"
 #include <string.h>
 
-enum { CLOCK_SKEW_MAX_MS = 3600 * 1000 };
+enum { CLOCK_SKEW_MAX_MS = 3600 * 1000, DAY_MS = 86400000 };
 
 static const uint64_t disk_size_max = (uint64_t)64 << 40;
 
@@ -15,6 +17,7 @@ static int plan_policy(struct job *job, const struct catalog_vm *vm, struct erro
     job->asked_consistency = "filesystem";
     job->consistency_required = false;
     job->exclude_pages = false;
+    job->lock_days = 0;
     if (vm->group_id[0] != '\0') {
         const struct catalog_group *group = catalog_group_find(catalog, job->arena, vm->group_id, err);
         const struct catalog_policy *policy =
@@ -25,10 +28,25 @@ static int plan_policy(struct job *job, const struct catalog_vm *vm, struct erro
         job->asked_consistency = policy->consistency;
         job->consistency_required = policy->consistency_required;
         job->exclude_pages = policy->exclude_pages;
+        job->lock_days = policy->lock_days;
     }
     if (strcmp(vm->kind, "image") == 0 && !job->consistency_required) {
         job->asked_consistency = "crash"; /* there is no guest to ask */
     }
+    return 0;
+}
+
+/* As the policy is now: nothing that changes it later changes this. */
+int job_lock_point(const struct job *job, struct point *point, struct error *err)
+{
+    struct lock_time time;
+    if (job->lock_days == 0) {
+        return 0;
+    }
+    if (lock_clock_read(job->jobs->options.catalog, &time, err) != 0) {
+        return -1;
+    }
+    point->locked_until_ms = time.begin_ms + (int64_t)job->lock_days * DAY_MS;
     return 0;
 }
 

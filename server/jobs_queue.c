@@ -4,15 +4,39 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
+#include "server/catalog_schedules.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static unsigned count_running(const struct jobs *jobs)
+enum { CLASS_STEP_MS = 30 * 60 * 1000 };
+
+/* One look at the queue. */
+struct round {
+    struct job **running;
+    size_t running_count;
+    struct job **waiting; /* that may begin now as far as their own time goes */
+    size_t waiting_count;
+};
+
+/* Operators come first, then priorities; and whoever waits rises by one class for each half hour that it
+ * waits, so that nobody waits for ever: a job of low priority goes before what comes an hour and a half
+ * later. */
+void job_set_turn(struct job *job)
 {
-    unsigned count = 0;
-    for (const struct job *job = jobs->first; job != NULL; job = job->next) {
-        count += job_runs(job);
+    const struct catalog_job *row = &job->row;
+    struct error err;
+    enum policy_priority priority = PRIORITY_NORMAL;
+    bool asked = row->on_demand && strcmp(row->requested_by, "schedule") != 0;
+    if (!asked && row->group_id[0] != '\0' &&
+        catalog_group_priority(job->jobs->options.catalog, row->group_id, &priority, &err) != 0) {
+        log_error("priority not read, taken as normal", &err);
     }
-    return count;
+    bool later = row->attempt == 1 && row->next_attempt_ms > row->created_ms;
+    int64_t class = asked ? 0 : 1 + (int64_t)priority;
+    job->turn_ms = (later ? row->next_attempt_ms : row->created_ms) + class * CLASS_STEP_MS;
 }
 
 unsigned jobs_count_running_on(const struct jobs *jobs, const char *host_id)
@@ -24,26 +48,31 @@ unsigned jobs_count_running_on(const struct jobs *jobs, const char *host_id)
     return count;
 }
 
-/* Said once, not each time that it is looked at. */
-static void say_waiting(struct job *job, const char *what)
+/* Stored with the next tick, all in one transaction: a night's jobs are many. */
+__attribute__((format(printf, 2, 3))) static void say_waiting(struct job *job, const char *format, ...)
 {
     char before[JOBS_STEP_MAX];
+    char text[JOBS_STEP_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
     memcpy(before, job->step_text, sizeof before);
-    job_step(job, "waiting: host %s %s", job->row.host_name, what);
-    if (strcmp(before, job->step_text) != 0) {
-        job_save_soon(job);
-    }
+    job_step(job, "waiting: %s", text);
+    job->unsaved = job->unsaved || strcmp(before, job->step_text) != 0;
 }
 
 /* Many VMs of one host take turns: it has its guests to serve. */
-static bool host_is_busy(struct job *job)
+static bool host_is_busy(struct job *job, const struct round *round)
 {
-    const struct jobs *jobs = job->jobs;
-    if (job->row.host_id[0] == '\0' ||
-        jobs_count_running_on(jobs, job->row.host_id) < jobs->options.max_running_host) {
+    unsigned count = 0;
+    for (size_t i = 0; i < round->running_count && job->row.host_id[0] != '\0'; i++) {
+        count += strcmp(round->running[i]->row.host_id, job->row.host_id) == 0;
+    }
+    if (count < job->jobs->options.max_running_host) {
         return false;
     }
-    say_waiting(job, "runs as many jobs as it may");
+    say_waiting(job, "host %s runs as many jobs as it may", job->row.host_name);
     return true;
 }
 
@@ -102,7 +131,7 @@ static bool host_is_there(struct job *job, int64_t now_ms)
         bool drains = host_drains(job);
         job->wait_until_ms = 0;
         if (drains) {
-            say_waiting(job, "is drained");
+            say_waiting(job, "host %s is drained", job->row.host_name);
         }
         return !drains;
     }
@@ -154,22 +183,68 @@ static void start_job(struct job *job)
     }
 }
 
-void jobs_start_ready(struct jobs *jobs)
+static bool has_rival_running(const struct job *candidate, const struct round *round)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    unsigned running = count_running(jobs);
-    for (struct job *job = jobs->first; job != NULL && !jobs->stopping; job = job->next) {
-        if (running >= jobs->options.max_running) {
-            return;
-        }
-        if (job->stage != STAGE_QUEUED || job->row.next_attempt_ms > clock_wall_ms() ||
-            job_find_rival(job, true) != NULL) {
-            continue;
-        }
-        refresh_host(job);
-        if (host_is_there(job, now_ms) && !host_is_busy(job)) {
-            start_job(job);
-            running += job_runs(job);
+    for (size_t i = 0; i < round->running_count; i++) {
+        if (jobs_exclude(round->running[i], candidate)) {
+            return true;
         }
     }
+    return false;
+}
+
+/* The host that is known is asked first: looking for where the VM is now costs more. */
+static void start_if_possible(struct job *job, struct round *round, int64_t now_ms)
+{
+    if (has_rival_running(job, round) || host_is_busy(job, round)) {
+        return;
+    }
+    refresh_host(job);
+    if (host_is_there(job, now_ms) && !host_is_busy(job, round)) {
+        start_job(job);
+        if (job_runs(job)) {
+            round->running[round->running_count++] = job;
+        }
+    }
+}
+
+static int compare_turns(const void *a, const void *b)
+{
+    const struct job *const *first = a;
+    const struct job *const *second = b;
+    if ((*first)->turn_ms == (*second)->turn_ms) {
+        return ((*first)->sequence > (*second)->sequence) - ((*first)->sequence < (*second)->sequence);
+    }
+    return ((*first)->turn_ms > (*second)->turn_ms) - ((*first)->turn_ms < (*second)->turn_ms);
+}
+
+static void round_begin(struct round *round, const struct jobs *jobs)
+{
+    int64_t wall_ms = clock_wall_ms();
+    *round = (struct round){.running = memory_array(jobs->count + 1, sizeof(struct job *)),
+                            .waiting = memory_array(jobs->count + 1, sizeof(struct job *))};
+    for (struct job *job = jobs->first; job != NULL; job = job->next) {
+        if (job_runs(job)) {
+            round->running[round->running_count++] = job;
+        } else if (job->stage == STAGE_QUEUED && job->row.next_attempt_ms <= wall_ms) {
+            round->waiting[round->waiting_count++] = job;
+        }
+    }
+}
+
+void jobs_start_ready(struct jobs *jobs)
+{
+    struct round round;
+    int64_t now_ms = clock_monotonic_ms();
+    round_begin(&round, jobs);
+    qsort(round.waiting, round.waiting_count, sizeof *round.waiting, compare_turns);
+    size_t next = 0;
+    while (next < round.waiting_count && round.running_count < jobs->options.max_running && !jobs->stopping) {
+        start_if_possible(round.waiting[next++], &round, now_ms);
+    }
+    for (; next < round.waiting_count && !jobs->stopping; next++) {
+        say_waiting(round.waiting[next], "the server runs as many jobs as it may");
+    }
+    free(round.waiting);
+    free(round.running);
 }

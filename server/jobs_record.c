@@ -45,6 +45,8 @@ struct job *job_add(struct jobs *jobs, const struct catalog_job *row)
     job->row = *row;
     job->new_tracking = "";
     copy_texts(job);
+    job->sequence = jobs->added++;
+    job_set_turn(job);
     atomic_init(&job->pending, 0);
     struct job **link = &jobs->first;
     while (*link != NULL) {

@@ -64,7 +64,7 @@ static int resume_running(struct job *job, struct error *err)
         job->vm_kind = "";
         job_fail(job, &why);
         job_end_attempt(job);
-    } else if (job->row.type == JOB_RESTORE) {
+    } else if (job->row.type == JOB_RESTORE || job->row.type == JOB_CONFIGURE) {
         job_fail(job, &why);
         job_end_attempt(job);
     } else { /* reading the store again does no harm */

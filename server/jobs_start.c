@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/catalog_deletion.h"
 #include "server/jobs_internal.h"
 #include <string.h>
 
@@ -188,8 +189,9 @@ static int start_restore(struct jobs *jobs, const struct jobs_restore_request *r
     struct start_question question;
     const struct catalog_point *point =
         catalog_point_find(jobs->options.catalog, arena, request->point_id, err);
-    const struct catalog_vm *vm =
-        point == NULL ? NULL : catalog_vm_find(jobs->options.catalog, arena, point->vm_id, err);
+    const struct catalog_vm *vm = point == NULL || catalog_point_check_live(point, err) != 0
+                                      ? NULL
+                                      : catalog_vm_find(jobs->options.catalog, arena, point->vm_id, err);
     const struct catalog_host *host = vm == NULL ? NULL : restore_host(jobs, request, vm, arena, err);
     if (host == NULL) {
         return -1;

@@ -18,6 +18,8 @@ struct catalog_point_disk *point_row_from_store(struct arena *arena, const struc
                                   .job_id = "",
                                   .time_ms = point->time_ms,
                                   .committed_ms = point->committed_ms,
+                                  .locked_until_ms = point->locked_until_ms,
+                                  .retain_until_ms = point->retain_until_ms,
                                   .mode = text(point->mode),
                                   .reason = "",
                                   .consistency = text(point->consistency),

@@ -1,6 +1,7 @@
 /*
- * Policies, protection groups and recovery points as operators change them: checked first, then stored. The
- * catalog's functions below these do not judge. All block; thread-safe.
+ * Policies as operators change them: checked first, then stored (groups: server/group_configure.h, points:
+ * server/point_removal.h); and how a VM's protection stands. The catalog's functions below these do not
+ * judge. All block; thread-safe.
  */
 #ifndef HOLDFAST_SERVER_PROTECTION_H
 #define HOLDFAST_SERVER_PROTECTION_H
@@ -19,17 +20,12 @@ int protection_check_name(const char *name, struct error *err);
 /* Check and insert; id (out) is made. */
 int policy_create(struct catalog *catalog, const struct catalog_policy *policy, char id[IDENTITY_SIZE],
                   struct error *err);
-/* Check and store a new version of policy->id. */
-int policy_edit(struct catalog *catalog, const struct catalog_policy *policy, struct error *err);
+/* Check and store a new version, made from `edited`. POLICY_CHANGED when another was stored meanwhile. */
+int policy_edit(struct catalog *catalog, const struct catalog_policy *edited,
+                const struct catalog_policy *policy, struct error *err);
 
-/* policy_id: an id. POLICY_NAME_INVALID for the group's name, NAME_TAKEN. */
-int group_create(struct server *server, const char *name, const char *policy_id, char id[IDENTITY_SIZE],
-                 struct error *err);
-/* All of them or none: VM_NOT_FOUND, VM_ALREADY_PROTECTED, HOST_UNREACHABLE, DISK_UNSUPPORTED (no disk that
- * can be backed up), TOO_MANY_DISKS. Ids. */
-int group_add(struct server *server, const char *group_id, const char *const *vm_ids, size_t count,
-              struct error *err);
-/* Delete a recovery point from store and catalog. RP_NOT_FOUND, RP_HELD, JOB_CONFLICT (a job uses it). */
-int protection_delete_point(struct server *server, const char *point_id, struct error *err);
+/* "unprotected", "stopped" (its group), "vanished" (from its host, or the host is retired), "waiting" for its
+ * first backup, "failing" (the last backup failed) or "protected". */
+const char *protection_state(const struct catalog_vm *vm);
 
 #endif

@@ -1,10 +1,7 @@
 #include "server/retention.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/memory.h"
-#include "server/protection.h"
-#include <stdlib.h>
+#include "server/lock_clock.h"
 #include <string.h>
 
 enum { DAY_S = 86400, SECOND_MS = 1000 };
@@ -46,134 +43,85 @@ static void keep_periods(enum period period, unsigned keep, unsigned reason, con
     }
 }
 
-void retention_decide(const struct catalog_policy *policy, const struct time_zone *zone,
-                      const struct catalog_point *points, size_t count, int64_t now_ms, unsigned *reasons)
+const char *const retention_reason_names[] = {"last",   "held",   "retain-until", "days",
+                                              "latest", "daily",  "weekly",       "monthly",
+                                              "yearly", "locked", "no-policy",    NULL};
+
+int retention_time_read(struct catalog *catalog, struct retention_time *time, struct error *err)
 {
-    int64_t oldest_ms = now_ms - (int64_t)policy->keep_days * DAY_S * SECOND_MS;
-    bool has_whole = false;
+    struct lock_time lock;
+    if (lock_clock_read(catalog, &lock, err) != 0) {
+        return -1;
+    }
+    *time = (struct retention_time){.now_ms = clock_wall_ms(), .lock_ms = lock.now_ms};
+    return 0;
+}
+
+/* What does not depend on a policy. */
+static unsigned own_reasons(const struct catalog_point *point, const struct retention_time *time)
+{
+    return (point->held ? RETENTION_HELD : 0u) |
+           (point->retain_until_ms > time->now_ms ? RETENTION_UNTIL : 0u) |
+           (point->locked_until_ms > time->lock_ms ? RETENTION_LOCKED : 0u);
+}
+
+/* The newest that is whole, or the newest of all when none is. */
+static void keep_last(const struct catalog_point *points, size_t count, unsigned *reasons)
+{
+    size_t last = 0;
+    while (last < count && points[last].damaged) {
+        last++;
+    }
+    if (count > 0) {
+        reasons[last < count ? last : 0] |= RETENTION_LAST;
+    }
+}
+
+void retention_decide(const struct catalog_policy *policy, const struct time_zone *zone,
+                      const struct catalog_point *points, size_t count, const struct retention_time *time,
+                      unsigned *reasons)
+{
+    for (size_t i = 0; i < count; i++) {
+        reasons[i] = own_reasons(&points[i], time) | (policy == NULL ? RETENTION_ALWAYS : 0u);
+    }
+    if (policy == NULL) {
+        return;
+    }
+    int64_t oldest_ms = time->now_ms - (int64_t)policy->keep_days * DAY_S * SECOND_MS;
     unsigned latest = policy->keep_latest;
     for (size_t i = 0; i < count; i++) {
-        const struct catalog_point *point = &points[i];
-        reasons[i] = point->held ? RETENTION_HELD : 0;
-        if (point->retain_until_ms > now_ms) {
-            reasons[i] |= RETENTION_UNTIL;
-        }
-        if (policy->keep_days > 0 && point->time_ms > oldest_ms) {
+        if (policy->keep_days > 0 && points[i].time_ms > oldest_ms) {
             reasons[i] |= RETENTION_AGE;
         }
-        if (!point->damaged && !has_whole) {
-            reasons[i] |= RETENTION_LAST;
-            has_whole = true;
-        }
-        if (!point->damaged && latest > 0) {
+        if (!points[i].damaged && latest > 0) {
             reasons[i] |= RETENTION_LATEST;
             latest--;
         }
     }
-    if (count > 0 && !has_whole) {
-        reasons[0] |= RETENTION_LAST; /* damaged, but all there is */
-    }
+    keep_last(points, count, reasons);
     keep_periods(PERIOD_DAY, policy->keep_daily, RETENTION_DAILY, zone, points, count, reasons);
     keep_periods(PERIOD_WEEK, policy->keep_weekly, RETENTION_WEEKLY, zone, points, count, reasons);
     keep_periods(PERIOD_MONTH, policy->keep_monthly, RETENTION_MONTHLY, zone, points, count, reasons);
     keep_periods(PERIOD_YEAR, policy->keep_yearly, RETENTION_YEARLY, zone, points, count, reasons);
 }
 
-/* All points of a VM, newest first. */
-static int read_points(struct catalog *catalog, struct arena *arena, const char *vm_id,
-                       struct catalog_point **all, size_t *all_count, struct error *err)
+static int64_t later(int64_t a, int64_t b)
 {
-    struct catalog_point_filter filter = {.vm_id = vm_id};
-    struct catalog_page page = {0};
-    const struct catalog_point *points;
-    size_t count;
-    *all = NULL;
-    *all_count = 0;
-    do {
-        if (catalog_point_list(catalog, arena, &filter, &page, &points, &count, err) != 0) {
-            free(*all);
-            return -1;
-        }
-        if (count > 0) {
-            *all = memory_resize(*all, *all_count + count, sizeof **all);
-            memcpy(*all + *all_count, points, count * sizeof *points);
-            *all_count += count;
-            page.after = points[count - 1].number;
-        }
-    } while (count == CATALOG_PAGE_MAX);
-    return 0;
+    return a > b ? a : b;
 }
 
-static int apply_to_vm(struct server *server, const struct catalog_policy *policy,
-                       const struct time_zone *zone, const char *vm_id, uint64_t *deleted, struct error *err)
+int64_t retention_until_ms(const struct catalog_policy *policy, const struct catalog_point *point,
+                           unsigned reasons)
 {
-    struct arena *arena = arena_create();
-    struct catalog_point *points;
-    size_t count;
-    int result = read_points(server_catalog(server), arena, vm_id, &points, &count, err);
-    if (result == 0) {
-        unsigned *reasons = memory_array(count + 1, sizeof *reasons);
-        retention_decide(policy, zone, points, count, clock_wall_ms(), reasons);
-        for (size_t i = 0; i < count; i++) {
-            if (reasons[i] != 0 || jobs_use_point(server_jobs(server), points[i].id)) {
-                continue;
-            }
-            if (protection_delete_point(server, points[i].id, err) != 0) {
-                log_error("recovery point not deleted", err);
-                continue;
-            }
-            (*deleted)++;
-            log_event(LOG_INFO, "recovery point expired", "point=%s vm=\"%s\"", points[i].id,
-                      points[i].vm_name);
-        }
-        free(reasons);
-        free(points);
+    int64_t until_ms = 0;
+    if ((reasons & RETENTION_UNTIL) != 0) {
+        until_ms = later(until_ms, point->retain_until_ms);
     }
-    arena_destroy(arena);
-    return result;
-}
-
-static int apply_to_group(struct server *server, const struct catalog_group *group, uint64_t *deleted,
-                          struct error *err)
-{
-    struct catalog *catalog = server_catalog(server);
-    struct arena *arena = arena_create();
-    const struct catalog_policy *policy = catalog_policy_find(catalog, arena, group->policy_id, err);
-    struct time_zone *zone = policy != NULL ? time_zone_open(policy->time_zone, err) : NULL;
-    struct catalog_vm_filter filter = {.group_id = group->id};
-    struct catalog_page page = {0};
-    const struct catalog_vm *vms;
-    size_t count = CATALOG_PAGE_MAX;
-    int result = zone != NULL ? 0 : -1;
-    while (result == 0 && count == CATALOG_PAGE_MAX) {
-        result = catalog_vm_list(catalog, arena, &filter, &page, &vms, &count, err);
-        for (size_t i = 0; result == 0 && i < count; i++) {
-            page.after = vms[i].number;
-            if (vms[i].point_count > 1) {
-                result = apply_to_vm(server, policy, zone, vms[i].id, deleted, err);
-            }
-        }
+    if ((reasons & RETENTION_LOCKED) != 0) {
+        until_ms = later(until_ms, point->locked_until_ms);
     }
-    time_zone_close(zone);
-    arena_destroy(arena);
-    return result;
-}
-
-int retention_apply(struct server *server, uint64_t *deleted, struct error *err)
-{
-    struct arena *arena = arena_create();
-    struct catalog_page page = {0};
-    const struct catalog_group *groups;
-    size_t count = CATALOG_PAGE_MAX;
-    int result = 0;
-    *deleted = 0;
-    while (result == 0 && count == CATALOG_PAGE_MAX) {
-        result = catalog_group_list(server_catalog(server), arena, &page, &groups, &count, err);
-        for (size_t i = 0; result == 0 && i < count; i++) {
-            page.after = groups[i].number;
-            result = apply_to_group(server, &groups[i], deleted, err);
-        }
+    if ((reasons & RETENTION_AGE) != 0 && policy != NULL) {
+        until_ms = later(until_ms, point->time_ms + (int64_t)policy->keep_days * DAY_S * SECOND_MS);
     }
-    arena_destroy(arena);
-    return result;
+    return until_ms;
 }

@@ -7,6 +7,7 @@
 #include "server/schedule.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LOOK_MS = 1000, RETENTION_MS = 600000, CHORE_MS = 24 * 3600 * 1000 };
 
@@ -19,13 +20,33 @@ struct scheduler {
     int64_t retention_due_ms; /* monotonic */
 };
 
+enum { ZONES_MAX = 8 };
+
 struct look {
     struct catalog *catalog;
     struct arena *arena;
     int64_t now_ms;
     scheduler_start_backup start;
     void *cookie;
+    /* Most groups are of the same few zones, so each is read once a look, not more often: tzdata may change.
+     */
+    struct time_zone *zones[ZONES_MAX];
+    const char *zone_names[ZONES_MAX];
 };
+
+static struct time_zone *look_zone(struct look *look, const char *name, struct error *err)
+{
+    size_t i = 0;
+    while (i < ZONES_MAX - 1 && look->zones[i] != NULL && strcmp(look->zone_names[i], name) != 0) {
+        i++;
+    }
+    if (look->zones[i] == NULL || strcmp(look->zone_names[i], name) != 0) {
+        time_zone_close(look->zones[i]);
+        look->zones[i] = time_zone_open(name, err);
+        look->zone_names[i] = name;
+    }
+    return look->zones[i];
+}
 
 /* Whether an instant of the schedule, shifted, lies in (since, now]. */
 static bool is_due(const struct catalog_policy *policy, const struct time_zone *zone, int64_t since_ms,
@@ -62,7 +83,33 @@ static int look_at_vms(const struct look *look, const struct catalog_group *grou
     return 0;
 }
 
-static int look_at_group(const struct look *look, const struct catalog_group *group, struct error *err)
+/* Since when a group's runs count: from its last one on, or from when its schedule became what it is. */
+static int64_t runs_count_since(const struct catalog_group *group, const struct catalog_policy *policy,
+                                int64_t now_ms)
+{
+    int64_t since_ms = group->scheduled_ms > 0 ? group->scheduled_ms : group->created_ms;
+    bool changed = policy->schedule_changed_ms > since_ms && policy->schedule_changed_ms <= now_ms;
+    return changed ? policy->schedule_changed_ms : since_ms; /* a new schedule has missed nothing yet */
+}
+
+/* What is due since then is remembered as acted upon, then started: never twice. */
+static int start_due(struct look *look, const struct catalog_group *group,
+                     const struct catalog_policy *policy, const struct time_zone *zone, int64_t since_ms,
+                     struct error *err)
+{
+    bool acted = false;
+    if (look_at_vms(look, group, policy, zone, since_ms, false, &acted, err) != 0) {
+        return -1;
+    }
+    /* VMs that join an empty group later have not missed what passed before */
+    bool nobody = group->vm_count == 0 && is_due(policy, zone, since_ms, 0, look->now_ms);
+    if ((acted || nobody) && catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err) != 0) {
+        return -1;
+    }
+    return acted ? look_at_vms(look, group, policy, zone, since_ms, true, &acted, err) : 0;
+}
+
+static int look_at_group(struct look *look, const struct catalog_group *group, struct error *err)
 {
     const struct catalog_policy *policy =
         catalog_policy_find(look->catalog, look->arena, group->policy_id, err);
@@ -72,37 +119,24 @@ static int look_at_group(const struct look *look, const struct catalog_group *gr
     if (group->stopped || !policy->enabled || policy->schedule == SCHEDULE_MANUAL) {
         return 0;
     }
-    int64_t since_ms = group->scheduled_ms > 0 ? group->scheduled_ms : group->created_ms;
+    int64_t since_ms = runs_count_since(group, policy, look->now_ms);
     if (since_ms > look->now_ms) { /* the clock was set back */
         return catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err);
     }
-    if (policy->changed_ms > since_ms && policy->changed_ms <= look->now_ms) {
-        since_ms = policy->changed_ms; /* a new schedule has missed nothing yet */
-    }
-    struct time_zone *zone = time_zone_open(policy->time_zone, err);
+    const struct time_zone *zone = look_zone(look, policy->time_zone, err);
     if (zone == NULL) {
         return -1;
     }
-    int result = 0;
     int64_t spread_ms = (int64_t)policy->spread_minutes * 60000;
-    if (is_due(policy, zone, since_ms - spread_ms, 0, look->now_ms)) {
-        bool acted = false;
-        result = look_at_vms(look, group, policy, zone, since_ms, false, &acted, err);
-        if (result == 0 && acted) {
-            result = catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err);
-        }
-        if (result == 0 && acted) {
-            result = look_at_vms(look, group, policy, zone, since_ms, true, &acted, err);
-        }
-    }
-    time_zone_close(zone);
-    return result;
+    bool maybe = is_due(policy, zone, since_ms - spread_ms, 0, look->now_ms);
+    return maybe ? start_due(look, group, policy, zone, since_ms, err) : 0;
 }
 
 int scheduler_look(struct catalog *catalog, int64_t now_ms, scheduler_start_backup start, void *cookie,
                    struct error *err)
 {
-    struct look look = {catalog, arena_create(), now_ms, start, cookie};
+    struct look look = {
+        .catalog = catalog, .arena = arena_create(), .now_ms = now_ms, .start = start, .cookie = cookie};
     struct catalog_page page = {0};
     const struct catalog_group *groups;
     size_t count = CATALOG_PAGE_MAX;
@@ -115,6 +149,9 @@ int scheduler_look(struct catalog *catalog, int64_t now_ms, scheduler_start_back
                 log_error("group not scheduled", err); /* the others are */
             }
         }
+    }
+    for (size_t i = 0; i < ZONES_MAX; i++) {
+        time_zone_close(look.zones[i]);
     }
     arena_destroy(look.arena);
     return result;

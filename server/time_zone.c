@@ -224,7 +224,8 @@ static bool read_header(const uint8_t *bytes, size_t length, size_t time_size, s
     }
     block->size = block->time_count * (time_size + 1) + block->type_count * 6 + block->char_count +
                   block->leap_count * (time_size + 4) + block->isstd_count + block->isut_count;
-    return block->type_count > 0 && length - HEADER_SIZE >= block->size;
+    /* zones that count leap seconds ("right/...") are not what clocks show */
+    return block->type_count > 0 && block->leap_count == 0 && length - HEADER_SIZE >= block->size;
 }
 
 static bool read_transitions(struct time_zone *zone, const uint8_t *data, const struct zone_block *block)
@@ -293,7 +294,8 @@ struct time_zone *time_zone_open(const char *name, struct error *err)
         free(bytes);
     }
     if (!known) {
-        error_set(err, ERROR_SCHEDULE_INVALID, "There is no time zone %.64s", name);
+        error_set(err, ERROR_SCHEDULE_INVALID,
+                  "timezone: this system has no time zone \"%.64s\" (a name such as Europe/Zurich)", name);
         time_zone_close(zone);
         return NULL;
     }

@@ -30,10 +30,13 @@ struct point {
     char *configuration; /* the VM's own description, as its hypervisor gives it (domain XML); may be NULL */
     char *tracking;  /* the provider's tracking point that records what changed since; opaque; may be NULL */
     int64_t time_ms; /* the instant the data is of, wall time */
-    int64_t committed_ms;  /* when it became durable */
-    uint64_t read_bytes;   /* at the source */
-    uint64_t sent_bytes;   /* on the wire */
-    uint64_t stored_bytes; /* what the store grew by */
+    int64_t committed_ms;    /* when it became durable */
+    int64_t locked_until_ms; /* nobody may delete it before; 0: no lock. The server heeds it, point_delete
+                                does not */
+    int64_t retain_until_ms; /* as asked for when it was made; 0: not */
+    uint64_t read_bytes;     /* at the source */
+    uint64_t sent_bytes;     /* on the wire */
+    uint64_t stored_bytes;   /* what the store grew by */
     size_t disk_count;
     struct point_disk *disks;
 };

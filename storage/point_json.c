@@ -27,16 +27,19 @@ json_t *point_to_json(const struct point *point)
         json_array_append_new(disks, disk_to_json(&point->disks[i]));
     }
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}",
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:I, "
+        "s:o}",
         "id", point->id, "datasource", point->datasource, "parent", point->parent, "vm_name",
         text_or_null(point->vm_name), "vm_uuid", text_or_null(point->vm_uuid), "host_id",
         text_or_null(point->host_id), "host_name", text_or_null(point->host_name), "kind",
         text_or_null(point->kind), "mode", text_or_null(point->mode), "consistency",
         text_or_null(point->consistency), "consistency_reason", text_or_null(point->consistency_reason),
         "configuration", text_or_null(point->configuration), "tracking", text_or_null(point->tracking),
-        "time_ms", (json_int_t)point->time_ms, "committed_ms", (json_int_t)point->committed_ms, "read_bytes",
-        (json_int_t)point->read_bytes, "sent_bytes", (json_int_t)point->sent_bytes, "stored_bytes",
-        (json_int_t)point->stored_bytes, "disks", disks);
+        "time_ms", (json_int_t)point->time_ms, "committed_ms", (json_int_t)point->committed_ms,
+        "locked_until_ms", (json_int_t)point->locked_until_ms, "retain_until_ms",
+        (json_int_t)point->retain_until_ms, "read_bytes", (json_int_t)point->read_bytes, "sent_bytes",
+        (json_int_t)point->sent_bytes, "stored_bytes", (json_int_t)point->stored_bytes, "disks", disks);
 }
 
 static bool get_text(const json_t *root, const char *key, char **out)
@@ -61,6 +64,15 @@ static bool get_number(const json_t *root, const char *key, uint64_t *out)
     const json_t *value = json_object_get(root, key);
     *out = (uint64_t)json_integer_value(value);
     return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+/* Records from before these members were have none of them. */
+static bool get_later_time(const json_t *root, const char *key, int64_t *out)
+{
+    uint64_t value = 0;
+    bool good = json_object_get(root, key) == NULL || get_number(root, key, &value);
+    *out = (int64_t)value;
+    return good;
 }
 
 static bool disk_from_json(const json_t *value, struct point *point)
@@ -94,6 +106,8 @@ struct point *point_from_json(const json_t *root)
                 get_text(root, "configuration", &point->configuration) &&
                 get_text(root, "tracking", &point->tracking) && get_number(root, "time_ms", &time_ms) &&
                 get_number(root, "committed_ms", &committed_ms) &&
+                get_later_time(root, "locked_until_ms", &point->locked_until_ms) &&
+                get_later_time(root, "retain_until_ms", &point->retain_until_ms) &&
                 get_number(root, "read_bytes", &point->read_bytes) &&
                 get_number(root, "sent_bytes", &point->sent_bytes) &&
                 get_number(root, "stored_bytes", &point->stored_bytes) && json_is_array(disks);

@@ -119,6 +119,8 @@ static int begin(struct provider_backup *backup, virDomainPtr domain, const stru
     int reason = 0;
     if (virDomainGetState(domain, &state, &reason, 0) != 0)
         return kvm_error(err, ERROR_SNAPSHOT_FAILED, "The state of %s could not be read.", backup->name);
+    if (kvm_domain_moved_away(state, reason))
+        return error_set(err, ERROR_VM_MOVED_AWAY, "The VM %s was moved away from this host.", backup->name);
     const char *power = kvm_power(state, reason);
     if (strcmp(power, "transition") == 0)
         return error_set(err, ERROR_VM_IN_TRANSITION,

@@ -28,6 +28,11 @@ const char *kvm_power(int state, int reason)
     }
 }
 
+bool kvm_domain_moved_away(int state, int reason)
+{
+    return state == VIR_DOMAIN_SHUTOFF && reason == VIR_DOMAIN_SHUTOFF_MIGRATED;
+}
+
 int kvm_domain_read(virDomainPtr domain, struct kvm_domain *out, struct error *err)
 {
     const char *name = virDomainGetName(domain);
@@ -103,6 +108,12 @@ static int describe(struct kvm_provider *provider, virDomainPtr domain, Holdfast
     virDomainInfo info;
     if (virDomainGetState(domain, &state, &reason, 0) != 0 || virDomainGetInfo(domain, &info) != 0)
         return kvm_error(err, ERROR_DISCOVERY_FAILED, "The VM %s could not be described.", name);
+    if (kvm_domain_moved_away(state, reason)) {
+        char uuid[VIR_UUID_STRING_BUFLEN];
+        if (virDomainGetUUIDString(domain, uuid) == 0)
+            kvm_moved_note(provider, uuid);
+        return 0;
+    }
     if (kvm_domain_read(domain, &described, err) != 0)
         return -1;
     const char *power = kvm_power(state, reason);

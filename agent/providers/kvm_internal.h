@@ -63,6 +63,8 @@ virDomainPtr kvm_domain_lookup(struct kvm_provider *provider, const char *uuid, 
 
 /* "running", "paused", "off" or "transition". */
 const char *kvm_power(int state, int reason);
+/* Migrated, while its definition stayed: its disks are another host's now. */
+bool kvm_domain_moved_away(int state, int reason);
 /* The domain as it is now (running) or as it will start (off). */
 int kvm_domain_read(virDomainPtr domain, struct kvm_domain *out, struct error *err);
 /* Size of a disk as the guest sees it and bytes on the host. -1 when libvirt can't tell. */

@@ -55,9 +55,12 @@ SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.gue
        (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
-       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1),
-       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1)
+       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0),
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
+       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
+       COALESCE(g.stopped, 0),
+       (SELECT j.state FROM jobs j WHERE j.vm_id = v.id AND j.type IN ('backup', 'check') AND j.finished_ms > 0
+          AND j.transfer_state <> 'skipped' AND j.state <> 'cancelled' ORDER BY j.number DESC LIMIT 1)
 FROM vms v JOIN hosts h ON h.id = v.host_id
 LEFT JOIN group_members m ON m.vm_id = v.id
 LEFT JOIN protection_groups g ON g.id = m.group_id
@@ -69,9 +72,12 @@ SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.gue
        (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
-       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1),
-       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1)
+       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0),
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
+       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
+       COALESCE(g.stopped, 0),
+       (SELECT j.state FROM jobs j WHERE j.vm_id = v.id AND j.type IN ('backup', 'check') AND j.finished_ms > 0
+          AND j.transfer_state <> 'skipped' AND j.state <> 'cancelled' ORDER BY j.number DESC LIMIT 1)
 FROM vms v JOIN hosts h ON h.id = v.host_id
 LEFT JOIN group_members m ON m.vm_id = v.id
 LEFT JOIN protection_groups g ON g.id = m.group_id
@@ -83,9 +89,12 @@ SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.gue
        (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
-       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1),
-       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1)
+       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0),
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
+       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
+       COALESCE(g.stopped, 0),
+       (SELECT j.state FROM jobs j WHERE j.vm_id = v.id AND j.type IN ('backup', 'check') AND j.finished_ms > 0
+          AND j.transfer_state <> 'skipped' AND j.state <> 'cancelled' ORDER BY j.number DESC LIMIT 1)
 FROM vms v JOIN hosts h ON h.id = v.host_id
 LEFT JOIN group_members m ON m.vm_id = v.id
 LEFT JOIN protection_groups g ON g.id = m.group_id
@@ -97,9 +106,12 @@ SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.gue
        (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
        g.id, g.name,
-       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1),
-       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1)
+       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0),
+       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
+       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
+       COALESCE(g.stopped, 0),
+       (SELECT j.state FROM jobs j WHERE j.vm_id = v.id AND j.type IN ('backup', 'check') AND j.finished_ms > 0
+          AND j.transfer_state <> 'skipped' AND j.state <> 'cancelled' ORDER BY j.number DESC LIMIT 1)
 FROM vms v JOIN hosts h ON h.id = v.host_id
 LEFT JOIN group_members m ON m.vm_id = v.id
 LEFT JOIN protection_groups g ON g.id = m.group_id

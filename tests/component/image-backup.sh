@@ -46,7 +46,7 @@ same_file "$work/disk.img" "$work/second.img"
 expect_code RESTORE_TARGET_MISSING holdfast restore vm "$first" --to-host alpha --name copy2 --dir "$work/nowhere" --wait
 
 # deleted points are gone, the others whole
-holdfast rp delete "$first"
+holdfast rp delete "$first" --now
 expect_code RP_NOT_FOUND holdfast restore disk "$first" disk0 --to "$work/x.img" --format raw
 holdfast store verify --wait
 holdfast restore vm "$second" --to-original --wait

@@ -67,4 +67,4 @@ expect_code SECOND_FACTOR_REQUIRED setsid "$HOLDFAST_BIN/holdfast" host retire b
 expect_code RP_NOT_FOUND setsid "$HOLDFAST_BIN/holdfast" rp delete 00000000
 expect 0 holdfast rp show "$point"
 expect 0 holdfast rp delete "$point" --code 135790
-expect_code RP_NOT_FOUND holdfast rp show "$point"
+equal '' "$(points disk-beta)" "the points that are left"

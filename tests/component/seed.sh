@@ -49,7 +49,7 @@ expect 0 holdfast seed web1 --from "${carried:0:8}" --disk disk0=disk0
 equal waiting "$(value .protection vm show web1)" "protection of a seeded VM"
 
 step "the image and its point go, garbage is collected, the server is killed"
-expect 0 holdfast rp delete "$carried"
+expect 0 holdfast rp delete "$carried" --now
 expect_error 5 VM_NOT_FOUND nothing "$HOLDFAST_BIN/holdfast-agent" remove-image nothing --data "$work/beside"
 expect 0 "$HOLDFAST_BIN/holdfast-agent" remove-image carried --data "$work/beside"
 rm "$work/carried.raw"

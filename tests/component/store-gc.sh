@@ -21,7 +21,7 @@ expect 0 holdfast store gc --wait
 less $((full - 1048576)) "$(stored)" "stored bytes after a collection of nothing"
 
 step "a dry run frees nothing, a collection what the deleted point alone needed"
-expect 0 holdfast rp delete "$first"
+expect 0 holdfast rp delete "$first" --now
 job=$(value .id store gc --dry-run)
 wait_job completed
 holdfast job show "$job" | grep -q 'could be freed' || fail "a dry run does not say what it would free"
@@ -38,7 +38,7 @@ same_disk "$of_b" disk0 "$work/b.raw"
 expect 0 holdfast store verify --wait
 
 step "killed in the middle"
-expect 0 holdfast rp delete "$of_b"
+expect 0 holdfast rp delete "$of_b" --now
 job=$(value .id store gc)
 kill_hard server
 server_start

@@ -14,11 +14,12 @@ libvirt_uri=$uri_alpha
 agent_begin beta --libvirt-uri "$uri_beta"
 vm_id=$(value .id vm show web1)
 
-# migrate FROM TO [OPTION...]
+# migrate FROM TO [OPTION...]: with leave= its definition stays.
 migrate() {
     local from=$1 to=$2
     shift 2
-    virsh -q -c "$from" migrate --live --persistent --undefinesource --unsafe --migrateuri tcp://127.0.0.1 "$@" web1 "$to"
+    # shellcheck disable=SC2086 # an option or nothing
+    virsh -q -c "$from" migrate --live --persistent ${leave---undefinesource} --unsafe --migrateuri tcp://127.0.0.1 "$@" web1 "$to"
     libvirt_uri=$to
 }
 host_of() { value .host vm show "$vm_id"; }
@@ -32,9 +33,12 @@ expect_file() { # the newest point's data disk, restored, has this file
 holdfast backup web1 --wait >/dev/null
 guest_run web1 'echo before >/data/vdb/before; sync'
 
-step 'live, with shared storage'
-migrate "$uri_alpha" "$uri_beta"
+step 'live, with shared storage; its definition stays where it was'
+leave='' migrate "$uri_alpha" "$uri_beta"
+virsh -q -c "$uri_alpha" list --inactive --name | grep -qx web1 || fail "the definition did not stay"
 wait_for 30 is_on beta || fail "the server did not notice: $(host_of)"
+holdfast vm discover alpha >/dev/null
+[ "$(value '[.items[] | select(.name == "web1")] | length' vm list)" = 1 ] || fail "the VM is there twice"
 guest_run web1 'echo after >/data/vdb/after; sync'
 holdfast backup web1 --wait
 expect_mode incremental

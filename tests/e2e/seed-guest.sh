@@ -30,7 +30,7 @@ job_field .reason | grep -q 'The first copy was seeded' || fail "it does not say
 less "$(job_field .sent_bytes)" $((whole / 4)) "bytes sent by the first backup"
 holdfast job show "$job"
 guest_run web1 'echo after >>/data/vdb/story; sync'
-holdfast rp delete "$carried"
+holdfast rp delete "$carried" --now
 holdfast store gc --wait
 holdfast backup web1 --wait
 expect_mode incremental

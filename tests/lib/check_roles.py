@@ -49,7 +49,7 @@ def answered(status, code):  # not refused for who asks; what is wrong with the 
 
 
 def filled(template, references):
-    return re.sub(r"\{(\w+)\}", lambda m: urllib.parse.quote(references.get(m[1], "no-such-thing"), safe=""), template)
+    return re.sub(r"\{(\w+)\}", lambda m: urllib.parse.quote(references.get(m[1], "1" if m[1] == "version" else "no-such-thing"), safe=""), template)
 
 
 operations = [(method.upper(), path, operation) for path, methods in page["paths"].items()

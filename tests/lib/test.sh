@@ -18,6 +18,7 @@ tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 python=/usr/bin/python3 # the one that Debian's python3-* packages are for
 HOLDFAST_BIN=${HOLDFAST_BIN:-$top/build-debug/bin}
+HOLDFAST_TESTS=${HOLDFAST_TESTS:-$HOLDFAST_BIN/../tests}
 work=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-test.XXXXXX")
 chmod 755 "$work"
 mkdir "$work/sanitizer"
@@ -203,11 +204,29 @@ server_init() {
     api_port=$(pick_port)
     "$HOLDFAST_BIN/holdfastd" init --data "$work/server" --listen 127.0.0.1 --agent-port "$agent_port" \
         --api-port "$api_port" >>"$work/init.log"
-    printf 'retry-delay-seconds = 1\n' >>"$work/server/holdfastd.conf"
+    printf 'retry-delay-seconds = 1\nmin-interval-minutes = 1\n' >>"$work/server/holdfastd.conf"
 }
 
 server_start() {
     start server "$HOLDFAST_BIN/holdfastd" run --data "$work/server"
+    wait_for 30 login || { login || true; fail "the server does not answer"; }
+}
+
+# set_clock WALL_DAYS BOOT_DAYS: the wall clock of a server that was begun with a clock of its own, against noon of the
+# last Wednesday, and its count of time, against the machine's.
+set_clock() {
+    clock_base=${clock_base:-$(($(date -u -d 'last wednesday 12:00' +%s) - $(date +%s)))}
+    printf '%s %s\n' $((clock_base + $1 * 86400)) $(($2 * 86400)) >"$work/clock.new"
+    mv "$work/clock.new" "$work/clock"
+}
+
+# day WALL_DAYS: its date, as 2026-01-31.
+day() { date -u -d "@$(($(date +%s) + clock_base + $1 * 86400))" +%F; }
+
+# server_start_shifted: as server_start, with that clock.
+server_start_shifted() {
+    ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 LD_PRELOAD=$HOLDFAST_TESTS/clock_shift.so \
+        HOLDFAST_CLOCK_SHIFT=$work/clock start server "$HOLDFAST_BIN/holdfastd" run --data "$work/server"
     wait_for 30 login || { login || true; fail "the server does not answer"; }
 }
 

@@ -66,6 +66,14 @@ static void test_zeros(void **state)
     }
 }
 
+static void test_octal(void **state)
+{
+    (void)state;
+    char text[] = "/mnt/a\\040b\\134\\04\\400\\";
+    bytes_unescape_octal(text);
+    assert_string_equal(text, "/mnt/a b\\\\04\\400\\");
+}
+
 static void test_digests(void **state)
 {
     (void)state;
@@ -88,6 +96,7 @@ int main(void)
         cmocka_unit_test(test_arithmetic_that_does_not_fit),
         cmocka_unit_test(test_hexadecimal),
         cmocka_unit_test(test_zeros),
+        cmocka_unit_test(test_octal),
         cmocka_unit_test(test_digests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,6 +70,26 @@ static void test_interval(void **state)
     assert_next(&policy, "2026-01-01T10:14:59Z", "2026-01-01T10:15:00Z");
 }
 
+static void test_hours_and_days(void **state)
+{
+    (void)state;
+    struct catalog_policy policy;
+    policy_default(&policy);
+    policy.schedule = SCHEDULE_HOURLY;
+    policy.hour_minute = 15;
+    policy.days = 1 << 1; /* Mondays */
+    policy.time_zone = "Asia/Kolkata";
+    assert_next(&policy, "2026-11-21T00:00:00Z", "2026-11-22T18:45:00Z");
+    assert_next(&policy, "2026-11-23T17:45:00Z", "2026-11-29T18:45:00Z");
+    policy.schedule = SCHEDULE_INTERVAL;
+    policy.interval_minutes = 720;
+    assert_next(&policy, "2026-11-21T00:00:00Z", "2026-11-23T00:00:00Z");
+    policy.schedule = SCHEDULE_WEEKLY;
+    policy.daily_times = "22:00";
+    policy.time_zone = "UTC";
+    assert_next(&policy, "2026-11-23T22:00:00Z", "2026-11-30T22:00:00Z");
+}
+
 static void test_wrong_schedules(void **state)
 {
     (void)state;
@@ -201,6 +221,46 @@ static void test_spread_is_kept_to(void **state)
     assert_int_equal(started, 2);
 }
 
+static void edit(struct catalog_world *world, const char *id, const char *times, unsigned keep_days)
+{
+    struct error err;
+    const struct catalog_policy *now = catalog_policy_find(world->catalog, world->arena, id, &err);
+    check(now != NULL ? 0 : -1, err);
+    struct catalog_policy changed = *now;
+    changed.daily_times = times;
+    changed.keep_days = keep_days;
+    check(policy_edit(world->catalog, now, &changed, &err), err);
+    assert_int_equal(policy_edit(world->catalog, now, &changed, &err), -1); /* not the version in force */
+    assert_int_equal(err.code, ERROR_POLICY_CHANGED);
+}
+
+static void test_only_a_new_schedule_has_missed_nothing(void **state)
+{
+    struct catalog_world *world = *state;
+    const char *id = world_policy(world, "nightly", SCHEDULE_DAILY, 0, "22:00");
+    protect(world, id);
+    clock_test_set(at("2026-01-01T22:00:00Z") + 500);
+    edit(world, id, "22:00", 7); /* just before the scheduler looks */
+    assert_int_equal(look(world, at("2026-01-01T22:00:01Z")), 2);
+    clock_test_set(at("2026-01-02T21:00:00Z"));
+    edit(world, id, "20:00", 7);
+    assert_int_equal(look(world, at("2026-01-02T22:00:01Z")), 0);
+    assert_int_equal(look(world, at("2026-01-03T20:00:00Z")), 2);
+}
+
+static void test_who_joins_an_empty_group_has_missed_nothing(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    world_host(world, "h1", "alpha");
+    world_report(world, "h1", "", (const char *const[]){"a", NULL});
+    const char *group = world_group(world, "web", world_policy(world, "nightly", SCHEDULE_DAILY, 0, "22:00"));
+    assert_int_equal(look(world, at("2026-01-01T22:00:00Z")), 0);
+    check(catalog_group_add(world->catalog, group, world_vm(world, "a")->id, &err), err);
+    assert_int_equal(look(world, at("2026-01-01T22:00:01Z")), 0);
+    assert_int_equal(look(world, at("2026-01-02T22:00:00Z")), 1);
+}
+
 #define CLOCKED(test) cmocka_unit_test_setup_teardown(test, clocked_begin, clocked_end)
 
 int main(void)
@@ -209,12 +269,15 @@ int main(void)
         cmocka_unit_test(test_daily),
         cmocka_unit_test(test_changes_of_the_clock),
         cmocka_unit_test(test_interval),
+        cmocka_unit_test(test_hours_and_days),
         cmocka_unit_test(test_wrong_schedules),
         cmocka_unit_test(test_offsets_agree_with_the_c_library),
         CLOCKED(test_runs_when_due_and_once),
         CLOCKED(test_missed_runs_are_made_up_for_once),
         CLOCKED(test_clock_set_back),
         CLOCKED(test_spread_is_kept_to),
+        CLOCKED(test_only_a_new_schedule_has_missed_nothing),
+        CLOCKED(test_who_joins_an_empty_group_has_missed_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
