@@ -122,6 +122,7 @@ enum exit_status error_code_exit_status(enum error_code code)
     case ERROR_SCHEDULE_INVALID:
     case ERROR_RETENTION_INVALID:
     case ERROR_VM_AMBIGUOUS:
+    case ERROR_USER_INVALID:
         return EXIT_STATUS_USAGE;
     case ERROR_SERVER_UNREACHABLE:
     case ERROR_CONNECTION_LOST:
@@ -134,6 +135,7 @@ enum exit_status error_code_exit_status(enum error_code code)
     case ERROR_PERMISSION_DENIED:
     case ERROR_SECOND_FACTOR_REQUIRED:
     case ERROR_SESSION_EXPIRED:
+    case ERROR_LOGIN_DELAYED:
     case ERROR_ENROL_TOKEN_INVALID:
     case ERROR_HOST_CERT_REFUSED:
         return EXIT_STATUS_NOT_PERMITTED;
@@ -146,6 +148,9 @@ enum exit_status error_code_exit_status(enum error_code code)
     case ERROR_GROUP_NOT_FOUND:
     case ERROR_ALERT_NOT_FOUND:
     case ERROR_NOTIFY_NOT_FOUND:
+    case ERROR_USER_NOT_FOUND:
+    case ERROR_TOKEN_NOT_FOUND:
+    case ERROR_APPROVAL_NOT_FOUND:
     case ERROR_ROUTE_NOT_FOUND:
         return EXIT_STATUS_NOT_FOUND;
     case ERROR_RESTORE_PATH_EXISTS:
@@ -157,6 +162,9 @@ enum exit_status error_code_exit_status(enum error_code code)
     case ERROR_AGENT_BUSY:
     case ERROR_HOST_DRAINED:
     case ERROR_CATALOG_NEWER:
+    case ERROR_LAST_ADMINISTRATOR:
+    case ERROR_APPROVAL_PENDING:
+    case ERROR_APPROVAL_CLOSED:
         return EXIT_STATUS_REFUSED;
     default:
         return EXIT_STATUS_FAILED;

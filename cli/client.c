@@ -27,29 +27,54 @@ static int check_server(const char *server, struct failure *failure)
     return 0;
 }
 
+/* What goes into a header: printable, no blanks. */
+static bool is_word(const char *text)
+{
+    while (isgraph((unsigned char)*text)) {
+        text++;
+    }
+    return *text == '\0';
+}
+
+static int add_header(struct client *client, const char *name, const char *value, struct failure *failure)
+{
+    char *header = memory_format("%s: %s", name, value);
+    struct curl_slist *more = curl_slist_append(client->headers, header);
+    free(header);
+    if (more == NULL) {
+        return failure_set(failure, ERROR_INTERNAL, "The HTTP library could not be started");
+    }
+    client->headers = more;
+    return 0;
+}
+
+static int add_token(struct client *client, const char *token, struct failure *failure)
+{
+    char *value = memory_format("Bearer %s", token);
+    int result = add_header(client, "Authorization", value, failure);
+    free(value);
+    return result;
+}
+
 struct client *client_create(const struct settings *settings, struct failure *failure)
 {
     if (check_server(settings->server, failure) != 0) {
         return NULL;
     }
-    for (const char *c = settings->token; *c != '\0'; c++) {
-        if (!isgraph((unsigned char)*c)) {
-            failure_set(failure, ERROR_AUTHENTICATION_FAILED, "The token holds characters that no token has");
-            return NULL;
-        }
+    if (settings->token != NULL && !is_word(settings->token)) {
+        failure_set(failure, ERROR_AUTHENTICATION_FAILED, "The token holds characters that no token has");
+        return NULL;
     }
     struct client *client = memory_zalloc(sizeof *client);
-    char *authorization = memory_format("Authorization: Bearer %s", settings->token);
     client->server = memory_copy_text(settings->server);
     client->ca = memory_copy_text(settings->ca);
     identity_create(client->key);
     client->curl = curl_easy_init();
-    client->headers = curl_slist_append(NULL, authorization);
-    free(authorization);
-    struct curl_slist *more =
-        client->headers != NULL ? curl_slist_append(client->headers, "Content-Type: application/json") : NULL;
-    if (client->curl == NULL || more == NULL) {
+    if (client->curl == NULL) {
         failure_set(failure, ERROR_INTERNAL, "The HTTP library could not be started");
+    }
+    if (client->curl == NULL || add_header(client, "Content-Type", "application/json", failure) != 0 ||
+        (settings->token != NULL && add_token(client, settings->token, failure) != 0)) {
         client_destroy(client);
         return NULL;
     }
@@ -59,6 +84,20 @@ struct client *client_create(const struct settings *settings, struct failure *fa
 void client_limit_time(struct client *client, long seconds)
 {
     client->limit_s = seconds;
+}
+
+int client_set_code(struct client *client, const char *code, struct failure *failure)
+{
+    if (*code == '\0' || !is_word(code)) {
+        return failure_set(failure, ERROR_REQUEST_INVALID, "The code holds characters that no code has");
+    }
+    client->has_code = true;
+    return add_header(client, "Holdfast-Second-Factor", code, failure);
+}
+
+void client_ask_code(struct client *client, char *(*ask)(void))
+{
+    client->ask_code = ask;
 }
 
 void client_destroy(struct client *client)
@@ -226,15 +265,13 @@ static int call_once(struct client *client, const char *method, const char *url,
     return result;
 }
 
-int client_call(struct client *client, const char *method, const char *path, json_t *body, json_t **reply,
-                struct failure *failure)
+/* Repeated while the request may have been taken and not answered: its key keeps it from being done twice. */
+static int call_tries(struct client *client, const char *method, const char *url, const char *text,
+                      json_t **reply, struct failure *failure)
 {
-    char *url = memory_format("%s%s", client->server, path);
-    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
     struct curl_slist *headers = strcmp(method, "GET") != 0 ? keyed_headers(client) : NULL;
     bool again = true;
     int result = -1;
-    json_decref(body);
     for (unsigned tries = 0; tries < CLIENT_TRIES && again; tries++) {
         if (tries > 0) {
             nanosleep(&(struct timespec){.tv_nsec = CLIENT_AGAIN_MS * 1000000L}, NULL);
@@ -242,6 +279,33 @@ int client_call(struct client *client, const char *method, const char *path, jso
         result = call_once(client, method, url, text, headers, reply, &again, failure);
     }
     curl_slist_free_all(headers);
+    return result;
+}
+
+/* The server wants a second factor: ask for it. False when there is nobody to ask. */
+static bool ask_code(struct client *client, const struct failure *failure)
+{
+    struct failure ignored;
+    if (strcmp(failure->code, error_code_name(ERROR_SECOND_FACTOR_REQUIRED)) != 0 || client->has_code ||
+        client->ask_code == NULL) {
+        return false;
+    }
+    char *code = client->ask_code();
+    bool given = code != NULL && client_set_code(client, code, &ignored) == 0;
+    free(code);
+    return given;
+}
+
+int client_call(struct client *client, const char *method, const char *path, json_t *body, json_t **reply,
+                struct failure *failure)
+{
+    char *url = memory_format("%s%s", client->server, path);
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    int result = call_tries(client, method, url, text, reply, failure);
+    if (result != 0 && ask_code(client, failure)) {
+        result = call_tries(client, method, url, text, reply, failure);
+    }
     free(text);
     free(url);
     return result;

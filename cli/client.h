@@ -11,11 +11,16 @@
 
 struct client;
 
-/* The settings are copied. */
+/* The settings are copied. Without a token only what needs none is answered. */
 struct client *client_create(const struct settings *settings, struct failure *failure);
 /* Calls take so long at most. */
 void client_limit_time(struct client *client, long seconds);
 void client_destroy(struct client *client); /* NULL is fine */
+
+/* The code of a second factor, for every request from now on; once. -1: it is no code. */
+int client_set_code(struct client *client, const char *code, struct failure *failure);
+/* Where one is asked for when the server wants it: malloc'd, or NULL. */
+void client_ask_code(struct client *client, char *(*ask)(void));
 
 /* A path (or query value) from a template in which every %s is a text that is percent-encoded. malloc'd. */
 char *client_path(const char *template, ...) __attribute__((format(printf, 1, 2)));

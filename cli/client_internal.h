@@ -6,6 +6,7 @@
 #include "base/identity.h"
 #include "cli/client.h"
 #include <curl/curl.h>
+#include <stdbool.h>
 
 struct client {
     CURL *curl;
@@ -14,7 +15,9 @@ struct client {
     char *ca;
     char key[IDENTITY_SIZE]; /* of this run of the program; with `calls` each request's Idempotency-Key */
     unsigned calls;
-    long limit_s; /* of a call; 0: the usual */
+    long limit_s;  /* of a call; 0: the usual */
+    bool has_code; /* of a second factor, among the headers */
+    char *(*ask_code)(void);
     char reason[CURL_ERROR_SIZE];
 };
 

@@ -5,6 +5,7 @@
 #include "cli/arguments.h"
 #include "cli/client.h"
 #include "cli/complete.h"
+#include "cli/prompt.h"
 #include "cli/text.h"
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -12,11 +13,24 @@
 
 const struct cli_option cli_global_options[] = {
     {"json", NULL, "print JSON, for scripts", false},
+    {"code", "CODE", "of your second factor, for what can't be undone; asked for without it", false},
     {"config", "FILE", "what `holdfast login` wrote, in another place ($HOLDFAST_CONFIG)", false},
     {"help", NULL, "how to use the command", false},
     {"version", NULL, "print the version", false},
     {NULL, NULL, NULL, false},
 };
+
+int cli_set_client(struct cli *cli, const struct settings *settings, struct failure *failure)
+{
+    const char *code = arguments_value(cli->arguments, "code");
+    client_destroy(cli->client);
+    cli->client = client_create(settings, failure);
+    if (cli->client == NULL) {
+        return -1;
+    }
+    client_ask_code(cli->client, prompt_code);
+    return code != NULL ? client_set_code(cli->client, code, failure) : 0;
+}
 
 struct client *cli_client(struct cli *cli, struct failure *failure)
 {
@@ -25,12 +39,13 @@ struct client *cli_client(struct cli *cli, struct failure *failure)
         return cli->client;
     }
     char *path = settings_path(arguments_value(cli->arguments, "config"));
-    if (settings_load(path, &settings, failure) == 0) {
-        cli->client = client_create(&settings, failure);
+    int result = settings_load(path, &settings, failure);
+    if (result == 0) {
+        result = cli_set_client(cli, &settings, failure);
         settings_clear(&settings);
     }
     free(path);
-    return cli->client;
+    return result == 0 ? cli->client : NULL;
 }
 
 void cli_print_json(const struct cli *cli, const json_t *value)

@@ -12,6 +12,7 @@
 
 struct arguments;
 struct client;
+struct settings;
 
 /* One run of the program. */
 struct cli {
@@ -51,6 +52,8 @@ int cli_main(int argc, char *const *argv, FILE *out, FILE *err);
 
 /* The client of the server that was logged in to; NULL on failure. Owned by cli. */
 struct client *cli_client(struct cli *cli, struct failure *failure);
+/* Another client, of these settings, instead. */
+int cli_set_client(struct cli *cli, const struct settings *settings, struct failure *failure);
 /* Pretty-printed, with a newline. */
 void cli_print_json(const struct cli *cli, const json_t *value);
 /* {"items":…,"next":null}; takes the items over. */
@@ -85,6 +88,23 @@ void help_print_command(const struct cli_command *command, FILE *out);
 
 /* The commands themselves. */
 int run_login(struct cli *cli, struct failure *failure);
+int run_logout(struct cli *cli, struct failure *failure);
+int run_whoami(struct cli *cli, struct failure *failure);
+int run_user_create(struct cli *cli, struct failure *failure);
+int run_user_list(struct cli *cli, struct failure *failure);
+int run_user_show(struct cli *cli, struct failure *failure);
+int run_user_edit(struct cli *cli, struct failure *failure);
+int run_user_delete(struct cli *cli, struct failure *failure);
+int run_user_password(struct cli *cli, struct failure *failure);
+int run_user_totp(struct cli *cli, struct failure *failure);
+int run_user_pin(struct cli *cli, struct failure *failure);
+int run_user_reset_factor(struct cli *cli, struct failure *failure);
+int run_token_create(struct cli *cli, struct failure *failure);
+int run_token_list(struct cli *cli, struct failure *failure);
+int run_token_revoke(struct cli *cli, struct failure *failure);
+int run_approval_list(struct cli *cli, struct failure *failure);
+int run_approval_approve(struct cli *cli, struct failure *failure);
+int run_approval_reject(struct cli *cli, struct failure *failure);
 int run_status(struct cli *cli, struct failure *failure);
 int run_completion(struct cli *cli, struct failure *failure);
 int run_help(struct cli *cli, struct failure *failure);

@@ -15,10 +15,56 @@ enum { MANY = 256 };
 static const struct cli_option login_options[] = {
     {"ca", "FILE", "the server's ca.pem, to know it by", false},
     {"token-file", "FILE", "holds the token, such as admin.token; standard input without it", false},
+    {"user", "NAME", "log in with this user's password instead of a token", false},
+    {"password-file", "FILE", "--user: holds the password; asked for without it", false},
     END,
 };
 
-static const struct cli_option token_options[] = {
+static const struct cli_option user_create_options[] = {
+    {"role", "ROLE", "administrator, operator (backs up, restores) or viewer (default)", false},
+    {"group", "GROUP", "sees only this protection group; everything without it", true},
+    {"password-file", "FILE", "holds the password", false},
+    {"no-password", NULL, "the user can't log in so far, only have tokens", false},
+    END,
+};
+
+static const struct cli_option user_edit_options[] = {
+    {"name", "NAME", "a new name", false},
+    {"role", "ROLE", "administrator, operator or viewer", false},
+    {"group", "GROUP", "sees only this protection group, or these", true},
+    {"everything", NULL, "sees everything again", false},
+    {"disable", NULL, "can't log in, and tokens don't work", false},
+    {"enable", NULL, "can log in again", false},
+    END,
+};
+
+static const struct cli_option user_password_options[] = {
+    {"password-file", "FILE", "holds the new password; asked for without it", false},
+    {"old-password-file", "FILE", "of your own: holds the old one; asked for without it", false},
+    END,
+};
+
+static const struct cli_option user_totp_options[] = {
+    {"confirm", "CODE", "a code, from what was begun before; asked for without it", false},
+    {"remove", NULL, "have none any more", false},
+    END,
+};
+
+static const struct cli_option user_pin_options[] = {
+    {"pin-file", "FILE", "holds the PIN; asked for without it", false},
+    {"remove", NULL, "have none any more", false},
+    END,
+};
+
+static const struct cli_option token_create_options[] = {
+    {"role", "ROLE", "at most that of the user (default: the same)", false},
+    {"days", "N", "until it ends (default 90)", false},
+    {"destructive", NULL, "may do what can't be undone, without a second factor", false},
+    {"user", "USER", "for another user", false},
+    END,
+};
+
+static const struct cli_option host_token_options[] = {
     {"ttl", "SECONDS", "how long the token can be used (default: a day)", false},
     END,
 };
@@ -268,11 +314,15 @@ static const char rp_notes[] = "RP is the id of a recovery point; its first 8 ch
 
 const struct cli_command cli_commands[] = {
     {"login", "SERVER", 1, 1, "Remember a server and a token for it", login_options, NULL,
-     "holdfast login https://backup.example:7461 --ca ca.pem --token-file admin.token\n", run_login},
+     "holdfast login https://backup.example:7461 --ca ca.pem --user alice\n"
+     "holdfast login https://backup.example:7461 --ca ca.pem --token-file admin.token\n",
+     run_login},
+    {"logout", "", 0, 0, "End the session and forget it", NULL, NULL, "holdfast logout\n", run_logout},
+    {"whoami", "", 0, 0, "Show who you are to the server", NULL, NULL, "holdfast whoami\n", run_whoami},
     {"status", "", 0, 0, "Hosts, VMs, jobs and store at a glance", NULL, NULL, "holdfast status\n",
      run_status},
 
-    {"host token", "", 0, 0, "Make a one-time token with which an agent enrols", token_options, NULL,
+    {"host token", "", 0, 0, "Make a one-time token with which an agent enrols", host_token_options, NULL,
      "holdfast host token\nholdfast host token --ttl 3600\n", run_host_token},
     {"host list", "", 0, 0, "List hosts and their states", NULL, NULL, "holdfast host list\n", run_host_list},
     {"host show", "HOST", 1, 1, "Show a host", NULL, NULL, "holdfast host show kvm1\n", run_host_show},
@@ -440,6 +490,38 @@ const struct cli_command cli_commands[] = {
     {"completion", "SHELL", 1, 1, "Print what a shell needs to complete commands and names", NULL,
      "SHELL is bash, zsh or fish. In ~/.bashrc: source <(holdfast completion bash)",
      "holdfast completion bash\n", run_completion},
+    {"user create", "NAME", 1, 1, "Make a user", user_create_options, NULL,
+     "holdfast user create alice --role operator\n"
+     "holdfast user create bob --group web --password-file bob.password\n",
+     run_user_create},
+    {"user list", "", 0, 0, "List users", NULL, NULL, "holdfast user list\n", run_user_list},
+    {"user show", "USER", 1, 1, "Show a user", NULL, NULL, "holdfast user show alice\n", run_user_show},
+    {"user edit", "USER", 1, 1, "Change a user's role, groups or name, or disable him", user_edit_options,
+     NULL, "holdfast user edit alice --role administrator\nholdfast user edit bob --group web --group db\n",
+     run_user_edit},
+    {"user delete", "USER", 1, 1, "Remove a user with his tokens", NULL, NULL, "holdfast user delete bob\n",
+     run_user_delete},
+    {"user password", "[USER]", 0, 1, "Change your password, or give a user a new one", user_password_options,
+     NULL, "holdfast user password\nholdfast user password bob\n", run_user_password},
+    {"user totp", "", 0, 0, "Set up your second factor: an application that makes codes", user_totp_options,
+     NULL, "holdfast user totp\nholdfast user totp --remove --code 123456\n", run_user_totp},
+    {"user pin", "", 0, 0, "Set a PIN of 6 to 12 digits as your second factor", user_pin_options, NULL,
+     "holdfast user pin\n", run_user_pin},
+    {"user reset-factor", "USER", 1, 1, "Remove the second factor of a user who lost it", NULL, NULL,
+     "holdfast user reset-factor alice\n", run_user_reset_factor},
+    {"token create", "NAME", 1, 1, "Make an API token for a script", token_create_options, NULL,
+     "holdfast token create monitoring --role viewer --days 365\n", run_token_create},
+    {"token list", "", 0, 0, "List your tokens and sessions; administrators see everybody's", NULL, NULL,
+     "holdfast token list\n", run_token_list},
+    {"token revoke", "TOKEN", 1, 1, "End a token or a session", NULL, NULL,
+     "holdfast token revoke 5d0c4f1e\n", run_token_revoke},
+    {"approval list", "", 0, 0, "List what waits for a second person", NULL, NULL, "holdfast approval list\n",
+     run_approval_list},
+    {"approval approve", "REQUEST", 1, 1, "Let another administrator's request act", NULL, NULL,
+     "holdfast approval approve 91ab02cd\n", run_approval_approve},
+    {"approval reject", "REQUEST", 1, 1, "Refuse a request, or take your own back", NULL, NULL,
+     "holdfast approval reject 91ab02cd\n", run_approval_reject},
+
     {"help", "[COMMAND | CODE]", 0, 2, "Explain a command, or the code of an error", NULL, NULL,
      "holdfast help STORE_FULL\nholdfast help restore vm\n", run_help},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},

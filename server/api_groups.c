@@ -1,4 +1,5 @@
 /* Protection groups. */
+#include "server/access/guard.h"
 #include "server/api_internal.h"
 #include "server/group_configure.h"
 #include "server/protection.h"
@@ -126,6 +127,25 @@ static int configure(struct api_call *call, const struct group_request *request,
     return 0;
 }
 
+/* Points that no policy counted so far get a policy that may end them: as if retention was shortened. */
+static int confirm_retention(struct api_call *call, const char *policy_name, const char *const *vm_ids,
+                             size_t count, struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct catalog_vm *vm =
+            catalog_vm_find(server_catalog(call->server), call->arena, vm_ids[i], err);
+        if (vm == NULL) {
+            return -1;
+        }
+        if (vm->point_count > 0 && vm->group_id[0] == '\0') {
+            const char *what = arena_format(call->arena, "put the recovery points of %s under policy %s",
+                                            vm->name, policy_name);
+            return access_confirm(call, what, err);
+        }
+    }
+    return 0;
+}
+
 int api_group_create(struct api_call *call, struct error *err)
 {
     static const char *const fields[] = {"name", "policy", "vms", "dry_run", NULL};
@@ -145,6 +165,9 @@ int api_group_create(struct api_call *call, struct error *err)
         catalog_policy_find(server_catalog(call->server), call->arena, policy_name, err);
     if (policy == NULL ||
         read_vms(call, json_object_get(call->body, "vms"), &request.vm_ids, &request.count, err) != 0) {
+        return -1;
+    }
+    if (!dry_run && confirm_retention(call, policy->name, request.vm_ids, request.count, err) != 0) {
         return -1;
     }
     request.policy_id = policy->id;
@@ -173,6 +196,9 @@ int api_group_add(struct api_call *call, struct error *err)
         read_vms(call, json_object_get(call->body, "vms"), &request.vm_ids, &request.count, err) != 0) {
         return -1;
     }
+    if (!dry_run && confirm_retention(call, group->policy_name, request.vm_ids, request.count, err) != 0) {
+        return -1;
+    }
     request.group_id = group->id;
     request.name = group->name;
     return configure(call, &request, dry_run, err);
@@ -199,6 +225,9 @@ int api_group_remove(struct api_call *call, struct error *err)
     const struct catalog_vm *vm =
         group != NULL ? catalog_vm_find(catalog, call->arena, call->parameters[1], err) : NULL;
     if (vm == NULL || api_query_flag(call, "delete_data", &delete_data, err) != 0 ||
+        (delete_data &&
+         access_confirm(call, arena_format(call->arena, "delete the recovery points of %s", vm->name), err) !=
+             0) ||
         group_remove(call->server, group->id, vm->id, delete_data, call->actor, &counts, err) != 0) {
         return -1;
     }
@@ -213,6 +242,10 @@ int api_group_stop(struct api_call *call, struct error *err)
     const struct catalog_group *group = find_group(call, call->parameters[0], err);
     if (group == NULL || api_check_fields(call->body, fields, err) != 0 ||
         api_boolean_field(call->body, "delete_data", &delete_data, err) != 0 ||
+        (delete_data &&
+         access_confirm(
+             call, arena_format(call->arena, "stop group %s and delete its recovery points", group->name),
+             err) != 0) ||
         group_stop(call->server, group->id, delete_data, call->actor, &counts, err) != 0) {
         return -1;
     }

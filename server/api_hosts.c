@@ -1,6 +1,7 @@
 /* Hosts, VMs, the whole. */
 #include "base/clock.h"
 #include "base/version.h"
+#include "server/access/guard.h"
 #include "server/api_internal.h"
 #include "server/jobs.h"
 #include "server/protection.h"
@@ -304,7 +305,11 @@ static int count_hosts(struct api_call *call, json_t **out, struct error *err)
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
-            states[hosts[i].state]++;
+            bool has;
+            if (access_has(call, OBJECT_HOST, hosts[i].id, &has, err) != 0) {
+                return -1;
+            }
+            states[hosts[i].state] += has;
             page.after = hosts[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);
@@ -329,7 +334,11 @@ static int count_vms(struct api_call *call, json_t **out, struct error *err)
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
-            for (size_t k = 0; k < STATE_COUNT; k++) {
+            bool has;
+            if (access_has(call, OBJECT_VM, vms[i].id, &has, err) != 0) {
+                return -1;
+            }
+            for (size_t k = 0; k < STATE_COUNT && has; k++) {
                 counts[k] += strcmp(protection_state(&vms[i]), states[k]) == 0;
             }
             page.after = vms[i].number;
@@ -355,7 +364,11 @@ static int count_jobs(struct api_call *call, json_t **out, struct error *err)
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
-            states[jobs[i].state]++;
+            bool has;
+            if (access_has(call, OBJECT_JOB, jobs[i].id, &has, err) != 0) {
+                return -1;
+            }
+            states[jobs[i].state] += has;
             page.after = jobs[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);

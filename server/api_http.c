@@ -1,7 +1,5 @@
 /* HTTPS: connections, authentication, and the way of a request from the loop to a worker and back. */
-#include "base/bytes.h"
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
@@ -24,6 +22,7 @@
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +33,10 @@ enum {
     API_HEADERS_MAX = 32768,
     API_TIMEOUT_S = 120,
     API_STREAM_BYTES = 8 * 1024 * 1024, /* of an export that wait for the client */
+    API_LOGIN_WORKERS = 2,              /* who is not known can keep no other worker busy */
+    API_LOGIN_QUEUE = 16,
+    API_CODE_MAX = 64, /* of a second factor */
+    API_SECOND_MS = 1000,
 };
 
 struct api {
@@ -44,8 +47,9 @@ struct api {
     struct pool *pool;
     struct api_events *events; /* on the loop, as this: */
     bool closing;
+    struct pool *login_pool;
+    struct access *access;
     uint16_t port;
-    char token_hash[65];
     atomic_uint open; /* requests between arrival and answer */
     struct api_statistics *statistics;
     struct error *err;
@@ -58,6 +62,7 @@ struct exchange {
     struct evhttp_request *request; /* NULL once the client is gone; touched on the loop only */
     const struct api_route *route;
     struct api_call call;
+    char token_digest[SECRET_DIGEST_SIZE]; /* "": none came */
     char *body;
     size_t body_length;
     char *query;
@@ -85,6 +90,9 @@ static void exchange_free(struct exchange *exchange)
     arena_destroy(exchange->call.arena);
     pthread_cond_destroy(&exchange->changed);
     pthread_mutex_destroy(&exchange->lock);
+    if (exchange->body != NULL) {
+        OPENSSL_cleanse(exchange->body, exchange->body_length); /* may hold a password */
+    }
     free(exchange->body);
     free(exchange->query);
     free(exchange->answer);
@@ -117,10 +125,17 @@ static void release_request(struct exchange *exchange)
 
 static const char content_json[] = "application/json";
 
-static void send_text(struct evhttp_request *request, int status, const char *type, const char *text)
+static void send_text(struct evhttp_request *request, int status, const char *type, const char *text,
+                      int64_t retry_after_ms)
 {
     struct evbuffer *body = evbuffer_new();
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+    char seconds[32];
+    if (retry_after_ms > 0) {
+        snprintf(seconds, sizeof seconds, "%lld",
+                 (long long)(retry_after_ms + API_SECOND_MS - 1) / API_SECOND_MS);
+        evhttp_add_header(headers, "Retry-After", seconds);
+    }
     evhttp_add_header(headers, "Content-Type", type);
     evhttp_add_header(headers, "Cache-Control", "no-store");
     evbuffer_add(body, text, strlen(text));
@@ -128,11 +143,11 @@ static void send_text(struct evhttp_request *request, int status, const char *ty
     evbuffer_free(body);
 }
 
-static void send_error(struct evhttp_request *request, const struct error *err)
+static void send_error(struct evhttp_request *request, const struct error *err, int64_t retry_after_ms)
 {
     json_t *object = api_error_json(err);
     char *text = json_dumps(object, JSON_COMPACT);
-    send_text(request, api_error_status(err), content_json, text != NULL ? text : "{}");
+    send_text(request, api_error_status(err), content_json, text != NULL ? text : "{}", retry_after_ms);
     free(text);
     json_decref(object);
 }
@@ -145,7 +160,7 @@ static void finish(void *cookie)
     if (exchange->request != NULL) {
         send_text(exchange->request, exchange->status,
                   exchange->call.content_type != NULL ? exchange->call.content_type : content_json,
-                  exchange->answer);
+                  exchange->answer, exchange->call.retry_after_ms);
     }
     exchange_free(exchange);
 }
@@ -250,7 +265,7 @@ static void start_events(void *cookie)
         struct api_event_filter *filter = exchange->call.events;
         exchange->call.events = NULL;
         if (api_events_open(exchange->api->events, request, filter, &err) != 0) {
-            send_error(request, &err);
+            send_error(request, &err, 0);
         }
     }
     exchange_free(exchange);
@@ -271,6 +286,23 @@ static int parse_body(struct exchange *exchange, struct error *err)
         return error_set(err, ERROR_REQUEST_INVALID, "The request is not a JSON object: %s",
                          exchange->call.body == NULL ? problem.text : "something else");
     }
+    return 0;
+}
+
+/* Who asks; on a worker, since the catalog knows. */
+static int authenticate(struct exchange *exchange, struct error *err)
+{
+    struct api_call *call = &exchange->call;
+    if (exchange->route->role == ROLE_ANYONE) {
+        return 0;
+    }
+    if (exchange->token_digest[0] == '\0') {
+        return error_set(err, ERROR_AUTHENTICATION_FAILED, "The request has no token");
+    }
+    if (access_authenticate(call->access, call->arena, exchange->token_digest, &call->identity, err) != 0) {
+        return -1;
+    }
+    call->actor = call->identity.user_name;
     return 0;
 }
 
@@ -310,18 +342,27 @@ static void take_answer(struct exchange *exchange)
                          clock_monotonic_us() - exchange->arrived_us);
 }
 
+static void take_refusal(struct exchange *exchange, const struct error *err)
+{
+    json_decref(exchange->call.reply);
+    exchange->call.reply = api_error_json(err);
+    exchange->call.status = api_error_status(err);
+    if (exchange->call.status >= 500) {
+        log_error("a request failed", err);
+    }
+}
+
 static void work(void *cookie)
 {
     struct exchange *exchange = cookie;
     struct error err;
     exchange->call.status = 200;
-    if (handle(exchange, &err) != 0) {
-        json_decref(exchange->call.reply);
-        exchange->call.reply = api_error_json(&err);
-        exchange->call.status = api_error_status(&err);
-        if (exchange->call.status >= 500) {
-            log_error("a request failed", &err);
-        }
+    if (authenticate(exchange, &err) != 0) {
+        api_stranger_note(server_audit(exchange->api->server), exchange->api->pool, exchange->call.address,
+                          exchange->call.method, exchange->call.path, &err);
+        take_refusal(exchange, &err);
+    } else if (handle(exchange, &err) != 0) {
+        take_refusal(exchange, &err);
     } else if (exchange->call.export != NULL) {
         loop_post(exchange->api->loop, start_stream, exchange);
         api_export_run(exchange->call.export, stream_sink, exchange);
@@ -338,22 +379,15 @@ static void work(void *cookie)
 /* --- on the loop
  * -------------------------------------------------------------------------------------------- */
 
-static int authenticate(struct api *api, struct evhttp_request *request, struct error *err)
+/* The digest of the token that came; "" without one. */
+static void read_token(struct evhttp_request *request, char digest[SECRET_DIGEST_SIZE])
 {
     static const char scheme[] = "Bearer ";
     const char *header = evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization");
-    uint8_t digest[DIGEST_SIZE];
-    char hex[2 * DIGEST_SIZE + 1];
-    if (header == NULL || strncmp(header, scheme, sizeof scheme - 1) != 0) {
-        return error_set(err, ERROR_AUTHENTICATION_FAILED, "The request has no token");
+    digest[0] = '\0';
+    if (header != NULL && strncmp(header, scheme, sizeof scheme - 1) == 0) {
+        secret_digest(header + sizeof scheme - 1, digest);
     }
-    const char *token = header + sizeof scheme - 1;
-    digest_sha256(token, strlen(token), digest);
-    bytes_to_hex(digest, sizeof digest, hex);
-    if (CRYPTO_memcmp(hex, api->token_hash, sizeof hex - 1) != 0) {
-        return error_set(err, ERROR_AUTHENTICATION_FAILED, "The token is wrong");
-    }
-    return 0;
 }
 
 static const char *method_name(struct evhttp_request *request)
@@ -394,12 +428,21 @@ static struct exchange *exchange_create(struct api *api, struct evhttp_request *
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
     exchange->api = api;
     exchange->request = request;
-    exchange->call.server = api->server;
-    exchange->call.arena = arena_create();
-    exchange->call.actor = "admin";
-    exchange->call.address = arena_text(exchange->call.arena, peer_address(request));
-    exchange->call.idempotency_key = header_text(exchange, "Idempotency-Key");
-    exchange->call.last_event_id = header_text(exchange, "Last-Event-ID");
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+    const char *code =
+        evhttp_find_header(evhttp_request_get_input_headers(request), "Holdfast-Second-Factor");
+    struct api_call *call = &exchange->call;
+    call->server = api->server;
+    call->access = api->access;
+    call->arena = arena_create();
+    call->actor = "-";
+    call->method = method_name(request);
+    call->path = arena_text(call->arena, path != NULL ? path : "/");
+    call->address = arena_text(call->arena, peer_address(request));
+    call->second_factor = code != NULL && strlen(code) <= API_CODE_MAX ? arena_text(call->arena, code) : NULL;
+    call->idempotency_key = header_text(exchange, "Idempotency-Key");
+    call->last_event_id = header_text(exchange, "Last-Event-ID");
+    read_token(request, exchange->token_digest);
     exchange->query = memory_copy_text(query);
     exchange->call.query = exchange->query;
     exchange->call.statistics = api->statistics;
@@ -413,36 +456,42 @@ static struct exchange *exchange_create(struct api *api, struct evhttp_request *
     return exchange;
 }
 
+static int admit(struct api *api, struct exchange *exchange, int64_t *wait_ms, struct error *err)
+{
+    struct api_call *call = &exchange->call;
+    exchange->route = api_route_find(call, call->method, call->path, err);
+    if (exchange->route == NULL) {
+        return -1;
+    }
+    return access_admit(api->access, call->address,
+                        exchange->token_digest[0] != '\0' ? exchange->token_digest : NULL,
+                        exchange->route->role == ROLE_ANYONE, wait_ms, err);
+}
+
 /* Not taken up. */
-static void refuse(struct api *api, struct evhttp_request *request, const struct error *err)
+static void refuse(struct api *api, struct evhttp_request *request, const struct error *err, int64_t wait_ms)
 {
     api_statistics_count(api->statistics, api_error_status(err), 0);
-    send_error(request, err);
+    send_error(request, err, wait_ms);
 }
 
 static void on_request(struct evhttp_request *request, void *cookie)
 {
     struct api *api = cookie;
     struct error err;
-    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-    if (authenticate(api, request, &err) != 0) {
-        api_stranger_note(server_audit(api->server), api->pool, peer_address(request), method_name(request),
-                          path, &err);
-        refuse(api, request, &err);
-        return;
-    }
+    int64_t wait_ms = 0;
     struct exchange *exchange = exchange_create(api, request);
-    exchange->route = api_route_find(&exchange->call, method_name(request), path != NULL ? path : "/", &err);
-    if (exchange->route == NULL) {
-        refuse(api, request, &err);
+    if (admit(api, exchange, &wait_ms, &err) != 0) {
+        refuse(api, request, &err, wait_ms);
         exchange_free(exchange);
         return;
     }
+    struct pool *pool = exchange->route->role == ROLE_ANYONE ? api->login_pool : api->pool;
     evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_client_gone, exchange);
-    if (!pool_try_submit(api->pool, work, exchange)) {
+    if (!pool_try_submit(pool, work, exchange)) {
         error_set(&err, ERROR_LIMIT_EXCEEDED, "The server has too many requests to answer");
         release_request(exchange);
-        refuse(api, request, &err);
+        refuse(api, request, &err, API_SECOND_MS);
         exchange_free(exchange);
     }
 }
@@ -522,24 +571,12 @@ static void listen_on_loop(void *cookie)
                                       "The API can't listen on %s, port %lld", address, (long long)port);
         return;
     }
+    /* Connections have it from here: answers wait for nothing that the client acknowledges late. */
+    int yes = 1;
+    setsockopt(evhttp_bound_socket_get_fd(bound), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     api->port = (uint16_t)bound_port(bound);
     /* Connections inherit it: an answer in two pieces does not wait for the client's acknowledgement. */
     setsockopt(evhttp_bound_socket_get_fd(bound), IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-}
-
-static int read_token(struct api *api, struct error *err)
-{
-    struct arena *arena = arena_create();
-    const char *hash = NULL;
-    int result = catalog_setting_get(server_catalog(api->server), arena, "admin_token_hash", &hash, err);
-    if (result == 0 && (hash == NULL || strlen(hash) != sizeof api->token_hash - 1)) {
-        result = error_set(err, ERROR_NOT_INITIALIZED, "The catalog has no administrator's token");
-    }
-    if (result == 0) {
-        memcpy(api->token_hash, hash, sizeof api->token_hash);
-    }
-    arena_destroy(arena);
-    return result;
 }
 
 struct api *api_start(struct server *server, struct error *err)
@@ -548,9 +585,11 @@ struct api *api_start(struct server *server, struct error *err)
     api->server = server;
     api->statistics = api_statistics_create();
     api->err = err;
-    if (read_token(api, err) != 0 || api_once_start(server, err) != 0 ||
+    if ((api->access = access_create(server_catalog(server), server_config(server), err)) == NULL ||
+        api_once_start(server, err) != 0 ||
         (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
         (api->pool = pool_create("api", API_WORKERS, API_QUEUE, err)) == NULL ||
+        (api->login_pool = pool_create("api-login", API_LOGIN_WORKERS, API_LOGIN_QUEUE, err)) == NULL ||
         (api->loop = loop_create("api-loop", err)) == NULL) {
         api_stop(api);
         return NULL;
@@ -588,12 +627,14 @@ void api_stop(struct api *api)
         loop_run_on(api->loop, close_on_loop, api); /* every client is gone now: streams end */
     }
     pool_destroy(api->pool);
+    pool_destroy(api->login_pool);
     while (api->loop != NULL && atomic_load(&api->open) > 0) {
         loop_run_on(api->loop, nothing, NULL); /* answers on their way back to the loop */
     }
     loop_destroy(api->loop);
     SSL_CTX_free(api->tls);
     api_statistics_destroy(api->statistics);
+    access_destroy(api->access);
     free(api);
 }
 

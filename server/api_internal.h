@@ -2,6 +2,7 @@
 #ifndef HOLDFAST_SERVER_API_INTERNAL_H
 #define HOLDFAST_SERVER_API_INTERNAL_H
 
+#include "server/access/access.h"
 #include "server/api.h"
 #include "server/arena.h"
 #include <jansson.h>
@@ -10,9 +11,16 @@ enum { API_PARAMETERS_MAX = 2 };
 
 struct api_call {
     struct server *server;
+    struct access *access;
     struct arena *arena;
     const char *actor;                          /* who asks, as jobs and logs name him */
+    struct access_identity identity;            /* the same in full; empty on routes for anyone */
+    const char *second_factor;                  /* the code that came with the request, or NULL */
+    bool confirmed;                             /* his second factor was right */
+    bool approved;                              /* a second person approved it: this is the kept request */
     const char *address;                        /* from where, as text */
+    const char *method;                         /* "POST" */
+    const char *path;                           /* as it was asked for */
     const char *parameters[API_PARAMETERS_MAX]; /* of the path, decoded */
     const char *query;                          /* raw, or NULL */
     const char *idempotency_key;                /* the header, or NULL: see api_once.h */
@@ -21,6 +29,7 @@ struct api_call {
     json_t *reply;                              /* filled by the handler */
     int status;                                 /* 200 unless the handler says otherwise */
     bool reply_is_secret;                       /* it is shown once and kept nowhere, such as a token */
+    int64_t retry_after_ms;                     /* when it was refused for too many tries */
     struct api_export *export;                  /* instead of a reply: a disk's stream, see api_export.c */
     char *text;                                 /* instead of a reply: malloc'd, of this type: */
     const char *content_type;
@@ -37,6 +46,10 @@ struct api_route {
     const char *method;
     const char *path; /* "/v1/hosts/{host}" */
     api_handler handler;
+    enum access_role role;   /* the least that is needed */
+    enum access_scope scope; /* for users that are scoped to groups */
+    const char
+        *guard; /* an act that can't be undone: "retire host {host}"; see server/access/guard.h. Or NULL */
 };
 
 extern const struct api_route api_routes[]; /* ends with a NULL method */
@@ -44,6 +57,9 @@ extern const struct api_route api_routes[]; /* ends with a NULL method */
 /* The route of a request, its parameters decoded into the call. ROUTE_NOT_FOUND. */
 const struct api_route *api_route_find(struct api_call *call, const char *method, const char *path,
                                        struct error *err);
+
+/* Check role, scope and guard, then run the handler. */
+int api_dispatch(struct api_call *call, const struct api_route *route, struct error *err);
 
 /* --- reading requests */
 /* A parameter of the query, decoded, or NULL. */
@@ -107,6 +123,8 @@ int api_notify_of_job(struct api_call *call, const char *job_id, struct error *e
 /* AUDIT_FAILED: it must not be answered. body may be NULL. */
 int api_audit_begin(struct api_call *call, const struct api_route *route, struct error *err);
 void api_audit_end(struct api_call *call, const struct api_route *route, const struct error *refused);
+/* A copy in which "***" stands for every secret: what is kept or digested of a request. */
+json_t *api_audit_mask(const json_t *value);
 /* A handler tells what it changed: an object of the API as it was (taken over) and is, NULL: gone.
  */
 void api_audit_changed(struct api_call *call, json_t *before, const json_t *after);
@@ -177,6 +195,27 @@ int api_store_status(struct api_call *call, struct error *err);
 int api_store_verify(struct api_call *call, struct error *err);
 int api_store_rebuild(struct api_call *call, struct error *err);
 int api_store_collect(struct api_call *call, struct error *err);
+int api_session_create(struct api_call *call, struct error *err);
+int api_session_end(struct api_call *call, struct error *err);
+int api_me_show(struct api_call *call, struct error *err);
+int api_me_password(struct api_call *call, struct error *err);
+int api_me_totp(struct api_call *call, struct error *err);
+int api_me_totp_confirm(struct api_call *call, struct error *err);
+int api_me_pin(struct api_call *call, struct error *err);
+int api_me_factors_remove(struct api_call *call, struct error *err);
+int api_user_list(struct api_call *call, struct error *err);
+int api_user_create(struct api_call *call, struct error *err);
+int api_user_show(struct api_call *call, struct error *err);
+int api_user_edit(struct api_call *call, struct error *err);
+int api_user_delete(struct api_call *call, struct error *err);
+int api_user_password(struct api_call *call, struct error *err);
+int api_user_factors_remove(struct api_call *call, struct error *err);
+int api_access_token_list(struct api_call *call, struct error *err);
+int api_access_token_create(struct api_call *call, struct error *err);
+int api_access_token_delete(struct api_call *call, struct error *err);
+int api_approval_list(struct api_call *call, struct error *err);
+int api_approval_approve(struct api_call *call, struct error *err);
+int api_approval_reject(struct api_call *call, struct error *err);
 
 /* --- streams. The sink is called on a worker and blocks while the client reads slowly; -1 when it is gone.
  */

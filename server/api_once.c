@@ -32,7 +32,9 @@ static const char *fingerprint(struct api_call *call, const struct api_route *ro
 {
     uint8_t digest[DIGEST_SIZE];
     char hex[2 * DIGEST_SIZE + 1];
-    char *body = json_dumps(call->body, JSON_COMPACT | JSON_SORT_KEYS);
+    json_t *plain = api_audit_mask(call->body); /* no digest from which a password could be guessed */
+    char *body = json_dumps(plain, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(plain);
     const char *text = arena_format(call->arena, "%s %s\n%s\n%s\n%s\n%s", route->method, route->path,
                                     call->parameters[0] != NULL ? call->parameters[0] : "",
                                     call->parameters[1] != NULL ? call->parameters[1] : "",
@@ -61,7 +63,7 @@ static int do_it(struct api_call *call, const struct api_route *route, struct ca
 {
     struct error unsaved;
     struct catalog *catalog = server_catalog(call->server);
-    int result = route->handler(call, err);
+    int result = api_dispatch(call, route, err);
     int saved;
     if (result == 0) {
         char *text = call->reply_is_secret ? NULL : json_dumps(call->reply, JSON_COMPACT);
@@ -103,8 +105,8 @@ int api_once_run(struct api_call *call, const struct api_route *route, struct er
 {
     enum catalog_request_state state;
     struct catalog_request request = {.actor = call->actor, .key = call->idempotency_key};
-    if (call->idempotency_key == NULL || strcmp(route->method, "GET") == 0) {
-        return route->handler(call, err);
+    if (call->idempotency_key == NULL || strcmp(route->method, "GET") == 0 || route->role == ROLE_ANYONE) {
+        return api_dispatch(call, route, err);
     }
     if (!key_is_valid(call->idempotency_key)) {
         return error_set(err, ERROR_REQUEST_INVALID,

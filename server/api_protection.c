@@ -1,4 +1,5 @@
 /* Policies. */
+#include "server/access/guard.h"
 #include "server/api_internal.h"
 #include "server/protection.h"
 #include "server/schedule.h"
@@ -135,6 +136,15 @@ static bool is_same(const struct catalog_policy *a, const struct catalog_policy 
     return same;
 }
 
+/* Does it keep less, or lock for less? What counts for nothing (0) keeps least. */
+static bool shortens_retention(const struct catalog_policy *from, const struct catalog_policy *to)
+{
+    return to->keep_days < from->keep_days || to->keep_latest < from->keep_latest ||
+           to->keep_daily < from->keep_daily || to->keep_weekly < from->keep_weekly ||
+           to->keep_monthly < from->keep_monthly || to->keep_yearly < from->keep_yearly ||
+           to->lock_days < from->lock_days;
+}
+
 /* The body over the policy as it is now; version is the one that the body is meant for, 0 for any. */
 static int edit_policy(struct api_call *call, const json_t *body, int64_t version, struct error *err)
 {
@@ -153,6 +163,11 @@ static int edit_policy(struct api_call *call, const json_t *body, int64_t versio
     call->parameters[0] = policy->id;
     if (is_same(policy, &changed)) {
         return 0;
+    }
+    if (shortens_retention(policy, &changed) &&
+        access_confirm(call, arena_format(call->arena, "shorten the retention of policy %s", policy->name),
+                       err) != 0) {
+        return -1;
     }
     changed.changed_by = call->actor;
     return !schedule_is_same(policy, &changed) && api_schedule_check(call, &changed, err) != 0

@@ -1,4 +1,5 @@
 /* What keeps recovery points, and deleting them. */
+#include "server/access/guard.h"
 #include "server/api_internal.h"
 #include "server/catalog_deletion.h"
 #include "server/lock_clock.h"
@@ -193,7 +194,10 @@ int api_point_hold(struct api_call *call, struct error *err)
     bool held = true;
     const struct catalog_point *point = find_point(call, err);
     if (point == NULL || api_check_fields(call->body, fields, err) != 0 ||
-        api_boolean_field(call->body, "held", &held, err) != 0 || catalog_point_check_live(point, err) != 0) {
+        api_boolean_field(call->body, "held", &held, err) != 0 || catalog_point_check_live(point, err) != 0 ||
+        (point->held && !held &&
+         access_confirm(call, arena_format(call->arena, "end the hold of recovery point %.8s", point->id),
+                        err) != 0)) {
         return -1;
     }
     json_t *before = point_now(call);
@@ -235,7 +239,10 @@ int api_point_retain(struct api_call *call, struct error *err)
     int64_t until_ms = 0;
     const struct catalog_point *point = find_point(call, err);
     if (point == NULL || catalog_point_check_live(point, err) != 0 ||
-        read_retain(call, point, &until_ms, err) != 0) {
+        read_retain(call, point, &until_ms, err) != 0 ||
+        (until_ms < point->retain_until_ms &&
+         access_confirm(call, arena_format(call->arena, "keep recovery point %.8s for less", point->id),
+                        err) != 0)) {
         return -1;
     }
     json_t *before = point_now(call);

@@ -38,6 +38,8 @@ static const struct program_command commands[] = {
      "[--passphrase-file FILE | --key-file FILE]",
      "make a server: its certificate authority, catalog, store, admin token and configuration"},
     {"run [--data DIR] [--config FILE]", "serve agents and the API until SIGTERM"},
+    {"admin-token [--data DIR]",
+     "make a new admin.token, when it is lost or known to others; also while the server runs"},
     {"key list | add | change | recovery | remove SLOT [--data DIR] [--config FILE]\n"
      "[--new-passphrase-file FILE | --new-key-file FILE]\n"
      "[--passphrase-file FILE | --key-file FILE | --recovery-file FILE]",
@@ -285,6 +287,21 @@ static int run_keys(const struct arguments *arguments, char **words, int count)
     return status == EXIT_STATUS_DONE ? EXIT_STATUS_DONE : print_error(&err);
 }
 
+static int run_admin_token(const struct arguments *arguments)
+{
+    struct error err;
+    if (arguments->init_only || arguments->config != NULL || arguments->secret.path != NULL ||
+        arguments->new_secret.path != NULL) {
+        return usage("admin-token takes only --data");
+    }
+    log_init("server", LOG_WARNING);
+    if (server_make_admin_token(arguments->data_directory, &err) != 0) {
+        return print_error(&err);
+    }
+    printf("%s/admin.token is new; the one before works no more.\n", arguments->data_directory);
+    return EXIT_STATUS_DONE;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.data_directory = default_directory};
@@ -300,6 +317,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[optind], "init") == 0) {
         return run_init(&arguments);
+    }
+    if (strcmp(argv[optind], "admin-token") == 0) {
+        return run_admin_token(&arguments);
     }
     return strcmp(argv[optind], "run") == 0 ? run_server(&arguments) : usage("there is no such command");
 }

@@ -36,6 +36,10 @@ struct server_init_options {
  * in it. *made is false when nothing was missing. Blocks. */
 int server_init(const struct server_init_options *options, bool *made, struct error *err);
 
+/* A new DIR/admin.token, also while the server runs: the one before works no more, and the built-in
+ * administrator has no second factor any more. NOT_INITIALIZED. */
+int server_make_admin_token(const char *data_directory, struct error *err);
+
 /* Open the store by itself, as for its keys. file with a path takes the place of what the configuration
  * names; *secret (out) is what opened it, to be cleared by the caller also on failure. */
 struct store *server_open_store(const char *data_directory, const char *config_path,

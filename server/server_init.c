@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/os_file.h"
 #include "proto/pki.h"
+#include "server/catalog_access.h"
 #include "server/protection.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -110,6 +111,23 @@ static int make_token(const char *data_directory, struct catalog *catalog, struc
     text[2 * TOKEN_BYTES] = '\n';
     int result = os_file_write_whole(path, text, sizeof text - 1, 0600, err);
     free(path);
+    return result;
+}
+
+int server_make_admin_token(const char *data_directory, struct error *err)
+{
+    char *path = server_path(data_directory, SERVER_FILE_CATALOG);
+    bool there = os_path_exists(path);
+    struct catalog *catalog = there ? catalog_open(path, err) : NULL;
+    free(path);
+    if (!there) {
+        return error_set(err, ERROR_NOT_INITIALIZED, "%s holds no server", data_directory);
+    }
+    int result = catalog != NULL && make_token(data_directory, catalog, err) == 0 &&
+                         catalog_user_clear_factors(catalog, CATALOG_ADMIN_ID, err) == 0
+                     ? 0
+                     : -1;
+    catalog_close(catalog);
     return result;
 }
 

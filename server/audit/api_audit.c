@@ -33,11 +33,10 @@ static bool is_secret(const char *key)
             return true;
         }
     }
-    return false;
+    return strcmp(key, "pin") == 0 || strcmp(key, "code") == 0;
 }
 
-/* A copy in which no secret is. */
-static json_t *without_secrets(const json_t *value)
+json_t *api_audit_mask(const json_t *value)
 {
     const char *key;
     json_t *member;
@@ -46,7 +45,7 @@ static json_t *without_secrets(const json_t *value)
     if (json_is_object(value)) {
         copy = json_object();
         json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
-            json_object_set_new(copy, key, is_secret(key) ? json_string("***") : without_secrets(member));
+            json_object_set_new(copy, key, is_secret(key) ? json_string("***") : api_audit_mask(member));
         }
         return copy;
     }
@@ -55,7 +54,7 @@ static json_t *without_secrets(const json_t *value)
     }
     copy = json_array();
     json_array_foreach ((json_t *)(uintptr_t)value, index, member) {
-        json_array_append_new(copy, without_secrets(member));
+        json_array_append_new(copy, api_audit_mask(member));
     }
     return copy;
 }
@@ -106,7 +105,7 @@ static char *detail_text(struct api_call *call, bool ended)
 {
     json_t *detail = json_object();
     if (json_object_size(call->body) > 0) {
-        json_object_set_new(detail, "request", without_secrets(call->body));
+        json_object_set_new(detail, "request", api_audit_mask(call->body));
     }
     if (ended && call->reply != NULL) {
         json_object_set_new(detail, "result", result_names(call->reply));
@@ -176,7 +175,7 @@ void api_audit_changed(struct api_call *call, json_t *before, const json_t *afte
         call->audit_changed = json_object();
     }
     if (after == NULL) {
-        json_object_set_new(call->audit_changed, "deleted", without_secrets(before));
+        json_object_set_new(call->audit_changed, "deleted", api_audit_mask(before));
     }
     add_changes(call, "", before, after);
     json_decref(before);
