@@ -461,8 +461,8 @@ const struct cli_command cli_commands[] = {
      run_notify_delete},
     {"notify test", "NAME", 1, 1, "Send a test now and say what is wrong", NULL, NULL,
      "holdfast notify test team\n", run_notify_test},
-    {"notify preview-digest", "", 0, 0, "Show the daily digest as it would be sent now", digest_options, NULL,
-     "holdfast notify preview-digest\nholdfast notify preview-digest --html\n", run_notify_preview_digest},
+    {"notify digest", "", 0, 0, "Show the daily digest as it would be sent now", digest_options, NULL,
+     "holdfast notify digest\nholdfast notify digest --html\n", run_notify_preview_digest},
 
     {"store status", "", 0, 0, "Show what the store holds", NULL, NULL, "holdfast store status\n",
      run_store_status},

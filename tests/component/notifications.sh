@@ -104,9 +104,9 @@ must_get inbox 'no longer so'
 "$python" "$tests/lib/messages.py" "$work/hooks" hook-key >/dev/null || fail "a signature is wrong"
 
 step "the digest, when its time has come"
-expect 0 holdfast notify preview-digest
+expect 0 holdfast notify digest
 said 'Recovery points on time'
-expect 0 holdfast notify preview-digest --html
+expect 0 holdfast notify digest --html
 said '<h1>Holdfast daily</h1>'
 stop server
 sqlite3 "$work/server/catalog.db" "UPDATE notifications SET digest_ms = digest_ms - 86400000, created_ms = created_ms - 86400000"

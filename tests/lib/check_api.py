@@ -55,7 +55,7 @@ RULES = {
     "page": "openapi* info* servers security paths* components",
     "info": "title* version* description",
     "path": "parameters get post put patch delete",
-    "operation": "operationId* summary* description parameters requestBody responses*",
+    "operation": "operationId* summary* description parameters requestBody responses* security x-role x-scoped x-session x-confirmed",
     "parameter": "name* in* required schema* description",
     "request": "content* required description",
     "response": "description* content",
@@ -167,7 +167,7 @@ def expect(status, method, template, body=None, query="", **parameters):
     return answer
 
 
-for path in ["status", "hosts", "vms", "policies", "groups", "recovery-points", "jobs", "store", "store/capacity", "alerts", "digest", "notifications", "audit", "audit/verify"]:
+for path in ["status", "hosts", "vms", "policies", "groups", "recovery-points", "jobs", "store", "store/capacity", "alerts", "digest", "notifications", "audit", "audit/verify", "approvals", "me", "tokens", "users"]:
     expect(200, "GET", "/v1/" + path)
 for report, by in [("status", "vm"), ("status", "group"), ("storage", "day"), ("storage", "vm"), ("rpo", "vm"), ("rpo", "group")]:
     expect(200, "GET", "/v1/reports/{report}", report=report, query="?by=" + by)
@@ -268,6 +268,9 @@ expect(200, "DELETE", "/v1/notifications/{notification}", notification="by-api")
 expect(404, "GET", "/v1/notifications/{notification}", notification="by-api")
 expect(404, "POST", "/v1/backups", {"vm": vm, "notify": True})
 expect(404, "GET", "/v1/alerts/{alert}", alert="12345678")
+expect(201, "POST", "/v1/users", {"name": "by-api", "role": "viewer", "password": "correct horse battery"})
+expect(200, "GET", "/v1/users/{user}", user="by-api")
+expect(200, "DELETE", "/v1/users/{user}", user="by-api")
 expect(404, "POST", "/v1/alerts/{alert}/ack", {"note": "x"}, alert="12345678")
 expect(200, "GET", "/v1/alerts", query="?all=true&severity=critical")
 expect(400, "GET", "/v1/alerts", query="?severity=bad")

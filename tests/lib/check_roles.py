@@ -26,6 +26,9 @@ def ask(token, method, path, body=None):
     headers = {"Authorization": "Bearer " + token} if token is not None else {}
     connection.request(method, path, body=json.dumps(body) if body is not None else None, headers=headers)
     answer = connection.getresponse()
+    if answer.getheader("Content-Type") == "text/event-stream":  # it does not end
+        connection.close()
+        return answer.status, {"code": "-"}
     data = answer.read()
     try:
         return answer.status, json.loads(data)
@@ -70,7 +73,7 @@ for name, caller in world["callers"].items():
             wanted = is_(403, "PERMISSION_DENIED")
         elif operation.get("x-session") and caller["kind"] == "api":
             wanted = lambda status, code: status in (400, 403) and code in ("PERMISSION_DENIED", "REQUEST_INVALID", "USER_INVALID")
-        elif re.search(r"\{(host|vm|policy|group|point|job|user|approval)\}", path):
+        elif re.search(r"\{(host|vm|policy|group|point|job|user|approval|alert|notification|report)\}", path):
             wanted = lambda status, code: status == 404 and code.endswith("_NOT_FOUND")
         elif method == "GET":
             wanted = lambda status, code: status == 200

@@ -53,6 +53,13 @@ static int no_seed(void *self, const char *vm_id, char point_id[IDENTITY_SIZE], 
     return 0;
 }
 
+static int room(void *self, struct error *err)
+{
+    (void)self;
+    (void)err;
+    return 0;
+}
+
 static const char *group_with(struct catalog_world *world, const char *vm, enum policy_priority priority)
 {
     struct error err;
@@ -109,8 +116,11 @@ static const char *run_queue(struct catalog_world *world, size_t expected)
 {
     struct error err;
     struct refusing_host host = {.lock = PTHREAD_MUTEX_INITIALIZER, .connected = true};
-    const struct job_ports ports = {
-        .self = &host, .agent_connected = fake_connected, .agent_call = fake_call, .seed_find = no_seed};
+    const struct job_ports ports = {.self = &host,
+                                    .agent_connected = fake_connected,
+                                    .agent_call = fake_call,
+                                    .seed_find = no_seed,
+                                    .store_check_room = room};
     struct jobs_options options = {.catalog = world->catalog, .ports = &ports, .max_running = 1};
     struct jobs *jobs = jobs_create(&options, &err);
     check(jobs != NULL ? 0 : -1, err);

@@ -315,7 +315,7 @@ static void test_names(void **state)
     while (retention_reason_names[count] != NULL) {
         count++;
     }
-    assert_int_equal(1u << count, RETENTION_ALWAYS << 1);
+    assert_int_equal(1u << count, RETENTION_GOOD << 1);
     assert_string_equal(retention_reason_names[9], "locked");
     assert_string_equal(retention_reason_names[4], "latest");
 }
