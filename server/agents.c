@@ -46,6 +46,13 @@ static void agents_say_lost(struct agents *agents, const char *host_id)
     }
 }
 
+void agents_accept(struct agent_session *session)
+{
+    pthread_mutex_lock(&session->agents->lock);
+    session->accepted = true;
+    pthread_mutex_unlock(&session->agents->lock);
+}
+
 bool agents_make_current(struct agent_session *session)
 {
     struct agents *agents = session->agents;
@@ -56,6 +63,7 @@ bool agents_make_current(struct agent_session *session)
         former = former->next;
     }
     if (former != NULL) {
+        former->accepted = false;
         former->registered = false;
         former->references++;
     }
@@ -154,18 +162,18 @@ static void serve_register(void *cookie, struct rpc_request *request, const Prot
     serve_on_pool(cookie, request, message, agents_register);
 }
 
-static bool session_is_registered(struct agent_session *session)
+static bool session_is_accepted(struct agent_session *session)
 {
     pthread_mutex_lock(&session->agents->lock);
-    bool registered = session->registered;
+    bool accepted = session->accepted;
     pthread_mutex_unlock(&session->agents->lock);
-    return registered;
+    return accepted;
 }
 
 /* Before a host has registered its certificate has not been looked at closely. */
 static bool session_check_registered(struct agent_session *session, struct rpc_request *request)
 {
-    if (session_is_registered(session)) {
+    if (session_is_accepted(session)) {
         return true;
     }
     struct error err;
@@ -213,7 +221,7 @@ static void on_register_timer(void *cookie)
     struct error why;
     loop_timer_cancel(session->timer);
     session->timer = NULL;
-    if (!session_is_registered(session)) {
+    if (!session_is_accepted(session)) {
         error_set(&why, ERROR_PROTOCOL_TIMEOUT, "The host did not register in time");
         rpc_close(session->rpc, &why);
     }
