@@ -13,6 +13,7 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -431,6 +432,9 @@ static void listen_on_loop(void *cookie)
                                       "The API can't listen on %s, port %lld", address, (long long)port);
         return;
     }
+    /* Connections inherit it: an answer is several writes, and none of them waits for an acknowledgement. */
+    int one = 1;
+    setsockopt(evhttp_bound_socket_get_fd(bound), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     api->port = (uint16_t)bound_port(bound);
 }
 
