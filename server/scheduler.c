@@ -16,7 +16,7 @@ struct scheduler {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping;
-    int64_t retention_due_ms; /* monotonic */
+    int64_t retention_ms; /* wall time when it was last applied; 0: not yet */
 };
 
 struct look {
@@ -183,11 +183,12 @@ static void look_once(struct scheduler *scheduler)
 {
     struct error err;
     uint64_t deleted;
-    if (scheduler_look(server_catalog(scheduler->server), clock_wall_ms(), start_backup, scheduler, &err) !=
-        0) {
+    int64_t now_ms = clock_wall_ms();
+    if (scheduler_look(server_catalog(scheduler->server), now_ms, start_backup, scheduler, &err) != 0) {
         log_error("schedules not looked at", &err);
     }
-    if (clock_monotonic_ms() >= scheduler->retention_due_ms) {
+    bool set_back = scheduler->retention_ms > now_ms;
+    if (set_back || now_ms - scheduler->retention_ms >= RETENTION_MS) {
         if (retention_apply(scheduler->server, &deleted, &err) != 0) {
             log_error("retention not applied", &err);
         }
@@ -196,7 +197,7 @@ static void look_once(struct scheduler *scheduler)
                 log_error("a daily job of the store could not be begun", &err);
             }
         }
-        scheduler->retention_due_ms = clock_monotonic_ms() + RETENTION_MS;
+        scheduler->retention_ms = now_ms;
     }
 }
 
