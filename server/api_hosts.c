@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/version.h"
 #include "server/api_internal.h"
+#include "server/catalog_counts.h"
 #include "server/jobs.h"
 #include "server/schedule.h"
 #include "storage/point.h"
@@ -286,71 +287,36 @@ int api_vm_show(struct api_call *call, struct error *err)
     return 0;
 }
 
-/* Rows counted page by page: hosts by state, VMs by protection, jobs of the last day by state. */
 static int count_hosts(struct api_call *call, json_t **out, struct error *err)
 {
-    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    json_int_t states[4] = {0};
-    size_t count;
-    do {
-        const struct catalog_host *hosts;
-        if (catalog_host_list(server_catalog(call->server), call->arena, &page, &hosts, &count, err) != 0) {
-            return -1;
-        }
-        for (size_t i = 0; i < count; i++) {
-            states[hosts[i].state]++;
-            page.after = hosts[i].number;
-        }
-    } while (count == CATALOG_PAGE_MAX);
-    *out = json_pack("{s:I, s:I, s:I, s:I}", "connected", states[HOST_CONNECTED], "unreachable",
-                     states[HOST_UNREACHABLE], "outdated", states[HOST_OUTDATED], "retired",
-                     states[HOST_RETIRED]);
+    int64_t states[CATALOG_HOST_STATES];
+    if (catalog_count_hosts(server_catalog(call->server), states, err) != 0) {
+        return -1;
+    }
+    *out = json_pack("{s:I, s:I, s:I, s:I}", "connected", (json_int_t)states[HOST_CONNECTED], "unreachable",
+                     (json_int_t)states[HOST_UNREACHABLE], "outdated", (json_int_t)states[HOST_OUTDATED],
+                     "retired", (json_int_t)states[HOST_RETIRED]);
     return 0;
 }
 
 static int count_vms(struct api_call *call, json_t **out, struct error *err)
 {
-    const struct catalog_vm_filter any = {0};
-    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    json_int_t unprotected = 0;
-    json_int_t waiting = 0;
-    json_int_t protected = 0;
-    size_t count;
-    do {
-        const struct catalog_vm *vms;
-        if (catalog_vm_list(server_catalog(call->server), call->arena, &any, &page, &vms, &count, err) != 0) {
-            return -1;
-        }
-        for (size_t i = 0; i < count; i++) {
-            bool grouped = vms[i].group_id[0] != '\0';
-            unprotected += !grouped;
-            waiting += grouped && vms[i].point_count == 0;
-            protected += grouped && vms[i].point_count > 0;
-            page.after = vms[i].number;
-        }
-    } while (count == CATALOG_PAGE_MAX);
-    *out =
-        json_pack("{s:I, s:I, s:I}", "protected", protected, "waiting", waiting, "unprotected", unprotected);
+    struct catalog_vm_counts counts;
+    if (catalog_count_vms(server_catalog(call->server), &counts, err) != 0) {
+        return -1;
+    }
+    *out = json_pack("{s:I, s:I, s:I}", "protected", (json_int_t)counts.protected, "waiting",
+                     (json_int_t)counts.waiting, "unprotected", (json_int_t)counts.unprotected);
     return 0;
 }
 
 static int count_jobs(struct api_call *call, json_t **out, struct error *err)
 {
-    struct catalog_job_filter day = {.type = -1, .state = -1, .since_ms = clock_wall_ms() - 86400000};
-    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    json_int_t states[JOB_STATE_COUNT] = {0};
-    size_t count;
-    do {
-        const struct catalog_job *jobs;
-        if (catalog_job_list(server_catalog(call->server), call->arena, &day, &page, &jobs, &count, err) !=
-            0) {
-            return -1;
-        }
-        for (size_t i = 0; i < count; i++) {
-            states[jobs[i].state]++;
-            page.after = jobs[i].number;
-        }
-    } while (count == CATALOG_PAGE_MAX);
+    enum { DAY_MS = 24 * 3600 * 1000 };
+    int64_t states[JOB_STATE_COUNT];
+    if (catalog_count_jobs(server_catalog(call->server), clock_wall_ms() - DAY_MS, states, err) != 0) {
+        return -1;
+    }
     *out = json_object();
     for (int state = 0; state < JOB_STATE_COUNT; state++) {
         json_object_set_new(*out, job_state_name((enum job_state)state), json_integer(states[state]));

@@ -1,6 +1,7 @@
 /* The catalog: what hosts report, one VM in one group, names, tokens, versions. */
 #include "catalog_fixture.h"
 
+#include "server/catalog_counts.h"
 #include <pthread.h>
 #include <sqlite3.h>
 
@@ -163,6 +164,40 @@ static void test_newer_catalog_is_left_alone(void **state)
     assert_int_equal(err.code, ERROR_CATALOG_NEWER);
 }
 
+static void test_counts(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    int64_t hosts[CATALOG_HOST_STATES];
+    int64_t jobs[JOB_STATE_COUNT];
+    struct catalog_vm_counts vms;
+    world_host(world, "h1", "alpha");
+    world_host(world, "h2", "beta");
+    check(catalog_host_set_state(world->catalog, "h2", HOST_RETIRED, 1, &err), err);
+    world_report(world, "h1", "", (const char *const[]){"web", "db", "mail", NULL});
+    const char *group = world_group(world, "all", world_policy(world, "p1", SCHEDULE_MANUAL, 0, ""));
+    check(catalog_group_add(world->catalog, group, world_vm(world, "web")->id, &err), err);
+    check(catalog_count_hosts(world->catalog, hosts, &err), err);
+    assert_int_equal(hosts[HOST_CONNECTED], 1);
+    assert_int_equal(hosts[HOST_RETIRED], 1);
+    check(catalog_count_vms(world->catalog, &vms, &err), err);
+    assert_int_equal(vms.unprotected, 2);
+    assert_int_equal(vms.waiting, 1);
+    assert_int_equal(vms.protected, 0);
+    for (int i = 0; i < 3; i++) {
+        static const char *const ids[] = {"j0", "j1", "j2"};
+        struct catalog_job job = {
+            .id = ids[i], .state = i == 0 ? JOB_FAILED : JOB_COMPLETED, .created_ms = 10 * i};
+        check(catalog_job_insert(world->catalog, &job, &err), err);
+    }
+    check(catalog_count_jobs(world->catalog, 0, jobs, &err), err);
+    assert_int_equal(jobs[JOB_FAILED], 1);
+    assert_int_equal(jobs[JOB_COMPLETED], 2);
+    check(catalog_count_jobs(world->catalog, 20, jobs, &err), err);
+    assert_int_equal(jobs[JOB_FAILED], 0);
+    assert_int_equal(jobs[JOB_COMPLETED], 1);
+}
+
 /* What the calling thread sees of the setting; NULL: nothing. */
 static const char *setting(struct catalog_world *world)
 {
@@ -218,6 +253,7 @@ int main(void)
         WITH_WORLD(test_names_are_checked),
         WITH_WORLD(test_token_works_once),
         WITH_WORLD(test_reading_beside_a_transaction),
+        WITH_WORLD(test_counts),
         WITH_WORLD(test_newer_catalog_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
