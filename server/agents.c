@@ -119,6 +119,7 @@ static void on_rpc_closed(void *cookie, struct rpc *rpc, const struct error *why
     session->timer = NULL;
     pthread_mutex_lock(&agents->lock);
     bool was_current = session->registered;
+    bool closing = agents->closing; /* agents_close stores the states of all at once */
     session->registered = false;
     session->closed = true;
     session_unlink(session);
@@ -127,7 +128,7 @@ static void on_rpc_closed(void *cookie, struct rpc *rpc, const struct error *why
         log_event(LOG_INFO, "host disconnected", "host=%s reason=\"%s\"", session->host_id, why->message);
         agents_say_lost(agents, session->host_id);
     }
-    if (!was_current || !pool_try_submit(agents->pool, session_store_lost, session)) {
+    if (!was_current || closing || !pool_try_submit(agents->pool, session_store_lost, session)) {
         agents_release(session);
     }
 }
@@ -378,6 +379,7 @@ static void stop_on_loop(void *cookie)
 
 void agents_close(struct agents *agents)
 {
+    struct error err;
     pthread_mutex_lock(&agents->lock);
     agents->closing = true;
     pthread_mutex_unlock(&agents->lock);
@@ -385,6 +387,10 @@ void agents_close(struct agents *agents)
     if (agents->listener != NULL) {
         channel_listener_drain(agents->listener);
         agents->listener = NULL;
+        store_seen(agents);
+        if (catalog_host_disconnect_all(agents->options.catalog, &err) != 0) {
+            log_error("host states not stored", &err);
+        }
     }
 }
 
