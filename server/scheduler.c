@@ -35,10 +35,24 @@ static bool is_due(const struct catalog_policy *policy, const struct time_zone *
     return next_ms != SCHEDULE_NEVER && next_ms + shift_ms <= now_ms;
 }
 
+/* A server that was killed while it started a group's jobs goes on with the VMs that have none yet. */
+static bool was_started(const struct look *look, const struct catalog_vm *vm,
+                        const struct catalog_policy *policy, const struct time_zone *zone, int64_t shift_ms)
+{
+    struct error err;
+    int64_t created_ms;
+    if (catalog_job_last_scheduled(look->catalog, vm->id, &created_ms, &err) != 0) {
+        log_error("last scheduled backup not read", &err);
+        return false; /* twice rather than never */
+    }
+    bool known = created_ms > 0 && created_ms <= look->now_ms; /* the clock may have been set back */
+    return known && !is_due(policy, zone, created_ms, shift_ms, look->now_ms);
+}
+
 /* Starts what is due among the VMs of the group; *acted tells whether anything was. */
 static int look_at_vms(const struct look *look, const struct catalog_group *group,
                        const struct catalog_policy *policy, const struct time_zone *zone, int64_t since_ms,
-                       bool start, bool *acted, struct error *err)
+                       bool *acted, struct error *err)
 {
     struct catalog_vm_filter filter = {.group_id = group->id};
     struct catalog_page page = {0};
@@ -50,11 +64,13 @@ static int look_at_vms(const struct look *look, const struct catalog_group *grou
         }
         for (size_t i = 0; i < count; i++) {
             page.after = vms[i].number;
-            if (!is_due(policy, zone, since_ms, schedule_spread_ms(policy, vms[i].id), look->now_ms)) {
+            int64_t shift_ms = schedule_spread_ms(policy, vms[i].id);
+            if (!is_due(policy, zone, since_ms, shift_ms, look->now_ms)) {
                 continue;
             }
             *acted = true;
-            if (start && look->start(look->cookie, group, &vms[i], err) != 0) {
+            if (!was_started(look, &vms[i], policy, zone, shift_ms) &&
+                look->start(look->cookie, group, &vms[i], err) != 0) {
                 log_error("scheduled backup not started", err);
             }
         }
@@ -87,12 +103,9 @@ static int look_at_group(const struct look *look, const struct catalog_group *gr
     int64_t spread_ms = (int64_t)policy->spread_minutes * 60000;
     if (is_due(policy, zone, since_ms - spread_ms, 0, look->now_ms)) {
         bool acted = false;
-        result = look_at_vms(look, group, policy, zone, since_ms, false, &acted, err);
+        result = look_at_vms(look, group, policy, zone, since_ms, &acted, err);
         if (result == 0 && acted) {
             result = catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err);
-        }
-        if (result == 0 && acted) {
-            result = look_at_vms(look, group, policy, zone, since_ms, true, &acted, err);
         }
     }
     time_zone_close(zone);

@@ -1,7 +1,8 @@
 /*
  * Starts backups when policies say so, and lets retention go over the recovery points. A thread of its own
- * that looks once a second. What was acted upon is in the catalog before the jobs are started; runs that were
- * missed while the server was down are made up for once.
+ * that looks once a second. That a group's run was acted upon is stored when all its jobs are; a server that
+ * was killed between goes on with the VMs that have none. Runs that were missed while the server was down are
+ * made up for once.
  */
 #ifndef HOLDFAST_SERVER_SCHEDULER_H
 #define HOLDFAST_SERVER_SCHEDULER_H

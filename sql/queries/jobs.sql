@@ -121,6 +121,10 @@ SELECT
     restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs WHERE state IN ('queued', 'running') ORDER BY number;
 
+-- name: job_last_scheduled
+SELECT created_ms FROM jobs INDEXED BY jobs_vm
+WHERE vm_id = ?1 AND type = 'backup' AND requested_by = 'schedule' ORDER BY number DESC LIMIT 1;
+
 -- name: job_prune
 DELETE FROM jobs WHERE created_ms < ?1 AND finished_ms > 0 AND finished_ms < ?1;
 
