@@ -115,11 +115,13 @@ static int apply_to_vm(struct server *server, const struct catalog_policy *polic
         unsigned *reasons = memory_array(count + 1, sizeof *reasons);
         retention_decide(policy, zone, points, count, clock_wall_ms(), reasons);
         for (size_t i = 0; i < count; i++) {
-            if (reasons[i] != 0 || jobs_use_point(server_jobs(server), points[i].id)) {
+            if (reasons[i] != 0) {
                 continue;
             }
             if (protection_delete_point(server, points[i].id, err) != 0) {
-                log_error("recovery point not deleted", err);
+                if (err->code != ERROR_JOB_CONFLICT) { /* a job uses it: next time */
+                    log_error("recovery point not deleted", err);
+                }
                 continue;
             }
             (*deleted)++;

@@ -13,6 +13,7 @@ enum { LOOK_MS = 1000, RETENTION_MS = 600000, CHORE_MS = 24 * 3600 * 1000 };
 struct scheduler {
     struct server *server;
     pthread_t thread;
+    pthread_t keeper; /* retention and chores: deleting a night's points takes longer than a look may wait */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping;
@@ -195,23 +196,30 @@ static int do_when_due(struct scheduler *scheduler, const struct chore *chore, s
 static void look_once(struct scheduler *scheduler)
 {
     struct error err;
-    uint64_t deleted;
-    int64_t now_ms = clock_wall_ms();
-    if (scheduler_look(server_catalog(scheduler->server), now_ms, start_backup, scheduler, &err) != 0) {
+    if (scheduler_look(server_catalog(scheduler->server), clock_wall_ms(), start_backup, scheduler, &err) !=
+        0) {
         log_error("schedules not looked at", &err);
     }
+}
+
+static void keep_when_due(struct scheduler *scheduler)
+{
+    struct error err;
+    uint64_t deleted;
+    int64_t now_ms = clock_wall_ms();
     bool set_back = scheduler->retention_ms > now_ms;
-    if (set_back || now_ms - scheduler->retention_ms >= RETENTION_MS) {
-        if (retention_apply(scheduler->server, &deleted, &err) != 0) {
-            log_error("retention not applied", &err);
-        }
-        for (size_t i = 0; i < sizeof chores / sizeof *chores; i++) {
-            if (do_when_due(scheduler, &chores[i], &err) != 0) {
-                log_error("a daily job of the store could not be begun", &err);
-            }
-        }
-        scheduler->retention_ms = now_ms;
+    if (!set_back && now_ms - scheduler->retention_ms < RETENTION_MS) {
+        return;
     }
+    if (retention_apply(scheduler->server, &deleted, &err) != 0) {
+        log_error("retention not applied", &err);
+    }
+    for (size_t i = 0; i < sizeof chores / sizeof *chores; i++) {
+        if (do_when_due(scheduler, &chores[i], &err) != 0) {
+            log_error("a daily job of the store could not be begun", &err);
+        }
+    }
+    scheduler->retention_ms = now_ms;
 }
 
 static bool wait_for_next(struct scheduler *scheduler)
@@ -236,6 +244,29 @@ static void *scheduler_thread(void *cookie)
     return NULL;
 }
 
+static void *keeper_thread(void *cookie)
+{
+    do {
+        keep_when_due(cookie);
+    } while (wait_for_next(cookie));
+    return NULL;
+}
+
+static void scheduler_end(struct scheduler *scheduler)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->stopping = true;
+    pthread_cond_broadcast(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+static void scheduler_free(struct scheduler *scheduler)
+{
+    pthread_cond_destroy(&scheduler->changed);
+    pthread_mutex_destroy(&scheduler->lock);
+    free(scheduler);
+}
+
 struct scheduler *scheduler_start(struct server *server, struct error *err)
 {
     struct scheduler *scheduler = memory_zalloc(sizeof *scheduler);
@@ -247,12 +278,19 @@ struct scheduler *scheduler_start(struct server *server, struct error *err)
     pthread_cond_init(&scheduler->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     int failure = pthread_create(&scheduler->thread, NULL, scheduler_thread, scheduler);
-    if (failure != 0) {
-        error_set_errno(err, ERROR_INTERNAL, failure, "The scheduler's thread can't be made");
-        free(scheduler);
-        return NULL;
+    if (failure == 0) {
+        failure = pthread_create(&scheduler->keeper, NULL, keeper_thread, scheduler);
+        if (failure == 0) {
+            pthread_setname_np(scheduler->thread, "scheduler");
+            pthread_setname_np(scheduler->keeper, "retention");
+            return scheduler;
+        }
+        scheduler_end(scheduler);
+        pthread_join(scheduler->thread, NULL);
     }
-    return scheduler;
+    error_set_errno(err, ERROR_INTERNAL, failure, "The scheduler's threads can't be made");
+    scheduler_free(scheduler);
+    return NULL;
 }
 
 void scheduler_stop(struct scheduler *scheduler)
@@ -260,12 +298,8 @@ void scheduler_stop(struct scheduler *scheduler)
     if (scheduler == NULL) {
         return;
     }
-    pthread_mutex_lock(&scheduler->lock);
-    scheduler->stopping = true;
-    pthread_cond_signal(&scheduler->changed);
-    pthread_mutex_unlock(&scheduler->lock);
+    scheduler_end(scheduler);
     pthread_join(scheduler->thread, NULL);
-    pthread_cond_destroy(&scheduler->changed);
-    pthread_mutex_destroy(&scheduler->lock);
-    free(scheduler);
+    pthread_join(scheduler->keeper, NULL);
+    scheduler_free(scheduler);
 }
