@@ -17,7 +17,7 @@ import time
 from datetime import datetime, timedelta, timezone
 
 import model
-from harness import (Agents, Api, Clock, Failure, Sampler, Server, Usage, cpu_by_thread, enrol, wait_for)
+from harness import (Agents, Api, Clock, Failure, Sampler, Server, cpu_by_thread, enrol, wait_for)
 
 OPEN_STATES = ("queued", "running")
 # How much faster time goes while at most so many jobs are open. The scheduler looks once a second: four hours.
@@ -416,6 +416,13 @@ def measure_api(month):
     wait_for(600, "the jobs' end", lambda: not month.open_jobs())
 
 
+def end_early(number, frame):
+    """What was started is ended, and not interrupted again in that."""
+    del frame
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True)
@@ -433,7 +440,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="leave the servers' directories")
     parser.add_argument("--sanitized", action="store_true", help="memory says nothing")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what was started is ended
+    signal.signal(signal.SIGTERM, end_early)
     month = None
     try:
         if options.idle > 0:
