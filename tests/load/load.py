@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The load test; deploy/load builds what it needs and runs it.
 
-Three parts, each with a server and agents of its own: a month of schedules (--vms, --days), idle agents (--idle), and
+Three parts, each with a server and agents of its own: weeks of schedules (--vms, --days), idle agents (--idle), and
 the API under requests at a fixed rate while jobs run. Prints figures; fails when something was lost, stuck or grew.
 """
 import argparse
@@ -431,7 +431,7 @@ def main():
     parser.add_argument("--vms", type=int, default=800)
     parser.add_argument("--groups", type=int, default=40)
     parser.add_argument("--hosts", type=int, default=0, help="0: one for 20 VMs")
-    parser.add_argument("--days", type=int, default=30, help="0: neither the month nor the API")
+    parser.add_argument("--days", type=int, default=14, help="0: neither the schedules nor the API")
     parser.add_argument("--sample", type=int, default=100, help="points that are compared bit for bit")
     parser.add_argument("--idle", type=int, default=2000, help="0: none")
     parser.add_argument("--idle-seconds", type=int, default=60)
