@@ -46,6 +46,13 @@ static void agents_say_lost(struct agents *agents, const char *host_id)
     }
 }
 
+void agents_accept(struct agent_session *session)
+{
+    pthread_mutex_lock(&session->agents->lock);
+    session->accepted = true;
+    pthread_mutex_unlock(&session->agents->lock);
+}
+
 bool agents_make_current(struct agent_session *session)
 {
     struct agents *agents = session->agents;
@@ -56,6 +63,7 @@ bool agents_make_current(struct agent_session *session)
         former = former->next;
     }
     if (former != NULL) {
+        former->accepted = false;
         former->registered = false;
         former->references++;
     }
@@ -112,6 +120,7 @@ static void on_rpc_closed(void *cookie, struct rpc *rpc, const struct error *why
     session->timer = NULL;
     pthread_mutex_lock(&agents->lock);
     bool was_current = session->registered;
+    bool closing = agents->closing; /* agents_close stores the states of all at once */
     session->registered = false;
     session->closed = true;
     session_unlink(session);
@@ -119,7 +128,7 @@ static void on_rpc_closed(void *cookie, struct rpc *rpc, const struct error *why
     if (was_current) {
         log_event(LOG_INFO, "host disconnected", "host=%s reason=\"%s\"", session->host_id, why->message);
     }
-    if (!was_current || !pool_try_submit(agents->pool, session_store_lost, session)) {
+    if (!was_current || closing || !pool_try_submit(agents->pool, session_store_lost, session)) {
         agents_release(session);
     }
 }
@@ -154,18 +163,18 @@ static void serve_register(void *cookie, struct rpc_request *request, const Prot
     serve_on_pool(cookie, request, message, agents_register);
 }
 
-static bool session_is_registered(struct agent_session *session)
+static bool session_is_accepted(struct agent_session *session)
 {
     pthread_mutex_lock(&session->agents->lock);
-    bool registered = session->registered;
+    bool accepted = session->accepted;
     pthread_mutex_unlock(&session->agents->lock);
-    return registered;
+    return accepted;
 }
 
 /* Before a host has registered its certificate has not been looked at closely. */
 static bool session_check_registered(struct agent_session *session, struct rpc_request *request)
 {
-    if (session_is_registered(session)) {
+    if (session_is_accepted(session)) {
         return true;
     }
     struct error err;
@@ -213,7 +222,7 @@ static void on_register_timer(void *cookie)
     struct error why;
     loop_timer_cancel(session->timer);
     session->timer = NULL;
-    if (!session_is_registered(session)) {
+    if (!session_is_accepted(session)) {
         error_set(&why, ERROR_PROTOCOL_TIMEOUT, "The host did not register in time");
         rpc_close(session->rpc, &why);
     }
@@ -370,6 +379,7 @@ static void stop_on_loop(void *cookie)
 
 void agents_close(struct agents *agents)
 {
+    struct error err;
     pthread_mutex_lock(&agents->lock);
     agents->closing = true;
     pthread_mutex_unlock(&agents->lock);
@@ -377,6 +387,10 @@ void agents_close(struct agents *agents)
     if (agents->listener != NULL) {
         channel_listener_drain(agents->listener);
         agents->listener = NULL;
+        store_seen(agents);
+        if (catalog_host_disconnect_all(agents->options.catalog, &err) != 0) {
+            log_error("host states not stored", &err);
+        }
     }
 }
 

@@ -315,6 +315,7 @@ void agents_register(void *cookie)
     } else {
         log_event(LOG_INFO, "host connected", "host=%s name=\"%s\" software=%s address=%s", session->host_id,
                   request->host_name, request->software, channel_peer_address(rpc_channel(session->rpc)));
+        agents_accept(session);
         rpc_reply(task->request, &reply.base);
         if (agents_make_current(session) && agents->events.connected != NULL) {
             agents->events.connected(agents->events.cookie, session->host_id);

@@ -35,7 +35,8 @@ struct agent_session {
     struct loop_timer *timer; /* of registration; on the loop */
     /* The rest is guarded by agents->lock. */
     unsigned references; /* the open channel's, and of whoever works with it */
-    bool registered;     /* and the host's current one */
+    bool accepted;       /* the host's own calls are served */
+    bool registered;     /* and it is the host's current one, that the server calls */
     bool discovering;
     bool closed;
     struct agent_session *next; /* in agents->sessions */
@@ -70,6 +71,8 @@ struct agents {
 /* The host's registered session with a reference, or NULL. */
 struct agent_session *agents_find(struct agents *agents, const char *host_id);
 void agents_release(struct agent_session *session);
+/* From now on its calls are served: before the answer to its registration tells it that they are. */
+void agents_accept(struct agent_session *session);
 /* Make it the host's session; a former one is closed. False when it is closed already. */
 bool agents_make_current(struct agent_session *session);
 

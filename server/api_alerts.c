@@ -52,6 +52,11 @@ int api_alert_acknowledge(struct api_call *call, struct error *err)
 {
     static const char *const fields[] = {"note", NULL};
     const char *note = "";
+    if (api_alert_show(call, err) != 0) {
+        return -1;
+    }
+    json_decref(call->reply);
+    call->reply = NULL;
     if (api_check_fields(call->body, fields, err) != 0 ||
         api_text_field(call->body, "note", &note, err) != 0) {
         return -1;

@@ -3,6 +3,7 @@
 #include "base/version.h"
 #include "server/access/guard.h"
 #include "server/api_internal.h"
+#include "server/catalog_counts.h"
 #include "server/jobs.h"
 #include "server/protection.h"
 #include "server/report/dashboard.h"
@@ -293,12 +294,11 @@ int api_vm_show(struct api_call *call, struct error *err)
     return 0;
 }
 
-/* Rows counted page by page: hosts by state, VMs by protection, jobs of the last day by state. */
-static int count_hosts(struct api_call *call, json_t **out, struct error *err)
+static int count_hosts_in_scope(struct api_call *call, int64_t states[CATALOG_HOST_STATES], struct error *err)
 {
     struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    json_int_t states[4] = {0};
     size_t count;
+    memset(states, 0, CATALOG_HOST_STATES * sizeof *states);
     do {
         const struct catalog_host *hosts;
         if (catalog_host_list(server_catalog(call->server), call->arena, &page, &hosts, &count, err) != 0) {
@@ -313,9 +313,19 @@ static int count_hosts(struct api_call *call, json_t **out, struct error *err)
             page.after = hosts[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);
-    *out = json_pack("{s:I, s:I, s:I, s:I}", "connected", states[HOST_CONNECTED], "unreachable",
-                     states[HOST_UNREACHABLE], "outdated", states[HOST_OUTDATED], "retired",
-                     states[HOST_RETIRED]);
+    return 0;
+}
+
+static int count_hosts(struct api_call *call, json_t **out, struct error *err)
+{
+    int64_t states[CATALOG_HOST_STATES];
+    if (call->identity.everything ? catalog_count_hosts(server_catalog(call->server), states, err) != 0
+                                  : count_hosts_in_scope(call, states, err) != 0) {
+        return -1;
+    }
+    *out = json_pack("{s:I, s:I, s:I, s:I}", "connected", (json_int_t)states[HOST_CONNECTED], "unreachable",
+                     (json_int_t)states[HOST_UNREACHABLE], "outdated", (json_int_t)states[HOST_OUTDATED],
+                     "retired", (json_int_t)states[HOST_RETIRED]);
     return 0;
 }
 
@@ -351,15 +361,16 @@ static int count_vms(struct api_call *call, json_t **out, struct error *err)
     return 0;
 }
 
-static int count_jobs(struct api_call *call, json_t **out, struct error *err)
+static int count_jobs_in_scope(struct api_call *call, int64_t since_ms, int64_t states[JOB_STATE_COUNT],
+                               struct error *err)
 {
-    struct catalog_job_filter day = {.type = -1, .state = -1, .since_ms = clock_wall_ms() - 86400000};
+    struct catalog_job_filter filter = {.type = -1, .state = -1, .since_ms = since_ms};
     struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    json_int_t states[JOB_STATE_COUNT] = {0};
     size_t count;
+    memset(states, 0, JOB_STATE_COUNT * sizeof *states);
     do {
         const struct catalog_job *jobs;
-        if (catalog_job_list(server_catalog(call->server), call->arena, &day, &page, &jobs, &count, err) !=
+        if (catalog_job_list(server_catalog(call->server), call->arena, &filter, &page, &jobs, &count, err) !=
             0) {
             return -1;
         }
@@ -372,6 +383,19 @@ static int count_jobs(struct api_call *call, json_t **out, struct error *err)
             page.after = jobs[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);
+    return 0;
+}
+
+static int count_jobs(struct api_call *call, json_t **out, struct error *err)
+{
+    enum { DAY_MS = 24 * 3600 * 1000 };
+    int64_t since_ms = clock_wall_ms() - DAY_MS;
+    int64_t states[JOB_STATE_COUNT];
+    if (call->identity.everything
+            ? catalog_count_jobs(server_catalog(call->server), since_ms, states, err) != 0
+            : count_jobs_in_scope(call, since_ms, states, err) != 0) {
+        return -1;
+    }
     *out = json_object();
     for (int state = 0; state < JOB_STATE_COUNT; state++) {
         json_object_set_new(*out, job_state_name((enum job_state)state), json_integer(states[state]));

@@ -78,32 +78,64 @@ static int catalog_migrate(struct catalog *catalog, const char *path, struct err
     return 0;
 }
 
-struct catalog *catalog_open(const char *path, struct error *err)
+static void catalog_create_locks(struct catalog *catalog)
 {
-    struct catalog *catalog = memory_zalloc(sizeof *catalog);
     pthread_mutexattr_t recursive;
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&catalog->lock, &recursive);
-    pthread_mutexattr_destroy(&recursive);
-
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(path, &catalog->database, flags, NULL) != SQLITE_OK) {
-        error_set(err, ERROR_CATALOG_FAILED, "The catalog %s can't be opened", path);
-        error_set_cause(err, "%s",
-                        catalog->database == NULL ? "out of memory" : sqlite3_errmsg(catalog->database));
-        goto failed;
+    for (size_t i = 0; i < CATALOG_READERS; i++) {
+        pthread_mutex_init(&catalog->readers[i].lock, &recursive);
     }
-    sqlite3_extended_result_codes(catalog->database, 1);
-    sqlite3_busy_timeout(catalog->database, CATALOG_BUSY_TIMEOUT_MS);
-    if (catalog_migrate(catalog, path, err) != 0) {
-        goto failed;
+    pthread_mutexattr_destroy(&recursive);
+}
+
+static int catalog_connect(const char *path, sqlite3 **database, struct error *err)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    if (sqlite3_open_v2(path, database, flags, NULL) != SQLITE_OK) {
+        error_set(err, ERROR_CATALOG_FAILED, "The catalog %s can't be opened", path);
+        return error_set_cause(err, "%s", *database == NULL ? "out of memory" : sqlite3_errmsg(*database));
+    }
+    sqlite3_extended_result_codes(*database, 1);
+    sqlite3_busy_timeout(*database, CATALOG_BUSY_TIMEOUT_MS);
+    return 0;
+}
+
+static int catalog_connect_readers(struct catalog *catalog, const char *path, struct error *err)
+{
+    for (size_t i = 0; i < CATALOG_READERS; i++) {
+        struct catalog_reader *reader = &catalog->readers[i];
+        if (catalog_connect(path, &reader->database, err) != 0) {
+            return -1;
+        }
+        if (sqlite3_exec(reader->database, "PRAGMA query_only = ON", NULL, NULL, NULL) != SQLITE_OK) {
+            error_set(err, ERROR_CATALOG_FAILED, "The catalog failed (open)");
+            return error_set_cause(err, "%s", sqlite3_errmsg(reader->database));
+        }
+    }
+    return 0;
+}
+
+struct catalog *catalog_open(const char *path, struct error *err)
+{
+    struct catalog *catalog = memory_zalloc(sizeof *catalog);
+    catalog_create_locks(catalog);
+    if (catalog_connect(path, &catalog->database, err) != 0 || catalog_migrate(catalog, path, err) != 0 ||
+        catalog_connect_readers(catalog, path, err) != 0) {
+        catalog_close(catalog);
+        return NULL;
     }
     return catalog;
+}
 
-failed:
-    catalog_close(catalog);
-    return NULL;
+static void catalog_disconnect(sqlite3 *database, struct statement *statements, pthread_mutex_t *lock)
+{
+    for (size_t i = 0; i < SQL_QUERY_COUNT; i++) {
+        sqlite3_finalize(statements[i].prepared);
+    }
+    sqlite3_close(database);
+    pthread_mutex_destroy(lock);
 }
 
 void catalog_on_full(struct catalog *catalog, bool (*make_room)(void *cookie), void *cookie)
@@ -119,11 +151,11 @@ void catalog_close(struct catalog *catalog)
     if (catalog == NULL) {
         return;
     }
-    for (size_t i = 0; i < SQL_QUERY_COUNT; i++) {
-        sqlite3_finalize(catalog->statements[i].prepared);
+    for (size_t i = 0; i < CATALOG_READERS; i++) {
+        struct catalog_reader *reader = &catalog->readers[i];
+        catalog_disconnect(reader->database, reader->statements, &reader->lock);
     }
-    sqlite3_close(catalog->database);
-    pthread_mutex_destroy(&catalog->lock);
+    catalog_disconnect(catalog->database, catalog->statements, &catalog->lock);
     free(catalog);
 }
 
@@ -145,6 +177,7 @@ int catalog_begin(struct catalog *catalog, struct error *err)
         pthread_mutex_unlock(&catalog->lock);
         return -1;
     }
+    catalog_note_transaction(true);
     return 0;
 }
 
@@ -154,6 +187,7 @@ int catalog_commit(struct catalog *catalog, struct error *err)
         catalog_roll_back(catalog);
         return -1;
     }
+    catalog_note_transaction(false);
     pthread_mutex_unlock(&catalog->lock);
     return 0;
 }
@@ -164,6 +198,7 @@ void catalog_roll_back(struct catalog *catalog)
     if (sqlite3_get_autocommit(catalog->database) == 0) {
         catalog_run_simple(catalog, SQL_ROLL_BACK, &ignored);
     }
+    catalog_note_transaction(false);
     pthread_mutex_unlock(&catalog->lock);
 }
 

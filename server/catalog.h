@@ -497,6 +497,9 @@ struct catalog_job_filter {
 int catalog_job_list(struct catalog *catalog, struct arena *arena, const struct catalog_job_filter *filter,
                      const struct catalog_page *page, const struct catalog_job **jobs, size_t *count,
                      struct error *err);
+/* When the VM's newest backup by schedule was queued; 0: there is none. */
+int catalog_job_last_scheduled(struct catalog *catalog, const char *vm_id, int64_t *created_ms,
+                               struct error *err);
 /* Those that are not final, oldest first. */
 int catalog_job_list_open(struct catalog *catalog, struct arena *arena, const struct catalog_job **jobs,
                           size_t *count, struct error *err);

@@ -212,6 +212,20 @@ static int job_read_all(struct statement *statement, struct arena *arena, const 
     return more;
 }
 
+int catalog_job_last_scheduled(struct catalog *catalog, const char *vm_id, int64_t *created_ms,
+                               struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_JOB_LAST_SCHEDULED, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, vm_id);
+    int found = statement_next(statement, err);
+    *created_ms = found > 0 ? statement_integer(statement) : 0;
+    statement_close(statement);
+    return found < 0 ? -1 : 0;
+}
+
 int catalog_job_list_open(struct catalog *catalog, struct arena *arena, const struct catalog_job **jobs,
                           size_t *count, struct error *err)
 {

@@ -12,24 +12,43 @@
 
 struct statement {
     struct catalog *catalog;
+    sqlite3 *database;     /* the writer's, or a reader's */
+    pthread_mutex_t *lock; /* its */
     enum sql_query query;
     sqlite3_stmt *prepared; /* kept for the next use */
     int parameter;
     int column;
 };
 
+enum { CATALOG_READERS = 4 };
+
+/* A connection that only reads: questions don't wait for transactions and their syncs (SQLite, "Write-Ahead
+ * Logging"). */
+struct catalog_reader {
+    pthread_mutex_t lock; /* recursive; guards the rest */
+    sqlite3 *database;
+    struct statement statements[SQL_QUERY_COUNT];
+};
+
+/* A thread that holds a reader's lock may take the writer's; never the other way round: within a transaction
+ * the writer's connection answers questions, too. */
 struct catalog {
-    pthread_mutex_t lock; /* recursive; guards everything, and is held from catalog_begin to its end */
+    pthread_mutex_t lock; /* recursive; guards the writer's, and is held from catalog_begin to its end */
     sqlite3 *database;
     bool (*make_room)(void *cookie); /* see catalog_on_full; or NULL */
     void *make_room_cookie;
     struct statement statements[SQL_QUERY_COUNT];
+    struct catalog_reader readers[CATALOG_READERS];
 };
 
 /* Fill err from the connection's last failure. Returns -1. */
 int catalog_failed(struct catalog *catalog, const char *doing, struct error *err);
 
-/* Takes the lock until statement_close. NULL on failure (nothing is to be closed then). */
+/* This thread has begun a transaction, or ended it. */
+void catalog_note_transaction(bool begun);
+
+/* A reader's statement when it is a SELECT and this thread is in no transaction, else the writer's. Takes the
+ * connection's lock until statement_close. NULL on failure (nothing is to be closed then). */
 struct statement *statement_open(struct catalog *catalog, enum sql_query query, struct error *err);
 /* The next parameter. */
 void statement_bind_text(struct statement *statement, const char *text);      /* NULL is "" */

@@ -15,11 +15,12 @@ enum { LOOK_MS = 1000, RETENTION_MS = 600000, AUDIT_HEAD_MS = 60000, CHORE_MS = 
 struct scheduler {
     struct server *server;
     pthread_t thread;
+    pthread_t keeper; /* retention and chores: deleting a night's points takes longer than a look may wait */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping;
-    int64_t retention_due_ms; /* monotonic */
-    int64_t audit_due_ms;     /* monotonic */
+    int64_t retention_ms; /* wall time when it was last applied; 0: not yet */
+    int64_t audit_due_ms; /* monotonic */
 };
 
 enum { ZONES_MAX = 8 };
@@ -58,10 +59,24 @@ static bool is_due(const struct catalog_policy *policy, const struct time_zone *
     return next_ms != SCHEDULE_NEVER && next_ms + shift_ms <= now_ms;
 }
 
+/* A server that was killed while it started a group's jobs goes on with the VMs that have none yet. */
+static bool was_started(const struct look *look, const struct catalog_vm *vm,
+                        const struct catalog_policy *policy, const struct time_zone *zone, int64_t shift_ms)
+{
+    struct error err;
+    int64_t created_ms;
+    if (catalog_job_last_scheduled(look->catalog, vm->id, &created_ms, &err) != 0) {
+        log_error("last scheduled backup not read", &err);
+        return false; /* twice rather than never */
+    }
+    bool known = created_ms > 0 && created_ms <= look->now_ms; /* the clock may have been set back */
+    return known && !is_due(policy, zone, created_ms, shift_ms, look->now_ms);
+}
+
 /* Starts what is due among the VMs of the group; *acted tells whether anything was. */
 static int look_at_vms(const struct look *look, const struct catalog_group *group,
                        const struct catalog_policy *policy, const struct time_zone *zone, int64_t since_ms,
-                       bool start, bool *acted, struct error *err)
+                       bool *acted, struct error *err)
 {
     struct catalog_vm_filter filter = {.group_id = group->id};
     struct catalog_page page = {0};
@@ -73,11 +88,13 @@ static int look_at_vms(const struct look *look, const struct catalog_group *grou
         }
         for (size_t i = 0; i < count; i++) {
             page.after = vms[i].number;
-            if (!is_due(policy, zone, since_ms, schedule_spread_ms(policy, vms[i].id), look->now_ms)) {
+            int64_t shift_ms = schedule_spread_ms(policy, vms[i].id);
+            if (!is_due(policy, zone, since_ms, shift_ms, look->now_ms)) {
                 continue;
             }
             *acted = true;
-            if (start && look->start(look->cookie, group, &vms[i], err) != 0) {
+            if (!was_started(look, &vms[i], policy, zone, shift_ms) &&
+                look->start(look->cookie, group, &vms[i], err) != 0) {
                 log_error("scheduled backup not started", err);
             }
         }
@@ -94,21 +111,19 @@ static int64_t runs_count_since(const struct catalog_group *group, const struct 
     return changed ? policy->schedule_changed_ms : since_ms; /* a new schedule has missed nothing yet */
 }
 
-/* What is due since then is remembered as acted upon, then started: never twice. */
+/* What is due since then is started, then remembered as acted upon: a server that is killed between goes on,
+ * see was_started. */
 static int start_due(struct look *look, const struct catalog_group *group,
                      const struct catalog_policy *policy, const struct time_zone *zone, int64_t since_ms,
                      struct error *err)
 {
     bool acted = false;
-    if (look_at_vms(look, group, policy, zone, since_ms, false, &acted, err) != 0) {
+    if (look_at_vms(look, group, policy, zone, since_ms, &acted, err) != 0) {
         return -1;
     }
     /* VMs that join an empty group later have not missed what passed before */
     bool nobody = group->vm_count == 0 && is_due(policy, zone, since_ms, 0, look->now_ms);
-    if ((acted || nobody) && catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err) != 0) {
-        return -1;
-    }
-    return acted ? look_at_vms(look, group, policy, zone, since_ms, true, &acted, err) : 0;
+    return acted || nobody ? catalog_group_set_scheduled(look->catalog, group->id, look->now_ms, err) : 0;
 }
 
 static int look_at_group(struct look *look, const struct catalog_group *group, struct error *err)
@@ -231,7 +246,6 @@ static void prune_audit(struct server *server)
 static void look_once(struct scheduler *scheduler)
 {
     struct error err;
-    uint64_t deleted;
     if (scheduler_look(server_catalog(scheduler->server), clock_wall_ms(), start_backup, scheduler, &err) !=
         0) {
         log_error("schedules not looked at", &err);
@@ -241,21 +255,30 @@ static void look_once(struct scheduler *scheduler)
         audit_log_head(server_audit(scheduler->server));
         scheduler->audit_due_ms = clock_monotonic_ms() + AUDIT_HEAD_MS;
     }
-    if (clock_monotonic_ms() >= scheduler->retention_due_ms) {
-        prune_audit(scheduler->server);
-        if (retention_apply(scheduler->server, &deleted, &err) != 0) {
-            log_error("retention not applied", &err);
-        }
-        if (job_history_prune(scheduler->server, &err) != 0) {
-            log_error("old jobs not removed", &err);
-        }
-        for (size_t i = 0; i < sizeof chores / sizeof *chores; i++) {
-            if (do_when_due(scheduler, &chores[i], &err) != 0) {
-                log_error("a daily job of the store could not be begun", &err);
-            }
-        }
-        scheduler->retention_due_ms = clock_monotonic_ms() + RETENTION_MS;
+}
+
+static void keep_when_due(struct scheduler *scheduler)
+{
+    struct error err;
+    uint64_t deleted;
+    int64_t now_ms = clock_wall_ms();
+    bool set_back = scheduler->retention_ms > now_ms;
+    if (!set_back && now_ms - scheduler->retention_ms < RETENTION_MS) {
+        return;
     }
+    prune_audit(scheduler->server);
+    if (retention_apply(scheduler->server, &deleted, &err) != 0) {
+        log_error("retention not applied", &err);
+    }
+    if (job_history_prune(scheduler->server, &err) != 0) {
+        log_error("old jobs not removed", &err);
+    }
+    for (size_t i = 0; i < sizeof chores / sizeof *chores; i++) {
+        if (do_when_due(scheduler, &chores[i], &err) != 0) {
+            log_error("a daily job of the store could not be begun", &err);
+        }
+    }
+    scheduler->retention_ms = now_ms;
 }
 
 static bool wait_for_next(struct scheduler *scheduler)
@@ -280,6 +303,29 @@ static void *scheduler_thread(void *cookie)
     return NULL;
 }
 
+static void *keeper_thread(void *cookie)
+{
+    do {
+        keep_when_due(cookie);
+    } while (wait_for_next(cookie));
+    return NULL;
+}
+
+static void scheduler_end(struct scheduler *scheduler)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->stopping = true;
+    pthread_cond_broadcast(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+static void scheduler_free(struct scheduler *scheduler)
+{
+    pthread_cond_destroy(&scheduler->changed);
+    pthread_mutex_destroy(&scheduler->lock);
+    free(scheduler);
+}
+
 struct scheduler *scheduler_start(struct server *server, struct error *err)
 {
     struct scheduler *scheduler = memory_zalloc(sizeof *scheduler);
@@ -291,12 +337,19 @@ struct scheduler *scheduler_start(struct server *server, struct error *err)
     pthread_cond_init(&scheduler->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     int failure = pthread_create(&scheduler->thread, NULL, scheduler_thread, scheduler);
-    if (failure != 0) {
-        error_set_errno(err, ERROR_INTERNAL, failure, "The scheduler's thread can't be made");
-        free(scheduler);
-        return NULL;
+    if (failure == 0) {
+        failure = pthread_create(&scheduler->keeper, NULL, keeper_thread, scheduler);
+        if (failure == 0) {
+            pthread_setname_np(scheduler->thread, "scheduler");
+            pthread_setname_np(scheduler->keeper, "retention");
+            return scheduler;
+        }
+        scheduler_end(scheduler);
+        pthread_join(scheduler->thread, NULL);
     }
-    return scheduler;
+    error_set_errno(err, ERROR_INTERNAL, failure, "The scheduler's threads can't be made");
+    scheduler_free(scheduler);
+    return NULL;
 }
 
 void scheduler_stop(struct scheduler *scheduler)
@@ -304,12 +357,8 @@ void scheduler_stop(struct scheduler *scheduler)
     if (scheduler == NULL) {
         return;
     }
-    pthread_mutex_lock(&scheduler->lock);
-    scheduler->stopping = true;
-    pthread_cond_signal(&scheduler->changed);
-    pthread_mutex_unlock(&scheduler->lock);
+    scheduler_end(scheduler);
     pthread_join(scheduler->thread, NULL);
-    pthread_cond_destroy(&scheduler->changed);
-    pthread_mutex_destroy(&scheduler->lock);
-    free(scheduler);
+    pthread_join(scheduler->keeper, NULL);
+    scheduler_free(scheduler);
 }

@@ -1,6 +1,7 @@
 /*
- * Starts backups when policies say so, and lets retention go over the recovery points. A thread of its own
- * that looks once a second. What was acted upon is in the catalog before the jobs are started; runs that were
+ * Starts backups when policies say so, and lets retention go over the recovery points. Two threads of its
+ * own, one that looks once a second and one for retention. That a group's run was acted upon is stored when
+ * all its jobs are; a server that was killed between goes on with the VMs that have none. Runs that were
  * missed while the server was down are made up for once.
  */
 #ifndef HOLDFAST_SERVER_SCHEDULER_H
@@ -11,7 +12,7 @@
 struct scheduler;
 
 struct scheduler *scheduler_start(struct server *server, struct error *err);
-void scheduler_stop(struct scheduler *scheduler); /* joins its thread; NULL is fine */
+void scheduler_stop(struct scheduler *scheduler); /* joins its threads; NULL is fine */
 
 /* One look at every group: what is due by now_ms is handed to start (0, or -1 with the error, which is
  * logged). The thread's work, callable by itself in tests. */

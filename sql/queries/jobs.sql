@@ -65,6 +65,10 @@ SELECT
     restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
 FROM jobs INDEXED BY jobs_open WHERE state IN ('queued', 'running') ORDER BY number;
 
+-- name: job_last_scheduled
+SELECT created_ms FROM jobs
+WHERE vm_id = ?1 AND type = 'backup' AND requested_by = 'schedule' ORDER BY number DESC LIMIT 1;
+
 -- No more than ?6 entries a job.
 -- name: job_log_add
 INSERT INTO job_log (job_id, time_ms, level, code, message)

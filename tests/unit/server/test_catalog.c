@@ -1,6 +1,8 @@
 /* The catalog: what hosts report, one VM in one group, names, tokens, versions. */
 #include "catalog_fixture.h"
 
+#include "server/catalog_counts.h"
+#include <pthread.h>
 #include <sqlite3.h>
 
 static void test_reports(void **state)
@@ -162,6 +164,73 @@ static void test_newer_catalog_is_left_alone(void **state)
     assert_int_equal(err.code, ERROR_CATALOG_NEWER);
 }
 
+static void test_counts(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    int64_t hosts[CATALOG_HOST_STATES];
+    int64_t jobs[JOB_STATE_COUNT];
+    world_host(world, "h1", "alpha");
+    world_host(world, "h2", "beta");
+    check(catalog_host_set_state(world->catalog, "h2", HOST_RETIRED, 1, &err), err);
+    check(catalog_count_hosts(world->catalog, hosts, &err), err);
+    assert_int_equal(hosts[HOST_CONNECTED], 1);
+    assert_int_equal(hosts[HOST_RETIRED], 1);
+    for (int i = 0; i < 3; i++) {
+        static const char *const ids[] = {"j0", "j1", "j2"};
+        struct catalog_job job = {
+            .id = ids[i], .state = i == 0 ? JOB_FAILED : JOB_COMPLETED, .created_ms = 10 * i};
+        check(catalog_job_insert(world->catalog, &job, &err), err);
+    }
+    check(catalog_count_jobs(world->catalog, 0, jobs, &err), err);
+    assert_int_equal(jobs[JOB_FAILED], 1);
+    assert_int_equal(jobs[JOB_COMPLETED], 2);
+    check(catalog_count_jobs(world->catalog, 20, jobs, &err), err);
+    assert_int_equal(jobs[JOB_FAILED], 0);
+    assert_int_equal(jobs[JOB_COMPLETED], 1);
+}
+
+/* What the calling thread sees of the setting; NULL: nothing. */
+static const char *setting(struct catalog_world *world)
+{
+    struct error err;
+    const char *value = NULL;
+    check(catalog_setting_get(world->catalog, world->arena, "s", &value, &err), err);
+    return value;
+}
+
+static void *read_setting(void *cookie)
+{
+    return (void *)(uintptr_t)setting(cookie);
+}
+
+static const char *setting_elsewhere(struct catalog_world *world)
+{
+    pthread_t thread;
+    void *value = NULL;
+    assert_int_equal(pthread_create(&thread, NULL, read_setting, world), 0);
+    pthread_join(thread, &value);
+    return value;
+}
+
+/* Others don't wait for a transaction, and don't see it before its end; its own thread does. */
+static void test_reading_beside_a_transaction(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    check(catalog_begin(world->catalog, &err), err);
+    check(catalog_setting_set(world->catalog, "s", "1", &err), err);
+    assert_string_equal(setting(world), "1");
+    assert_null(setting_elsewhere(world));
+    check(catalog_commit(world->catalog, &err), err);
+    assert_string_equal(setting(world), "1");
+    assert_string_equal(setting_elsewhere(world), "1");
+    check(catalog_begin(world->catalog, &err), err);
+    check(catalog_setting_set(world->catalog, "s", "2", &err), err);
+    catalog_roll_back(world->catalog);
+    assert_string_equal(setting(world), "1");
+}
+
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, world_begin, world_end)
 
 int main(void)
@@ -175,6 +244,8 @@ int main(void)
         WITH_WORLD(test_one_group_a_vm),
         WITH_WORLD(test_names_are_checked),
         WITH_WORLD(test_token_works_once),
+        WITH_WORLD(test_reading_beside_a_transaction),
+        WITH_WORLD(test_counts),
         WITH_WORLD(test_newer_catalog_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,6 +182,23 @@ static void test_runs_when_due_and_once(void **state)
     assert_int_equal(look(world, at("2026-01-02T22:00:00Z")), 2);
 }
 
+/* Killed when only one of two jobs was stored: the other VM is not forgotten, and the first not started
+ * twice. */
+static void test_killed_while_starting(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    protect(world, world_policy(world, "nightly", SCHEDULE_DAILY, 0, "22:00"));
+    struct catalog_job job = {.id = "j1",
+                              .vm_id = world_vm(world, "a")->id,
+                              .requested_by = "schedule",
+                              .created_ms = at("2026-01-01T22:00:01Z")};
+    check(catalog_job_insert(world->catalog, &job, &err), err);
+    assert_int_equal(look(world, at("2026-01-01T22:00:05Z")), 1);
+    assert_int_equal(look(world, at("2026-01-01T22:00:06Z")), 0);
+    assert_int_equal(look(world, at("2026-01-02T22:00:00Z")), 2);
+}
+
 static void test_missed_runs_are_made_up_for_once(void **state)
 {
     struct catalog_world *world = *state;
@@ -273,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_wrong_schedules),
         cmocka_unit_test(test_offsets_agree_with_the_c_library),
         CLOCKED(test_runs_when_due_and_once),
+        CLOCKED(test_killed_while_starting),
         CLOCKED(test_missed_runs_are_made_up_for_once),
         CLOCKED(test_clock_set_back),
         CLOCKED(test_spread_is_kept_to),
