@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { SNAPSHOT_DAYS_MAX = 5 };
+
 /* The schedule that the options ask for; *schedule stays NULL when they ask for none. */
 static int read_schedule(const struct cli *cli, json_t **schedule, struct failure *failure)
 {
@@ -98,6 +100,11 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
                     "Of --exclude-pages and --include-pages only one can be given");
         return NULL;
     }
+    long days = 0;
+    int snapshots = arguments_number(cli->arguments, "snapshot-days", 0, SNAPSHOT_DAYS_MAX, &days, failure);
+    if (snapshots < 0) {
+        return NULL;
+    }
     if (read_schedule(cli, &schedule, failure) != 0 ||
         read_retention(cli, create, &retention, failure) != 0) {
         json_decref(schedule);
@@ -117,6 +124,9 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
         json_object_set_new(body, "consistency_required", json_true());
     } else if (!create && arguments_flag(cli->arguments, "accept-less-consistency")) {
         json_object_set_new(body, "consistency_required", json_false());
+    }
+    if (snapshots > 0) {
+        json_object_set_new(body, "snapshot_days", json_integer(days));
     }
     if (exclude) {
         json_object_set_new(body, "exclude_pages", json_true());
@@ -177,6 +187,8 @@ static void print_policy(const struct cli *cli, const json_t *policy)
         cli, "Consistency",
         memory_format("%s%s", cli_text(policy, "consistency") != NULL ? cli_text(policy, "consistency") : "-",
                       cli_truth(policy, "consistency_required") ? ", less is a failure" : ""));
+    cli_take_field(cli, "On hosts",
+                   memory_format("%llu days", (unsigned long long)cli_number(policy, "snapshot_days")));
     cli_print_field(cli, "Page files", cli_truth(policy, "exclude_pages") ? "left out" : "stored");
     cli_take_field(cli, "Groups", memory_format("%llu", (unsigned long long)cli_number(policy, "groups")));
     cli_take_field(cli, "Changed", text_time(cli_text(policy, "changed")));

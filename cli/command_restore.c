@@ -51,6 +51,9 @@ static json_t *restore_body(const struct cli *cli, struct failure *failure)
     if (arguments_flag(arguments, "stop")) {
         json_object_set_new(body, "stop", json_true());
     }
+    if (arguments_flag(arguments, "from-host-snapshot")) {
+        json_object_set_new(body, "from_snapshot", json_true());
+    }
     if (pool != NULL) {
         json_object_set_new(body, "pool", json_string(pool));
     }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/catalog_snapshots.h"
 #include "server/schedule.h"
 #include <ctype.h>
 #include <string.h>
@@ -12,6 +13,7 @@ enum {
     INTERVAL_MAX_MINUTES = 7 * 24 * 60,
     SPREAD_MAX_MINUTES = 24 * 60,
     KEEP_MAX = 100000,
+    SNAPSHOT_DAYS_MAX = 5,
     DISKS_MAX = 32,
     EVERY_DAY = 127,
 };
@@ -76,6 +78,11 @@ static int check_retention(const struct catalog_policy *policy, struct error *er
         if (counts[i] > KEEP_MAX) {
             return error_set(err, ERROR_RETENTION_INVALID, "%u is too much: %d at most", counts[i], KEEP_MAX);
         }
+    }
+    if (policy->snapshot_days > SNAPSHOT_DAYS_MAX) {
+        return error_set(err, ERROR_RETENTION_INVALID,
+                         "Snapshots stay on their hosts for %d days at most, not for %u", SNAPSHOT_DAYS_MAX,
+                         policy->snapshot_days);
     }
     return any ? 0
                : error_set(err, ERROR_RETENTION_INVALID,
@@ -185,13 +192,20 @@ int group_add(struct server *server, const char *group_id, const char *const *vm
 int protection_delete_point(struct server *server, const char *point_id, struct error *err)
 {
     struct arena *arena = arena_create();
-    const struct catalog_point *point = catalog_point_find(server_catalog(server), arena, point_id, err);
+    const struct catalog_point *point = catalog_restorable_find(server_catalog(server), arena, point_id, err);
     int result = point != NULL ? 0 : -1;
     if (point != NULL && point->held) {
         result = error_set(err, ERROR_RP_HELD, "Recovery point %s of %s is held", point->id, point->vm_name);
     } else if (point != NULL && jobs_use_point(server_jobs(server), point->id)) {
         result = error_set(err, ERROR_JOB_CONFLICT, "A job uses recovery point %s of %s", point->id,
                            point->vm_name);
+    }
+    if (result == 0) { /* its snapshot goes with it */
+        result = catalog_snapshot_set_unwanted(server_catalog(server), point->id, err);
+    }
+    if (result == 0 && point->snapshot.host_only) {
+        arena_destroy(arena);
+        return 0;
     }
     if (result == 0) {
         result = catalog_point_delete(server_catalog(server), point->id, err);
