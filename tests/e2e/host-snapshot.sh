@@ -10,9 +10,6 @@ mkfs.xfs -q -m reflink=1 "$work/xfs.img"
 mkdir -p "$work/disks" "$work/plain"
 mount -o loop "$work/xfs.img" "$work/disks"
 at_end 'umount "$work/disks"' # registered first: after libvirt has ended
-mkdir "$work/server"
-mount -t tmpfs -o size=1200m none "$work/server"
-at_end 'umount -l "$work/server"'
 guest_edit_domain() { # the second disk is raw
     qemu-img convert -O raw "$work/disks/web1-data.qcow2" "$work/disks/web1-data.raw"
     rm "$work/disks/web1-data.qcow2"
@@ -24,12 +21,20 @@ first, second = text.rsplit("type='qcow2'", 1)
 open(sys.argv[1], "w").write(first + "type='raw'" + second)
 X
 }
+# The store's containers have a file system of their own, which can be full.
+containers=$work/server/store/containers
+server_begin() {
+    server_init
+    mkdir "$containers"
+    mount -t tmpfs -o size=1g none "$containers"
+    at_end 'umount -l "$containers"'
+    server_start
+}
 agent_settings=$(printf 'snapshot-pause-ms = 5000\n') # this machine may be busy
 guest_begin web1
 clones() { find "$work/disks/.holdfast" -type f 2>/dev/null | wc -l; }
 clone_of() { echo "$work/disks/.holdfast/"*"-$1-$2."*; } # clone_of POINT DISK
 log_of() { holdfast job show "$1" --json | jq -r '.log[] | .message'; }
-on_host() { [ "$(value '.items[0].host_snapshot.host' rp list web1)" = alpha ]; }
 write_marker() { guest_run web1 "echo $1 >/root/marker; echo $1 >/data/vdb/marker; sync"; }
 expect_marker() {
     [ "$(guest_run web1 'cat /root/marker /data/vdb/marker' | sort -u)" = "$1" ] || fail "the guest has not the state $1"
@@ -56,7 +61,7 @@ expect_clean_host web1
 
 step 'the guest writes: every clone is sound'
 guest_run web1 '(while :; do head -c 3M /dev/urandom >/data/vdb/noise.$((RANDOM % 8)); head -c 1M /dev/urandom >/root/noise.$((RANDOM % 8)); done) >/dev/null 2>&1 & echo $! >/run/noise.pid'
-for round in $(seq 6); do
+for round in $(seq ${HOLDFAST_ROUNDS:-5}); do
     holdfast backup web1 --wait >/dev/null
     id=$(newest_point web1)
     log_of "$(last_job)" | grep -o 'stood still for .*\|frozen for .*'
@@ -68,11 +73,11 @@ done
 guest_run web1 'kill $(cat /run/noise.pid); sync; rm /root/noise.* /data/vdb/noise.*'
 
 step 'the store is full: a backup completes with warnings, its state is on the host only'
-write_marker two
-fallocate -l $(($(df --output=avail -B1 "$work/server" | tail -n 1) - 8388608)) "$work/server/fill"
 guest_run web1 'head -c 64M /dev/urandom >/data/vdb/large; sync'
-holdfast backup web1 --wait
-rm "$work/server/fill"
+write_marker two
+fallocate -l $(($(df --output=avail -B1 "$containers" | tail -n 1) - 8388608)) "$containers/fill"
+expect 0 timeout 120 "$HOLDFAST_BIN/holdfast" backup web1 --wait
+rm "$containers/fill"
 job=$(last_job)
 equal completed-with-warnings "$(job_field .state)" "the state of the job"
 equal failed "$(job_field .phases.transfer.state)" "the state of the transfer"
@@ -85,22 +90,26 @@ expect_error 6 RP_ON_HOST_ONLY alpha holdfast restore disk "$only" vda --to "$wo
 
 step 'both states restore without the store'
 write_marker three
-mv "$work/server/store/containers" "$work/server/away"
+mount -t tmpfs none "$containers" # nothing is there now
 expect_error 1 RESTORE_VM_RUNNING web1 holdfast restore vm "$only" --to-original --wait
-for state in two:$only one:$point; do
-    holdfast restore vm "${state#*:}" --to-original --stop --start --from-host-snapshot --wait
+local_restore() { # local_restore POINT OPTION...
+    holdfast restore vm "$@" --to-original --from-host-snapshot --wait
     log_of "$(last_job)" | grep -q 'from the snapshot on alpha; nothing was read from the store' || fail "it was not local"
-    guest_wait web1
-    expect_marker "${state%:*}"
-done
+}
+local_restore "$only" --stop --start
+guest_wait web1
+expect_marker two
+guest_virsh destroy web1
+local_restore "$point"
+qemu-img compare -q "$work/disks/web1-root.qcow2" "$(clone_of "$point" vda)" || fail "the first disk is another"
+same_file "$work/disks/web1-data.raw" "$(clone_of "$point" vdb)"
 equal 0 "$(qemu-img info -U --output=json "$work/disks/web1-root.qcow2" | jq '."format-specific".data.bitmaps | length')" \
     "old bitmaps in the restored disk"
 [ -z "$(find "$work/disks" -maxdepth 1 -name '*.holdfast-*')" ] || fail "files of a restore were left behind"
 
 step 'with the store back, what is on the host is preferred, and the store is used when it is not'
-[ ! -e "$work/server/store/containers" ] || fail "somebody used the store"
-mv "$work/server/away" "$work/server/store/containers"
-shut_down web1
+[ -z "$(ls "$containers")" ] || fail "somebody used the store"
+umount "$containers"
 holdfast restore vm "$point" --to-original --wait
 log_of "$(last_job)" | grep -q 'nothing was read from the store' || fail "the snapshot was not preferred"
 holdfast restore vm "$point" --to-host alpha --name web9 --dir "$work/plain" --format raw --wait
