@@ -2,6 +2,7 @@
 
 #include "agent/agent_state.h"
 #include "agent/providers/provider_list.h"
+#include "agent/snapshots/host_snapshots.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ const struct config_key agent_config_keys[] = {
     {"proxy-password", NULL, "and password"},
     {"connections", "2", "data connections of one backup, 1 to 4"},
     PROVIDER_CONFIG_KEYS,
+    HOST_SNAPSHOTS_CONFIG_KEYS,
     {NULL, NULL, NULL},
 };
 

@@ -194,15 +194,23 @@ Holdfast__DiscoverReply *agent_jobs_discover(struct agent_jobs *jobs)
             add_silent(reply, vms_before, open->provider->kind, &err);
         }
     }
+    host_snapshots_list(jobs->snapshots, &reply->snapshots, &reply->n_snapshots);
     log_event(LOG_DEBUG, "VMs listed", "vms=%zu ms=%lld", reply->n_vms,
               (long long)(clock_monotonic_ms() - begun_ms));
     return reply;
+}
+
+void agent_jobs_limit_snapshots(struct agent_jobs *jobs, Holdfast__SnapshotLimit *const *limits, size_t count)
+{
+    host_snapshots_limit(jobs->snapshots, limits, count);
 }
 
 static void discover_work(void *cookie)
 {
     struct call *call = cookie;
     struct agent_jobs *jobs = call->jobs;
+    const Holdfast__DiscoverRequest *asked = (const void *)call->message;
+    agent_jobs_limit_snapshots(jobs, asked->snapshot_limits, asked->n_snapshot_limits);
     Holdfast__DiscoverReply *reply = agent_jobs_discover(jobs);
     pthread_mutex_lock(&jobs->lock);
     jobs->discovering = false;
@@ -333,10 +341,17 @@ struct agent_jobs *agent_jobs_create(const struct agent_jobs_options *options,
         agent_jobs_destroy(jobs);
         return NULL;
     }
+    jobs->snapshots = host_snapshots_create(context->data_directory, context->config, changed, cookie, err);
+    if (jobs->snapshots == NULL) {
+        agent_jobs_destroy(jobs);
+        return NULL;
+    }
+    struct provider_context own = *context;
+    own.snapshots = jobs->snapshots;
     for (size_t i = 0; provider_list[i] != NULL && jobs->provider_count < JOBS_PROVIDERS_MAX; i++) {
         struct open_provider *open = &jobs->providers[jobs->provider_count];
         open->provider = provider_list[i];
-        open->self = open->provider->open(context, changed, cookie, err);
+        open->self = open->provider->open(&own, changed, cookie, err);
         if (open->self == NULL) {
             log_event(LOG_WARNING, "a provider does not work here", "kind=%s reason=\"%s\" cause=\"%s\"",
                       open->provider->kind, err->message, err->cause);
@@ -393,6 +408,7 @@ void agent_jobs_destroy(struct agent_jobs *jobs)
         free_unfinished(&jobs->providers[i]);
         jobs->providers[i].provider->close(jobs->providers[i].self);
     }
+    host_snapshots_destroy(jobs->snapshots);
     free(jobs->unfinished);
     pthread_cond_destroy(&jobs->changed);
     pthread_mutex_destroy(&jobs->lock);

@@ -36,6 +36,10 @@ const char *const *agent_jobs_kinds(struct agent_jobs *jobs, size_t *count);
 /* Every VM of the host, and which providers could not be asked. Blocks. Free with free_unpacked. */
 Holdfast__DiscoverReply *agent_jobs_discover(struct agent_jobs *jobs);
 
+/* The server says how long snapshots stay on this host. Blocks. */
+void agent_jobs_limit_snapshots(struct agent_jobs *jobs, Holdfast__SnapshotLimit *const *limits,
+                                size_t count);
+
 /* The connection with the server is lost: transfers stop, begun backups end, their tracking points stay until
  * the server has said which it knows (at the next BackupBegin). Never blocks. */
 void agent_jobs_server_lost(struct agent_jobs *jobs);

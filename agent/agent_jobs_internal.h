@@ -4,6 +4,7 @@
 
 #include "agent/agent_jobs.h"
 #include "agent/backup_pages.h"
+#include "agent/snapshots/host_snapshots.h"
 #include "base/pool.h"
 #include <pthread.h>
 
@@ -43,6 +44,7 @@ struct agent_jobs {
     size_t provider_count;
     Holdfast__UnfinishedJob **unfinished; /* of all providers; pointers into theirs */
     size_t unfinished_count;
+    struct host_snapshots *snapshots;
     struct pool *pool;
     pthread_mutex_t lock; /* guards what follows, and the jobs' busy and lost */
     pthread_cond_t changed;

@@ -126,6 +126,9 @@ void jobs_serve_end(struct agent_jobs *jobs, struct rpc_request *request,
     }
     pthread_mutex_unlock(&jobs->lock);
     struct agent_job *job = jobs_take(jobs, message->job);
+    if (message->drop_snapshot) {
+        host_snapshots_drop_job(jobs->snapshots, message->job);
+    }
     struct open_provider *open = job != NULL ? job->provider : jobs_find_provider(jobs, message->kind, &err);
     int result = open != NULL
                      ? open->provider->backup_end(open->self, job != NULL ? job->backup : NULL, message, &err)
@@ -180,7 +183,8 @@ static int restore(struct agent_jobs *jobs, struct agent_job *job, const Holdfas
 {
     const struct provider *provider = job->provider->provider;
     uint64_t written = 0;
-    if (check_restore(message, err) != 0) {
+    bool from_here = message->host_snapshot[0] != '\0'; /* then the disks are complete when it has begun */
+    if (!from_here && check_restore(message, err) != 0) {
         return -1;
     }
     struct provider_restore *target = provider->restore_begin(job->provider->self, message, err);
@@ -194,7 +198,7 @@ static int restore(struct agent_jobs *jobs, struct agent_job *job, const Holdfas
                                               .provider = provider,
                                               .restore = target,
                                               .cancelled = &job->cancelled};
-    if (restore_receive(&options, &written, err) != 0) {
+    if (!from_here && restore_receive(&options, &written, err) != 0) {
         provider->restore_abort(target);
         return -1;
     }

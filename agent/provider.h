@@ -18,6 +18,7 @@
 #include "proto/server.pb-c.h"
 #include <stdatomic.h>
 
+struct host_snapshots;
 struct provider_backup;  /* a frozen view of one VM, from begin to end */
 struct provider_restore; /* a VM that is being made */
 
@@ -25,6 +26,7 @@ struct provider_context {
     const char *data_directory;  /* of the agent; providers keep what they must remember in files below it */
     const char *server_id;       /* names this server's tracking points; several servers may protect one VM */
     const struct config *config; /* the agent's configuration */
+    struct host_snapshots *snapshots; /* where those that stay on the host are kept; NULL: none are */
 };
 
 /* Where another process finds the disk of a backup. Texts are borrowed from the backup. */

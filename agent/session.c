@@ -161,8 +161,12 @@ static int report_vms(struct session *session, struct rpc *rpc, struct error *er
     report.n_silent = found->n_silent;
     report.moved = found->moved;
     report.n_moved = found->n_moved;
+    report.snapshots = found->snapshots;
+    report.n_snapshots = found->n_snapshots;
     int result = rpc_call_wait(rpc, RPC_SERVICE_SERVER, SERVER_REPORT_VMS, &report.base, 0, &message, err);
     if (result == 0) {
+        const Holdfast__VmReportReply *reply = (const void *)message;
+        agent_jobs_limit_snapshots(session->jobs, reply->snapshot_limits, reply->n_snapshot_limits);
         protobuf_c_message_free_unpacked(message, NULL);
     }
     session->reported_ms = clock_monotonic_ms();

@@ -155,6 +155,8 @@ enum exit_status error_code_exit_status(enum error_code code)
         return EXIT_STATUS_NOT_FOUND;
     case ERROR_RESTORE_PATH_EXISTS:
     case ERROR_RESTORE_TARGET_IN_USE:
+    case ERROR_RP_ON_HOST_ONLY:
+    case ERROR_SNAPSHOT_GONE:
     case ERROR_SEED_REFUSED:
     case ERROR_NOT_INITIALIZED:
     case ERROR_NAME_TAKEN:

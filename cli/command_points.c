@@ -66,8 +66,8 @@ static void print_points(const struct cli *cli, json_t *points)
 {
     size_t index;
     json_t *point;
-    struct table *table =
-        table_create("POINT|VM|TIME|CONSISTENCY|MODE|STATE|>SIZE|>READ|>SENT|>STORED|KEPT FOR|NOTE");
+    struct table *table = table_create(
+        "POINT|VM|TIME|CONSISTENCY|MODE|STATE|ON HOST UNTIL|>SIZE|>READ|>SENT|>STORED|KEPT FOR|NOTE");
     json_array_foreach (points, index, point) {
         const char *id = cli_text(point, "id");
         table_take(table, memory_format("%.*s", SHORT_ID, id != NULL ? id : "-"));
@@ -76,6 +76,7 @@ static void print_points(const struct cli *cli, json_t *points)
         table_add(table, cli_text(point, "consistency"));
         table_add(table, cli_text(point, "mode"));
         table_add(table, cli_text(point, "state"));
+        table_take(table, text_time(cli_text(point, "host_snapshot.until")));
         table_take(table, text_size(point_size(point)));
         table_take(table, text_size(cli_number(point, "read_bytes")));
         table_take(table, text_size(cli_number(point, "sent_bytes")));
@@ -146,6 +147,9 @@ static json_t *days_of(json_t *points)
     size_t index;
     json_t *point;
     json_array_foreach (points, index, point) {
+        if (cli_text(point, "committed") == NULL) {
+            continue; /* it is on its host only */
+        }
         char *time = text_time(cli_text(point, "time"));
         char *date = memory_format("%.*s", DATE_LENGTH, time);
         if (day == NULL || strcmp(cli_text(day, "date"), date) != 0) {
@@ -260,6 +264,12 @@ static void print_point(const struct cli *cli, const json_t *point)
     cli_print_field(cli, "Mode", cli_text(point, "mode"));
     cli_print_field(cli, "Why", cli_text(point, "reason"));
     cli_print_field(cli, "State", cli_text(point, "state"));
+    if (cli_text(point, "host_snapshot.host") != NULL) {
+        char *until = text_time(cli_text(point, "host_snapshot.until"));
+        cli_take_field(cli, "On its host",
+                       memory_format("%s, until %s", cli_text(point, "host_snapshot.host"), until));
+        free(until);
+    }
     cli_take_field(cli, "Verified", text_time(cli_text(point, "verified")));
     cli_print_field(cli, "Held", cli_truth(point, "held") ? "yes" : "no");
     cli_print_field(cli, "Note", note_of(point));

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { SNAPSHOT_DAYS_MAX = 5 };
+
 /* The retention that the options ask for; *retention stays NULL when they ask for none. A new policy that
  * says what it keeps keeps nothing else: the default days don't count then. */
 static int read_retention(const struct cli *cli, bool create, json_t **retention, struct failure *failure)
@@ -64,6 +66,11 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
                     "Of --exclude-pages and --include-pages only one can be given");
         return NULL;
     }
+    long days = 0;
+    int snapshots = arguments_number(cli->arguments, "snapshot-days", 0, SNAPSHOT_DAYS_MAX, &days, failure);
+    if (snapshots < 0) {
+        return NULL;
+    }
     if (schedule_read_options(cli, &schedule, failure) != 0 ||
         read_retention(cli, create, &retention, failure) != 0) {
         json_decref(schedule);
@@ -92,6 +99,9 @@ static json_t *read_policy(const struct cli *cli, bool create, struct failure *f
     }
     if (arguments_value(cli->arguments, "priority") != NULL) {
         json_object_set_new(body, "priority", json_string(arguments_value(cli->arguments, "priority")));
+    }
+    if (snapshots > 0) {
+        json_object_set_new(body, "snapshot_days", json_integer(days));
     }
     if (exclude) {
         json_object_set_new(body, "exclude_pages", json_true());
@@ -145,6 +155,8 @@ static void print_policy(const struct cli *cli, const json_t *policy)
         cli, "Consistency",
         memory_format("%s%s", cli_text(policy, "consistency") != NULL ? cli_text(policy, "consistency") : "-",
                       cli_truth(policy, "consistency_required") ? ", less is a failure" : ""));
+    cli_take_field(cli, "On hosts",
+                   memory_format("%llu days", (unsigned long long)cli_number(policy, "snapshot_days")));
     cli_print_field(cli, "Page files", cli_truth(policy, "exclude_pages") ? "left out" : "stored");
     cli_take_field(cli, "Groups", memory_format("%llu", (unsigned long long)cli_number(policy, "groups")));
     cli_take_field(cli, "Changed", text_time(cli_text(policy, "changed")));

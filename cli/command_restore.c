@@ -54,6 +54,9 @@ static json_t *restore_body(const struct cli *cli, struct failure *failure)
     if (arguments_flag(arguments, "notify")) {
         json_object_set_new(body, "notify", json_true());
     }
+    if (arguments_flag(arguments, "from-host-snapshot")) {
+        json_object_set_new(body, "from_snapshot", json_true());
+    }
     if (pool != NULL) {
         json_object_set_new(body, "pool", json_string(pool));
     }

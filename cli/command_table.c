@@ -111,6 +111,7 @@ static const struct cli_option vm_list_options[] = {
         {"lock-days", "N", "nobody can delete a point in its first N days, administrators included", false}, \
         {"consistency", "LEVEL", "application, filesystem (default) or crash", false},                       \
         {"require-consistency", NULL, "a backup with less consistency fails", false},                        \
+        {"snapshot-days", "N", "keep a snapshot on the host for N days, 0 to 5 (default 2)", false},         \
     {                                                                                                        \
         "exclude-pages", NULL, "page and swap files are stored as zeros", false                              \
     }
@@ -211,6 +212,7 @@ static const struct cli_option restore_vm_options[] = {
     {"start", NULL, "start it when its disks are complete", false},
     {"stop", NULL, "--to-original: a running VM may be stopped", false},
     {"notify", NULL, "tell those who are told of jobs when it has ended", false},
+    {"from-host-snapshot", NULL, "only from the snapshot that stayed on the host, not from the store", false},
     WAIT,
     END,
 };

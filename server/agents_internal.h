@@ -93,4 +93,11 @@ void agents_report_vms(void *task);
 int agents_store_vms(struct agents *agents, const char *host_id, const Holdfast__VmReport *report,
                      struct error *err);
 
+/* agents_snapshots.c: what the host keeps, as it reports it; and what it is to keep otherwise, in the arena.
+ */
+int agents_store_snapshots(struct agents *agents, const char *host_id,
+                           Holdfast__HostSnapshot *const *snapshots, size_t count, struct error *err);
+void agents_snapshot_limits(struct agents *agents, struct arena *arena, const char *host_id,
+                            Holdfast__SnapshotLimit ***limits, size_t *count);
+
 #endif

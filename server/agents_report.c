@@ -104,10 +104,18 @@ void agents_report_vms(void *cookie)
     if (current) { /* else the host speaks through another connection by now, or is retired */
         result = agents_store_vms(session->agents, session->host_id, report, &err);
     }
+    if (current && result == 0) {
+        result = agents_store_snapshots(session->agents, session->host_id, report->snapshots,
+                                        report->n_snapshots, &err);
+    }
     if (result == 0) {
-        Holdfast__Empty empty = HOLDFAST__EMPTY__INIT;
+        struct arena *arena = arena_create();
+        Holdfast__VmReportReply reply = HOLDFAST__VM_REPORT_REPLY__INIT;
         log_event(LOG_DEBUG, "VMs reported", "host=%s vms=%zu", session->host_id, report->n_vms);
-        rpc_reply(task->request, &empty.base);
+        agents_snapshot_limits(session->agents, arena, session->host_id, &reply.snapshot_limits,
+                               &reply.n_snapshot_limits);
+        rpc_reply(task->request, &reply.base);
+        arena_destroy(arena);
     } else {
         log_error("report of VMs not stored", &err);
         rpc_fail(task->request, &err);
@@ -120,8 +128,13 @@ static int discover_at(struct agent_session *session, const struct catalog_host 
 {
     Holdfast__DiscoverRequest request = HOLDFAST__DISCOVER_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
-    if (rpc_call_wait(session->rpc, RPC_SERVICE_AGENT, AGENT_DISCOVER, &request.base, DISCOVERY_DEADLINE_MS,
-                      &answer, err) != 0) {
+    struct arena *arena = arena_create();
+    agents_snapshot_limits(session->agents, arena, host->id, &request.snapshot_limits,
+                           &request.n_snapshot_limits);
+    int called = rpc_call_wait(session->rpc, RPC_SERVICE_AGENT, AGENT_DISCOVER, &request.base,
+                               DISCOVERY_DEADLINE_MS, &answer, err);
+    arena_destroy(arena);
+    if (called != 0) {
         if (err->code != ERROR_DISCOVERY_RUNNING && err->code != ERROR_DISCOVERY_FAILED) {
             struct error reason = *err;
             error_set(err, ERROR_DISCOVERY_FAILED, "%s could not list its VMs", host->name);
@@ -138,6 +151,9 @@ static int discover_at(struct agent_session *session, const struct catalog_host 
     report.moved = reply->moved;
     report.n_moved = reply->n_moved;
     int result = agents_store_vms(session->agents, host->id, &report, err);
+    if (result == 0) {
+        result = agents_store_snapshots(session->agents, host->id, reply->snapshots, reply->n_snapshots, err);
+    }
     if (result == 0 && reply->n_vms == 0 && reply->n_silent > 0) {
         error_set(err, ERROR_DISCOVERY_FAILED, "%s could not list its VMs", host->name);
         result = error_set_cause(err, "%.300s", reply->silent[0]->reason);

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "server/api_internal.h"
 #include "server/catalog_deletion.h"
+#include "server/catalog_snapshots.h"
 #include "server/restore_send.h"
 
 #include <stdlib.h>
@@ -31,7 +32,7 @@ struct api_export {
 int api_point_data(struct api_call *call, struct error *err)
 {
     const struct catalog_point *found =
-        catalog_point_find(server_catalog(call->server), call->arena, call->parameters[0], err);
+        catalog_stored_find(server_catalog(call->server), call->arena, call->parameters[0], err);
     struct store *store = server_store(call->server);
     struct point *point =
         found != NULL && catalog_point_check_live(found, err) == 0 ? point_read(store, found->id, err) : NULL;

@@ -1,6 +1,7 @@
 /* Starting, watching and cancelling jobs. */
 #include "base/clock.h"
 #include "server/api_internal.h"
+#include "server/catalog_snapshots.h"
 #include "server/protection.h"
 
 #include <string.h>
@@ -370,9 +371,9 @@ static int read_networks(struct api_call *call, const char **networks, struct er
 static int read_restore(struct api_call *call, struct jobs_restore_request *request, const char **host,
                         struct error *err)
 {
-    static const char *const fields[] = {"point",  "to_original", "host",      "name",     "directory",
-                                         "start",  "stop",        "bandwidth", "networks", "pool",
-                                         "format", "notify",      NULL};
+    static const char *const fields[] = {"point",  "to_original", "host",          "name",     "directory",
+                                         "start",  "stop",        "bandwidth",     "networks", "pool",
+                                         "format", "notify",      "from_snapshot", NULL};
     const json_t *body = call->body;
     if (api_check_fields(body, fields, err) != 0 ||
         api_text_field(body, "point", &request->point_id, err) != 0 ||
@@ -382,6 +383,7 @@ static int read_restore(struct api_call *call, struct jobs_restore_request *requ
         api_text_field(body, "directory", &request->directory, err) != 0 ||
         api_boolean_field(body, "start", &request->start, err) != 0 ||
         api_boolean_field(body, "stop", &request->stop_running, err) != 0 ||
+        api_boolean_field(body, "from_snapshot", &request->from_snapshot, err) != 0 ||
         read_bandwidth(body, &request->bandwidth, err) != 0 ||
         api_text_field(body, "pool", &request->pool, err) != 0 ||
         api_text_field(body, "format", &request->format, err) != 0 ||
@@ -396,6 +398,10 @@ static int read_restore(struct api_call *call, struct jobs_restore_request *requ
                                  request->pool != NULL || request->networks != NULL)) {
         return error_set(err, ERROR_REQUEST_INVALID,
                          "A restore to the original place takes no name, directory, pool and networks");
+    }
+    if (request->from_snapshot && request->format != NULL) {
+        return error_set(err, ERROR_REQUEST_INVALID,
+                         "Disks that are copied from a snapshot keep their format");
     }
     if (request->directory != NULL && request->pool != NULL) {
         return error_set(err, ERROR_REQUEST_INVALID, "Disks go to a directory or to a pool, not to both");
@@ -417,7 +423,7 @@ int api_restore_start(struct api_call *call, struct error *err)
     if (read_restore(call, &request, &host_name, err) != 0) {
         return -1;
     }
-    const struct catalog_point *point = catalog_point_find(catalog, call->arena, request.point_id, err);
+    const struct catalog_point *point = catalog_restorable_find(catalog, call->arena, request.point_id, err);
     if (point == NULL) {
         return -1;
     }

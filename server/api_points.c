@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "server/catalog_alerts.h"
+#include "server/catalog_snapshots.h"
 #include "storage/point.h"
 
 #include <string.h>
@@ -15,9 +16,10 @@ static json_t *point_json(const struct catalog_point *point)
         api_time(point->time_ms), "committed", api_time(point->committed_ms), "consistency",
         point->consistency, "consistency_reason", api_text_or_null(point->consistency_reason), "mode",
         point->mode, "reason", api_text_or_null(point->reason), "state",
-        point->deleted_ms != 0 ? "deleted"
-        : point->damaged       ? "damaged"
-                               : "whole",
+        point->snapshot.host_only ? "host-only"
+        : point->deleted_ms != 0  ? "deleted"
+        : point->damaged          ? "damaged"
+                                  : "whole",
         "verified", api_time(point->verified_ms), "size", (json_int_t)point->size, "read_bytes",
         (json_int_t)point->read_bytes, "sent_bytes", (json_int_t)point->sent_bytes, "stored_bytes",
         (json_int_t)point->stored_bytes, "parent", api_text_or_null(point->parent), "job",
@@ -27,6 +29,11 @@ static json_t *point_json(const struct catalog_point *point)
     json_object_set_new(object, "deleted", api_time(point->deleted_ms));
     json_object_set_new(object, "deleted_by", api_text_or_null(point->deleted_by));
     json_object_set_new(object, "purge", api_time(point->purge_ms));
+    bool kept = point->snapshot.host_id != NULL && point->snapshot.host_id[0] != '\0';
+    json_object_set_new(object, "host_snapshot",
+                        kept ? json_pack("{s:s, s:o}", "host", point->snapshot.host_name, "until",
+                                         api_time(point->snapshot.until_ms))
+                             : json_null());
     return object;
 }
 
@@ -44,12 +51,37 @@ static void add_suspicion(struct api_call *call, json_t *object, const char *id)
     json_object_set_new(object, "suspicious", json_boolean(suspicious));
 }
 
-/* The disks are in the store's own record. */
-static int add_disks(struct api_call *call, json_t *object, const char *id, struct error *err)
+/* As a host has told of its snapshot. */
+static int add_snapshot_disks(json_t *object, const struct catalog_point *point)
 {
-    struct point *record = point_read(server_store(call->server), id, err);
-    if (record == NULL) {
+    size_t index;
+    json_t *disk;
+    json_t *disks = point->snapshot.disks == NULL ? NULL : json_loads(point->snapshot.disks, 0, NULL);
+    if (!json_is_array(disks)) {
+        json_decref(disks);
         return -1;
+    }
+    json_array_foreach (disks, index, disk) {
+        json_object_set_new(disk, "transferred_bytes", json_integer(0));
+    }
+    json_object_set_new(object, "disks", disks);
+    return 0;
+}
+
+/* The disks are in the store's own record. When that can't be read (the store is away) what the host has is
+ * shown. */
+static int add_disks(struct api_call *call, json_t *object, const struct catalog_point *point,
+                     struct error *err)
+{
+    struct point *record =
+        point->snapshot.host_only ? NULL : point_read(server_store(call->server), point->id, err);
+    if (record == NULL && add_snapshot_disks(object, point) == 0) {
+        return 0;
+    }
+    if (record == NULL) {
+        return point->snapshot.host_only
+                   ? error_set(err, ERROR_INTERNAL, "The disks of recovery point %s are not known", point->id)
+                   : -1;
     }
     json_t *disks = json_array();
     for (size_t i = 0; i < record->disk_count; i++) {
@@ -85,7 +117,7 @@ int api_point_list(struct api_call *call, struct error *err)
         filter.vm_id = vm->id;
     }
     if (api_page(call, &page, err) != 0 ||
-        catalog_point_list(catalog, call->arena, &filter, &page, &points, &count, err) != 0) {
+        catalog_restorable_list(catalog, call->arena, &filter, &page, &points, &count, err) != 0) {
         return -1;
     }
     json_t *items = json_array();
@@ -93,7 +125,7 @@ int api_point_list(struct api_call *call, struct error *err)
         struct error ignored;
         json_t *object = point_json(&points[i]);
         add_suspicion(call, object, points[i].id);
-        if (add_disks(call, object, points[i].id, &ignored) != 0) {
+        if (add_disks(call, object, &points[i], &ignored) != 0) {
             json_object_set_new(object, "disks", json_array());
         }
         json_array_append_new(items, object);
@@ -108,12 +140,17 @@ int api_point_list(struct api_call *call, struct error *err)
 
 static const struct catalog_point *find_point(struct api_call *call, struct error *err)
 {
-    return catalog_point_find(server_catalog(call->server), call->arena, call->parameters[0], err);
+    return catalog_stored_find(server_catalog(call->server), call->arena, call->parameters[0], err);
+}
+
+static const struct catalog_point *find_restorable(struct api_call *call, struct error *err)
+{
+    return catalog_restorable_find(server_catalog(call->server), call->arena, call->parameters[0], err);
 }
 
 int api_point_show(struct api_call *call, struct error *err)
 {
-    const struct catalog_point *point = find_point(call, err);
+    const struct catalog_point *point = find_restorable(call, err);
     if (point == NULL) {
         return -1;
     }
@@ -122,7 +159,7 @@ int api_point_show(struct api_call *call, struct error *err)
     add_suspicion(call, call->reply, point->id);
     return api_add_kept(call, &plans, point, call->reply, err) != 0
                ? -1
-               : add_disks(call, call->reply, point->id, err);
+               : add_disks(call, call->reply, point, err);
 }
 
 int api_point_verify(struct api_call *call, struct error *err)

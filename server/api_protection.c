@@ -12,14 +12,15 @@ json_t *api_policy_json(const struct catalog_policy *policy)
                                   (int)policy->keep_latest, "daily", (int)policy->keep_daily, "weekly",
                                   (int)policy->keep_weekly, "monthly", (int)policy->keep_monthly, "yearly",
                                   (int)policy->keep_yearly);
-    return json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:o, s:i, s:s, s:b, s:b, s:o, s:o, s:o, s:I}", "id",
+    return json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:o, s:i, s:i, s:s, s:b, s:b, s:o, s:o, s:o, s:I}", "id",
                      policy->id, "name", policy->name, "version", policy->version, "enabled", policy->enabled,
                      "priority", policy_priority_name(policy->priority), "schedule",
                      api_schedule_json(policy), "retention", retention, "lock_days", (int)policy->lock_days,
-                     "consistency", policy->consistency, "consistency_required", policy->consistency_required,
-                     "exclude_pages", policy->exclude_pages, "created", api_time(policy->created_ms),
-                     "changed", api_time(policy->changed_ms), "changed_by",
-                     api_text_or_null(policy->changed_by), "groups", (json_int_t)policy->group_count);
+                     "snapshot_days", (int)policy->snapshot_days, "consistency", policy->consistency,
+                     "consistency_required", policy->consistency_required, "exclude_pages",
+                     policy->exclude_pages, "created", api_time(policy->created_ms), "changed",
+                     api_time(policy->changed_ms), "changed_by", api_text_or_null(policy->changed_by),
+                     "groups", (json_int_t)policy->group_count);
 }
 
 /* As it is in force now. */
@@ -94,8 +95,8 @@ static int read_retention(const json_t *retention, struct catalog_policy *policy
 int api_read_policy(const json_t *body, struct catalog_policy *policy, struct error *err)
 {
     static const char *const fields[] = {
-        "name",          "enabled",  "schedule",  "retention", "consistency", "consistency_required",
-        "exclude_pages", "priority", "lock_days", NULL};
+        "name",          "enabled",  "schedule",  "retention",     "consistency", "consistency_required",
+        "exclude_pages", "priority", "lock_days", "snapshot_days", NULL};
     return api_check_fields(body, fields, err) != 0 ||
                    api_text_field(body, "name", &policy->name, err) != 0 ||
                    api_boolean_field(body, "enabled", &policy->enabled, err) != 0 ||
@@ -103,6 +104,7 @@ int api_read_policy(const json_t *body, struct catalog_policy *policy, struct er
                    api_priority_read(body, policy, err) != 0 ||
                    read_retention(json_object_get(body, "retention"), policy, err) != 0 ||
                    read_count(body, "lock_days", &policy->lock_days, err) != 0 ||
+                   read_count(body, "snapshot_days", &policy->snapshot_days, err) != 0 ||
                    api_text_field(body, "consistency", &policy->consistency, err) != 0 ||
                    api_boolean_field(body, "consistency_required", &policy->consistency_required, err) != 0 ||
                    api_boolean_field(body, "exclude_pages", &policy->exclude_pages, err) != 0

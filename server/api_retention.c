@@ -2,6 +2,7 @@
 #include "server/access/guard.h"
 #include "server/api_internal.h"
 #include "server/catalog_deletion.h"
+#include "server/catalog_snapshots.h"
 #include "server/lock_clock.h"
 #include "server/point_removal.h"
 #include "server/protection.h"
@@ -162,7 +163,8 @@ int api_point_delete(struct api_call *call, struct error *err)
 {
     struct point_removal removal = {.actor = call->actor};
     struct error gone;
-    const struct catalog_point *point = find_point(call, err);
+    const struct catalog_point *point =
+        catalog_restorable_find(server_catalog(call->server), call->arena, call->parameters[0], err);
     if (point == NULL || api_query_flag(call, "now", &removal.now, err) != 0 ||
         api_query_flag(call, "force", &removal.last_too, err) != 0) {
         return -1;
@@ -174,6 +176,9 @@ int api_point_delete(struct api_call *call, struct error *err)
     }
     if (before != NULL) {
         api_audit_changed(call, before, NULL);
+    }
+    if (point->snapshot.host_id[0] != '\0') { /* its host is told, now or when it is back */
+        (void)agents_discover(server_agents(call->server), point->snapshot.host_id, &gone);
     }
     point = catalog_point_find(server_catalog(call->server), call->arena, point->id, &gone);
     call->reply = json_pack("{s:o}", "purge", api_time(point != NULL ? point->purge_ms : 0));

@@ -292,6 +292,15 @@ int catalog_group_remove(struct catalog *catalog, const char *group_id, const ch
 /* --- recovery points
  * ---------------------------------------------------------------------------------------------- */
 
+/* Of the same state on its host (server/catalog_snapshots.h). */
+struct catalog_point_snapshot {
+    bool host_only;      /* the point is not in the store */
+    const char *host_id; /* NULL or "": there is none */
+    const char *host_name;
+    int64_t until_ms;
+    const char *disks; /* JSON */
+};
+
 struct catalog_point {
     int64_t number;
     const char *id;
@@ -320,7 +329,8 @@ struct catalog_point {
     int64_t deleted_ms;      /* by an operator, can be had back; 0: it is not */
     int64_t purge_ms;        /* deleted: when it goes for good */
     const char *deleted_by;
-    const char *deleted_with; /* id of the group with whose stop it was deleted; "" */
+    const char *deleted_with;               /* id of the group with whose stop it was deleted; "" */
+    struct catalog_point_snapshot snapshot; /* where catalog_restorable_* read it */
 };
 
 struct catalog_point_disk {
@@ -423,6 +433,11 @@ int job_state_parse(const char *name, enum job_state *state);
 int job_phase_state_parse(const char *name, enum job_phase_state *state);
 bool job_state_is_final(enum job_state state);
 
+/* Where a restore takes the disks from. "" is the store, too. */
+#define RESTORE_FROM_SNAPSHOT "snapshot" /* that stayed on the target host */
+#define RESTORE_FROM_EITHER "either"     /* not decided: the snapshot if it is there, else the store */
+#define RESTORE_FROM_STORE "store"
+
 struct catalog_job {
     int64_t number;
     const char *id;
@@ -438,9 +453,10 @@ struct catalog_job {
     const char *point_id;     /* made, or to be restored or verified; "" */
     const char *requested_by; /* "admin", "schedule" */
     bool on_demand;
-    bool full;          /* backup: asked to ignore what is there */
-    const char *mode;   /* what it became: "full", "incremental", "check"; "" until that is known. Of a
-                           collection: "dry-run" or "", of a verify: "part" or "" */
+    bool full; /* backup: asked to ignore what is there */
+    const char
+        *mode;          /* what it became: "full", "incremental", "check"; "" until that is known. Of a
+                           collection: "dry-run" or "", of a verify: "part" or "", of a restore RESTORE_FROM_* or "" */
     const char *reason; /* why that mode, or why it waits or was skipped; "" */
     const char *step;   /* a few words on what it does now */
     int64_t retain_until_ms;

@@ -72,11 +72,12 @@ struct jobs_restore_request {
     const char *pool;   /* not to_original: a storage pool of the target for the disks; NULL or "" */
     const char *format; /* of the disks: "raw", "qcow2"; NULL or "": as they were */
     uint64_t bandwidth; /* bytes a second at most; 0: only the host's limit counts */
+    bool from_snapshot; /* only from what stayed on the target host; otherwise what is there is preferred */
     const char *requested_by;
 };
 
-/* RP_NOT_FOUND, HOST_NOT_FOUND, HOST_UNREACHABLE, HOST_DRAINED, RESTORE_HOST_KIND, VM_NOT_FOUND (the
- * original's host is gone), JOB_CONFLICT, LIMIT_EXCEEDED. */
+/* RP_NOT_FOUND, RP_ON_HOST_ONLY, SNAPSHOT_GONE, HOST_NOT_FOUND, HOST_UNREACHABLE, HOST_DRAINED,
+ * RESTORE_HOST_KIND, VM_NOT_FOUND (the original's host is gone), JOB_CONFLICT, LIMIT_EXCEEDED. */
 int jobs_start_restore(struct jobs *jobs, const struct jobs_restore_request *request,
                        char job_id[IDENTITY_SIZE], struct error *err);
 

@@ -59,6 +59,7 @@ static void call_end(struct job *job, bool committed, const char *tracking, job_
     request.vm_uuid = (char *)(uintptr_t)job->vm_uuid;
     request.kind = (char *)(uintptr_t)job->vm_kind;
     request.committed = committed;
+    request.drop_snapshot = !committed && (job->cancelling || job->row.snapshot_state == JOB_PHASE_FAILED);
     request.tracking = (char *)(uintptr_t)tracking;
     if (job_known_tracking(job->jobs->options.catalog, arena, job->row.vm_id, &request.known_tracking,
                            &request.n_known_tracking, &err) != 0) {
@@ -434,10 +435,9 @@ static void on_begun(struct job *job, const ProtobufCMessage *message, const str
         end_on_host(job);
         return;
     }
-    char point_id[IDENTITY_SIZE];
-    identity_create(point_id);
-    job_text(job, &row->point_id, point_id);
+    job_text(job, &row->point_id, job->next_point);
     row->snapshot_state = JOB_PHASE_COMPLETED;
+    job_note_snapshot(job);
     row->total_bytes = 0;
     for (size_t i = 0; i < job->begun->n_disks; i++) {
         row->total_bytes += job->begun->disks[i]->expected_bytes;

@@ -85,6 +85,8 @@ struct job {
     bool exclude_pages;
     unsigned lock_days;
     const char *asked_consistency;
+    unsigned snapshot_days;         /* a snapshot is to stay on the host; 0: none */
+    char next_point[IDENTITY_SIZE]; /* that this attempt is to make */
     const char *vm_uuid;
     const char *vm_kind;
     const char *parent_id; /* "" for none */
@@ -242,6 +244,14 @@ bool job_runs(const struct job *job); /* begun, not final */
 
 /* --- jobs_resume.c */
 int jobs_resume(struct jobs *jobs, struct error *err);
+
+/* --- jobs_snapshot.c: what stays on the host */
+/* After a snapshot phase: in the catalog, and the log says what stays, or why nothing. */
+void job_note_snapshot(struct job *job);
+/* The job's transfer failed for good: does a snapshot stay that restores? Then the log says so. */
+bool job_kept_on_host(struct job *job);
+/* What the job has kept is not wanted. */
+void job_forget_snapshot(struct job *job);
 
 /* --- jobs_outcome.c */
 /* The status matrix: what a job is whose phases ended so. kept_on_host: a snapshot stays there that restores.

@@ -18,6 +18,7 @@ static int plan_policy(struct job *job, const struct catalog_vm *vm, struct erro
     job->consistency_required = false;
     job->exclude_pages = false;
     job->lock_days = 0;
+    job->snapshot_days = 0;
     if (vm->group_id[0] != '\0') {
         const struct catalog_group *group = catalog_group_find(catalog, job->arena, vm->group_id, err);
         const struct catalog_policy *policy =
@@ -29,6 +30,7 @@ static int plan_policy(struct job *job, const struct catalog_vm *vm, struct erro
         job->consistency_required = policy->consistency_required;
         job->exclude_pages = policy->exclude_pages;
         job->lock_days = policy->lock_days;
+        job->snapshot_days = policy->snapshot_days;
     }
     if (strcmp(vm->kind, "image") == 0 && !job->consistency_required) {
         job->asked_consistency = "crash"; /* there is no guest to ask */
@@ -152,6 +154,9 @@ void job_call_begin(struct job *job, job_answered answered)
     request.ignore_tracking =
         job->row.full || job->row.type == JOB_CHECK || job->parent_id[0] == '\0' || job->parent_damaged;
     request.exclude_pages = job->exclude_pages;
+    identity_create(job->next_point);
+    request.point = job->next_point;
+    request.snapshot_days = job->snapshot_days;
     plan_base_disks(job, &request, arena);
     if (plan_tracking(job, &request, arena, &err) != 0) {
         log_job_error(job->row.id, "tracking points not read; every disk is read whole", &err);

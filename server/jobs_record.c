@@ -259,6 +259,7 @@ void job_end_attempt(struct job *job)
     store_failure(job);
     if (job->cancelling && job->failure.code == ERROR_JOB_CANCELLED) {
         job_log(job, JOB_LOG_INFORMATION, ERROR_JOB_CANCELLED, "The job was cancelled");
+        job_forget_snapshot(job);
         job_become_final(job, JOB_CANCELLED);
         return;
     }
@@ -270,7 +271,9 @@ void job_end_attempt(struct job *job)
     if (again) {
         job_retry(job);
     } else {
-        job_become_final(job, JOB_FAILED);
+        bool kept = row->snapshot_state == JOB_PHASE_COMPLETED && job_is_backup(job) && job_kept_on_host(job);
+        job_become_final(job, kept ? job_outcome(row->snapshot_state, row->transfer_state, true, true)
+                                   : JOB_FAILED);
     }
 }
 

@@ -4,6 +4,9 @@
  * a person to see.
  *
  *   queued -> prepare -> restore -> final
+ *
+ * From a snapshot that stayed on the target host nothing is prepared and nothing sent: only the agent is
+ * asked.
  */
 #include "server/jobs_internal.h"
 
@@ -79,8 +82,14 @@ static void take_reply(struct job *job, const Holdfast__RestoreReply *reply)
     for (size_t i = 0; i < reply->n_paths; i++) {
         job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "Written: %s", reply->paths[i]);
     }
-    job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "%s is restored, %llu bytes written", reply->vm_name,
-            (unsigned long long)reply->written_bytes);
+    if (strcmp(row->mode, RESTORE_FROM_SNAPSHOT) == 0) {
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE,
+                "%s is restored from the snapshot on %s; nothing was read from the store", reply->vm_name,
+                row->host_name);
+    } else {
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "%s is restored, %llu bytes written", reply->vm_name,
+                (unsigned long long)reply->written_bytes);
+    }
     if (row->restore_to_original &&
         catalog_tracking_clear(job->jobs->options.catalog, row->vm_id, &err) != 0) {
         log_job_error(job->row.id, "tracking points not forgotten",
@@ -220,44 +229,57 @@ static void add_networks(Holdfast__RestoreRequest *request, const char *text, st
     }
 }
 
-static void call_restore(struct job *job)
+/* What of the request does not depend on where the disks come from. */
+static void fill_request(struct job *job, Holdfast__RestoreRequest *request, struct arena *arena)
 {
-    const struct job_ports *ports = job->jobs->options.ports;
+    const struct catalog_job *row = &job->row;
+    struct error err;
+    request->job = (char *)(uintptr_t)row->id;
+    request->to_original = row->restore_to_original;
+    request->new_name = (char *)(uintptr_t)row->restore_name;
+    request->directory = (char *)(uintptr_t)row->restore_directory;
+    request->start = row->restore_start;
+    request->stop_running = row->restore_stop_running;
+    request->pool = (char *)(uintptr_t)row->restore_pool;
+    add_networks(request, row->restore_networks, arena);
+    if (row->restore_to_original &&
+        job_known_tracking(job->jobs->options.catalog, arena, row->vm_id, &request->known_tracking,
+                           &request->n_known_tracking, &err) != 0) {
+        log_job_error(job->row.id, "tracking points not read", &err);
+    }
+}
+
+static void add_disks(struct job *job, Holdfast__RestoreRequest *request, struct arena *arena)
+{
     const struct catalog_job *row = &job->row;
     const struct point *point = job->point;
-    struct error err;
-    struct arena *arena = arena_create();
-    Holdfast__RestoreRequest request = HOLDFAST__RESTORE_REQUEST__INIT;
     Holdfast__RestoreDisk *disks = arena_alloc(arena, (point->disk_count + 1) * sizeof *disks);
-    request.disks = arena_alloc(arena, (point->disk_count + 1) * sizeof *request.disks);
+    request->disks = arena_alloc(arena, (point->disk_count + 1) * sizeof *request->disks);
     for (size_t i = 0; i < point->disk_count; i++) {
         holdfast__restore_disk__init(&disks[i]);
         disks[i].name = point->disks[i].name;
         disks[i].size = point->disks[i].size;
         disks[i].format =
             row->restore_format[0] != '\0' ? (char *)(uintptr_t)row->restore_format : point->disks[i].format;
-        request.disks[i] = &disks[i];
+        request->disks[i] = &disks[i];
     }
-    request.n_disks = point->disk_count;
-    request.job = (char *)(uintptr_t)row->id;
+    request->n_disks = point->disk_count;
+}
+
+static void call_restore(struct job *job)
+{
+    const struct job_ports *ports = job->jobs->options.ports;
+    const struct point *point = job->point;
+    struct arena *arena = arena_create();
+    Holdfast__RestoreRequest request = HOLDFAST__RESTORE_REQUEST__INIT;
+    fill_request(job, &request, arena);
+    add_disks(job, &request, arena);
     request.session = (ProtobufCBinaryData){.len = sizeof job->session, .data = job->session};
     request.kind = point->kind;
     request.configuration = point->configuration == NULL ? (char *)(uintptr_t) "" : point->configuration;
     request.vm_uuid = point->vm_uuid == NULL ? (char *)(uintptr_t) "" : point->vm_uuid;
     request.vm_name = point->vm_name;
-    request.to_original = row->restore_to_original;
-    request.new_name = (char *)(uintptr_t)row->restore_name;
-    request.directory = (char *)(uintptr_t)row->restore_directory;
-    request.start = row->restore_start;
-    request.stop_running = row->restore_stop_running;
-    request.pool = (char *)(uintptr_t)row->restore_pool;
-    add_networks(&request, row->restore_networks, arena);
     request.chunk_size = ports->store_chunk_size(ports->self);
-    if (row->restore_to_original &&
-        job_known_tracking(job->jobs->options.catalog, arena, row->vm_id, &request.known_tracking,
-                           &request.n_known_tracking, &err) != 0) {
-        log_job_error(job->row.id, "tracking points not read", &err);
-    }
     job_session_open(job, on_stream);
     request.session.data = job->session;
     job_call(job, AGENT_RESTORE, &request.base, -1, on_restored);
@@ -311,11 +333,9 @@ static void prepare_finish(struct job *job, struct job_work *work)
     }
 }
 
-void job_start_restore(struct job *job)
+static void read_point(struct job *job)
 {
     struct error err;
-    job->row.state = JOB_RUNNING;
-    job->row.started_ms = clock_wall_ms();
     job->stage = STAGE_PREPARE;
     job_step(job, "reading the recovery point");
     if (job_save(job, &err) != 0) {
@@ -329,13 +349,69 @@ void job_start_restore(struct job *job)
     job_submit(job, work);
 }
 
+/* It is gone meanwhile: the agent has touched nothing. */
+static void on_copied(struct job *job, const ProtobufCMessage *reply, const struct error *failure)
+{
+    bool either = strcmp(job->row.mode, RESTORE_FROM_EITHER) == 0;
+    if (failure != NULL && either && failure->code == ERROR_SNAPSHOT_GONE && !job->failed) {
+        job_log(job, JOB_LOG_INFORMATION, failure->code, "The disks come from the store: %s",
+                failure->message);
+        job->row.mode = RESTORE_FROM_STORE;
+        read_point(job);
+        return;
+    }
+    job->row.mode = RESTORE_FROM_SNAPSHOT;
+    on_restored(job, reply, failure);
+}
+
+static void copy_on_host(struct job *job)
+{
+    struct error err;
+    job->stage = STAGE_RESTORE;
+    job_step(job, "copying the snapshot on %s", job->row.host_name);
+    job->row.transfer_state = JOB_PHASE_RUNNING;
+    job->row.transfer_started_ms = clock_wall_ms();
+    if (job_save(job, &err) != 0) {
+        job_fail(job, &err);
+        job_end_attempt(job);
+        return;
+    }
+    struct arena *arena = arena_create();
+    Holdfast__RestoreRequest request = HOLDFAST__RESTORE_REQUEST__INIT;
+    const struct catalog_vm *vm = catalog_vm_find(job->jobs->options.catalog, arena, job->row.vm_id, &err);
+    if (vm == NULL) {
+        job_fail(job, &err);
+        job_end_attempt(job);
+    } else {
+        fill_request(job, &request, arena);
+        request.kind = (char *)(uintptr_t)vm->kind;
+        request.host_snapshot = (char *)(uintptr_t)job->row.point_id;
+        job_call(job, AGENT_RESTORE, &request.base, -1, on_copied);
+    }
+    arena_destroy(arena);
+}
+
+void job_start_restore(struct job *job)
+{
+    bool from_host =
+        strcmp(job->row.mode, RESTORE_FROM_SNAPSHOT) == 0 || strcmp(job->row.mode, RESTORE_FROM_EITHER) == 0;
+    job->row.state = JOB_RUNNING;
+    job->row.started_ms = clock_wall_ms();
+    if (from_host) {
+        copy_on_host(job);
+    } else {
+        read_point(job);
+    }
+}
+
 /* --- cancel and time
  * ------------------------------------------------------------------------------------------------------ */
 
 void job_cancel_restore(struct job *job, const struct error *why, bool *late)
 {
     /* All data is there: the agent puts the VM in place now. */
-    *late = job->stage == STAGE_RESTORE && job->lanes_done > 0 && job->lanes_open == 0;
+    *late =
+        job->stage == STAGE_RESTORE && (job->send == NULL || (job->lanes_done > 0 && job->lanes_open == 0));
     if (*late) {
         return;
     }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/catalog_deletion.h"
+#include "server/catalog_snapshots.h"
 #include "server/jobs_internal.h"
 #include <string.h>
 
@@ -188,17 +189,43 @@ static const struct catalog_host *restore_host(struct jobs *jobs, const struct j
     return host;
 }
 
+/* Where the disks come from: what stayed on the target host, the store, or (SOURCE_EITHER) what is still
+ * there then. */
+static const char *restore_source(const struct jobs_restore_request *request,
+                                  const struct catalog_point *point, const struct catalog_host *host,
+                                  struct error *err)
+{
+    const struct catalog_point_snapshot *snapshot = &point->snapshot;
+    bool has_format = request->format != NULL && request->format[0] != '\0';
+    if (strcmp(snapshot->host_id, host->id) == 0 && !has_format) {
+        return request->from_snapshot || snapshot->host_only ? RESTORE_FROM_SNAPSHOT : RESTORE_FROM_EITHER;
+    }
+    if (snapshot->host_only) {
+        error_set(err, ERROR_RP_ON_HOST_ONLY,
+                  "Recovery point %s of %s is on host %s only: it restores there, as it is", point->id,
+                  point->vm_name, snapshot->host_name);
+        return NULL;
+    }
+    if (request->from_snapshot) {
+        error_set(err, ERROR_SNAPSHOT_GONE, "There is no snapshot of recovery point %s on host %s", point->id,
+                  host->name);
+        return NULL;
+    }
+    return "";
+}
+
 static int start_restore(struct jobs *jobs, const struct jobs_restore_request *request, struct arena *arena,
                          char job_id[IDENTITY_SIZE], struct error *err)
 {
     struct start_question question;
     const struct catalog_point *point =
-        catalog_point_find(jobs->options.catalog, arena, request->point_id, err);
+        catalog_restorable_find(jobs->options.catalog, arena, request->point_id, err);
     const struct catalog_vm *vm = point == NULL || catalog_point_check_live(point, err) != 0
                                       ? NULL
                                       : catalog_vm_find(jobs->options.catalog, arena, point->vm_id, err);
     const struct catalog_host *host = vm == NULL ? NULL : restore_host(jobs, request, vm, arena, err);
-    if (host == NULL) {
+    const char *source = host == NULL ? NULL : restore_source(request, point, host, err);
+    if (source == NULL) {
         return -1;
     }
     start_question_init(&question, JOB_RESTORE, request->requested_by, err);
@@ -208,6 +235,7 @@ static int start_restore(struct jobs *jobs, const struct jobs_restore_request *r
     question.row.host_name = host->name;
     question.row.point_id = point->id;
     question.row.on_demand = true;
+    question.row.mode = source;
     question.row.restore_to_original = request->to_original;
     question.row.restore_start = request->start;
     question.row.restore_stop_running = request->stop_running;

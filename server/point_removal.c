@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "server/catalog_alerts.h"
 #include "server/catalog_deletion.h"
+#include "server/catalog_snapshots.h"
 #include "server/lock_clock.h"
 #include "storage/point.h"
 #include <string.h>
@@ -168,8 +169,14 @@ int point_remove(struct server *server, const char *point_id, const struct point
                  struct error *err)
 {
     struct arena *arena = arena_create();
-    const struct catalog_point *point = catalog_point_find(server_catalog(server), arena, point_id, err);
-    int result = point != NULL ? remove_found(server, arena, point, removal, err) : -1;
+    const struct catalog_point *point = catalog_restorable_find(server_catalog(server), arena, point_id, err);
+    int result = point != NULL ? 0 : -1;
+    if (point != NULL && !point->snapshot.host_only) {
+        result = remove_found(server, arena, point, removal, err);
+    }
+    if (result == 0) { /* its snapshot goes with it */
+        result = catalog_snapshot_set_unwanted(server_catalog(server), point->id, err);
+    }
     if (result == 0) {
         log_event(LOG_INFO, "recovery point deleted", "point=%s vm=\"%s\" by=\"%s\" now=%d", point->id,
                   point->vm_name, removal->actor, removal->now);
@@ -186,6 +193,9 @@ int point_expire(struct server *server, const char *point_id, struct error *err)
         point == NULL || check_held(server, point, err) != 0 || check_other_good(server, point, err) != 0
             ? -1
             : remove_for_good(server, point, "retention", err);
+    if (result == 0) {
+        result = catalog_snapshot_set_unwanted(server_catalog(server), point->id, err);
+    }
     arena_destroy(arena);
     return result;
 }

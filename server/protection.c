@@ -11,6 +11,7 @@ enum {
     INTERVAL_MIN_MINUTES = 1, /* operators can't go below what holdfastd.conf says */
     KEEP_MAX = 100000,
     LOCK_MAX_DAYS = 3653,
+    SNAPSHOT_DAYS_MAX = 5,
 };
 
 void policy_default(struct catalog_policy *policy)
@@ -55,6 +56,11 @@ static int check_retention(const struct catalog_policy *policy, struct error *er
             err, ERROR_RETENTION_INVALID,
             "A lock of %u days is too much: %d (ten years) at most, since nobody can end it early",
             policy->lock_days, LOCK_MAX_DAYS);
+    }
+    if (policy->snapshot_days > SNAPSHOT_DAYS_MAX) {
+        return error_set(err, ERROR_RETENTION_INVALID,
+                         "Snapshots stay on their hosts for %d days at most, not for %u", SNAPSHOT_DAYS_MAX,
+                         policy->snapshot_days);
     }
     return any ? 0
                : error_set(err, ERROR_RETENTION_INVALID,

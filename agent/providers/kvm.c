@@ -61,6 +61,7 @@ static void *kvm_open(const struct provider_context *context, provider_changed c
     struct kvm_provider *provider = memory_zalloc(sizeof *provider);
     provider->data_directory = memory_copy_text(context->data_directory);
     provider->server_id = memory_copy_text(context->server_id);
+    provider->snapshots = context->snapshots;
     provider->changed = changed;
     provider->cookie = cookie;
     provider->virsh = find_in_path("virsh");

@@ -10,6 +10,7 @@
 
 static void backup_free(struct provider_backup *backup)
 {
+    kvm_host_snapshot_abandon(backup);
     for (size_t i = 0; i < backup->count; i++) {
         free(backup->sources[i].target);
         free(backup->sources[i].path);
@@ -76,6 +77,7 @@ static int begin_running(struct provider_backup *backup, virDomainPtr domain,
     const struct kvm_checkpoint_keep keep = {
         .names = request->known_tracking, .count = request->n_known_tracking, .also = request->base_tracking};
     backup->running = true;
+    backup->may_stop = request->snapshot_days > 0 && !paused;
     if (kvm_backup_check_jobs(backup->provider, domain, err) != 0)
         return -1;
     kvm_checkpoint_prune(domain, backup->provider->server_id, &keep);
@@ -119,7 +121,7 @@ static int begin(struct provider_backup *backup, virDomainPtr domain, const stru
     int reason = 0;
     if (virDomainGetState(domain, &state, &reason, 0) != 0)
         return kvm_error(err, ERROR_SNAPSHOT_FAILED, "The state of %s could not be read.", backup->name);
-    if (kvm_domain_moved_away(state, reason))
+    if (kvm_domain_moved_away(domain))
         return error_set(err, ERROR_VM_MOVED_AWAY, "The VM %s was moved away from this host.", backup->name);
     const char *power = kvm_power(state, reason);
     if (strcmp(power, "transition") == 0)
@@ -136,8 +138,10 @@ static int begin(struct provider_backup *backup, virDomainPtr domain, const stru
                      ? kvm_backup_begin_off(backup, domain, described, request, reply, err)
                      : begin_running(backup, domain, described, request, strcmp(power, "paused") == 0,
                                      cancelled, reply, err);
-    if (result == 0)
+    if (result == 0) {
         answer_disks(backup, reply);
+        kvm_host_snapshot_keep(backup, reply);
+    }
     return result;
 }
 

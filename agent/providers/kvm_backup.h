@@ -32,10 +32,13 @@ struct provider_backup {
     char *name;
     char *base;     /* tracking point that incremental disks start from; NULL: none */
     char *tracking; /* tracking point that this backup made; NULL: none */
+    bool may_stop;  /* the guest is stopped for an instant, for the snapshot that stays on the host */
     bool running;   /* QEMU serves the disks; otherwise the VM is off and files are read */
     struct kvm_scratch scratch;
     struct kvm_source *sources;
     size_t count;
+
+    struct kvm_host_snapshot *snapshot; /* being made; NULL: none */
 
     int watchdog; /* kvm_watchdog.h: ends libvirt's job when the agent dies */
     pthread_t watcher;
@@ -75,13 +78,24 @@ int kvm_backup_stop_job(virDomainPtr domain, const char *socket);
  * another's. */
 int kvm_backup_check_jobs(struct kvm_provider *provider, virDomainPtr domain, struct error *err);
 
+/* kvm_host_snapshot.c: what stays on the host, if the request asks for it. None of it makes a backup fail:
+ * why there is none is in the reply. _prepare before the guest is frozen (runs: it is to be stopped for the
+ * instant), _take at the instant, _keep once the backup has begun; _abandon when it has not. */
+void kvm_host_snapshot_prepare(struct provider_backup *backup, const Holdfast__BackupBeginRequest *request,
+                               bool runs, Holdfast__BackupBeginReply *reply);
+void kvm_host_snapshot_take(struct provider_backup *backup, virDomainPtr domain,
+                            Holdfast__BackupBeginReply *reply);
+void kvm_host_snapshot_keep(struct provider_backup *backup, Holdfast__BackupBeginReply *reply);
+void kvm_host_snapshot_abandon(struct provider_backup *backup);
+
 /* kvm_backup_watch.c */
 int kvm_backup_watch(struct provider_backup *backup, struct error *err);
 void kvm_backup_unwatch(struct provider_backup *backup);
 /* -1 with the failure when the backup was given up. */
 int kvm_backup_given_up(struct provider_backup *backup, struct error *err);
 
-/* kvm_recover.c: the journal of a backup. phase: "freezing" (the guest may be frozen) or "reading". */
+/* kvm_recover.c: the journal of a backup. phase: "freezing" (the guest may be frozen, and stand
+ * still) or "reading". */
 int kvm_journal_write(const struct provider_backup *backup, const char *phase, struct error *err);
 
 #endif

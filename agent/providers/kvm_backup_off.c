@@ -78,6 +78,8 @@ int kvm_backup_begin_off(struct provider_backup *backup, virDomainPtr domain,
         if (note_written(&backup->sources[i], err) != 0)
             return -1;
     }
+    kvm_host_snapshot_prepare(backup, request, false, reply);
+    kvm_host_snapshot_take(backup, domain, reply);
     reply->instant_ms = clock_wall_ms();
     provider_set_text(&reply->consistency, "crash");
     if (strcmp(request->consistency, "crash") != 0)

@@ -176,6 +176,7 @@ static int attempt_snapshot(struct provider_backup *backup, virDomainPtr domain,
         free(text);
     }
     bool frozen = state.frozen;
+    kvm_host_snapshot_take(backup, domain, reply);
     reply->instant_ms = clock_wall_ms();
     int result = begin_job(backup, domain, attempt != ATTEMPT_UNTRACKED, err);
     int thawed = kvm_thaw(domain, &state, &reason);
@@ -245,6 +246,7 @@ int kvm_backup_snapshot(struct provider_backup *backup, virDomainPtr domain,
     bool asks_hooks = wanted && !paused && strcmp(request->consistency, "application") == 0;
     struct error hooks_reason;
     int hooks = asks_hooks ? kvm_hooks_present(domain, &hooks_reason) : 0;
+    kvm_host_snapshot_prepare(backup, request, !paused, reply);
     guard_job(backup);
     for (enum attempt attempt = ATTEMPT_AS_PLANNED; attempt < ATTEMPTS; attempt++) {
         if (atomic_load(cancelled))

@@ -224,6 +224,7 @@ int kvm_connection_start(struct kvm_provider *provider, struct error *err)
     pthread_once(&library_once, start_library);
     pthread_mutex_init(&provider->lock, NULL);
     pthread_mutex_init(&provider->moved_lock, NULL);
+    pthread_mutex_init(&provider->paused_lock, NULL);
     sem_init(&provider->wake, 0, 0);
     if (library_result != 0)
         return kvm_error(err, ERROR_TOOL_FAILED, "The libvirt library could not be started.");
@@ -260,4 +261,5 @@ void kvm_connection_stop(struct kvm_provider *provider)
     sem_destroy(&provider->wake);
     pthread_mutex_destroy(&provider->lock);
     pthread_mutex_destroy(&provider->moved_lock);
+    pthread_mutex_destroy(&provider->paused_lock);
 }

@@ -1,4 +1,5 @@
 #include "agent/providers/kvm_internal.h"
+#include "agent/providers/kvm_pause.h"
 #include "agent/providers/provider_reply.h"
 #include "base/log.h"
 #include "disk/disk_image.h"
@@ -28,9 +29,12 @@ const char *kvm_power(int state, int reason)
     }
 }
 
-bool kvm_domain_moved_away(int state, int reason)
+bool kvm_domain_moved_away(virDomainPtr domain)
 {
-    return state == VIR_DOMAIN_SHUTOFF && reason == VIR_DOMAIN_SHUTOFF_MIGRATED;
+    int state = 0;
+    int reason = 0;
+    return virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_SHUTOFF &&
+           reason == VIR_DOMAIN_SHUTOFF_MIGRATED;
 }
 
 int kvm_domain_read(virDomainPtr domain, struct kvm_domain *out, struct error *err)
@@ -98,17 +102,30 @@ static const char *tracking_text(virDomainPtr domain, const struct kvm_domain *d
     return virDomainListAllCheckpoints(domain, NULL, 0) > 0 ? "ready" : "possible";
 }
 
+/* A moment's standstill for a snapshot is not worth telling: nobody paused the VM. */
+static const char *told_power(struct kvm_provider *provider, virDomainPtr domain, bool *known)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+    int state = 0;
+    int reason = 0;
+    (void)virDomainGetUUIDString(domain, uuid);
+    bool held = kvm_pause_holds(provider, uuid);
+    *known = virDomainGetState(domain, &state, &reason, 0) == 0;
+    held = held || kvm_pause_holds(provider, uuid);
+    return held && state == VIR_DOMAIN_PAUSED ? "running" : kvm_power(state, reason);
+}
+
 static int describe(struct kvm_provider *provider, virDomainPtr domain, Holdfast__DiscoverReply *reply,
                     struct error *err)
 {
     const char *name = virDomainGetName(domain);
     struct kvm_domain described = {0};
-    int state = 0;
-    int reason = 0;
+    bool known = false;
     virDomainInfo info;
-    if (virDomainGetState(domain, &state, &reason, 0) != 0 || virDomainGetInfo(domain, &info) != 0)
+    const char *power = told_power(provider, domain, &known);
+    if (!known || virDomainGetInfo(domain, &info) != 0)
         return kvm_error(err, ERROR_DISCOVERY_FAILED, "The VM %s could not be described.", name);
-    if (kvm_domain_moved_away(state, reason)) {
+    if (kvm_domain_moved_away(domain)) {
         char uuid[VIR_UUID_STRING_BUFLEN];
         if (virDomainGetUUIDString(domain, uuid) == 0)
             kvm_moved_note(provider, uuid);
@@ -116,7 +133,6 @@ static int describe(struct kvm_provider *provider, virDomainPtr domain, Holdfast
     }
     if (kvm_domain_read(domain, &described, err) != 0)
         return -1;
-    const char *power = kvm_power(state, reason);
     Holdfast__Vm *vm = provider_add_vm(reply);
     provider_set_text(&vm->uuid, described.uuid);
     provider_set_text(&vm->name, described.name);

@@ -12,15 +12,16 @@
 #include <semaphore.h>
 #include <stdbool.h>
 
-enum { KVM_EVENTS_MAX = 8, KVM_MOVED_MAX = 256 };
+enum { KVM_EVENTS_MAX = 8, KVM_MOVED_MAX = 256, KVM_PAUSED_MAX = 32 };
 
 struct kvm_provider {
     char *data_directory;
     char *server_id;
     char *uri;
-    char *scratch_directory; /* as configured, or NULL: found out for each VM */
-    uint64_t scratch_max;    /* bytes, 0: by the size of the disks */
-    char *virsh;             /* path of the program, NULL when there is none */
+    char *scratch_directory;          /* as configured, or NULL: found out for each VM */
+    uint64_t scratch_max;             /* bytes, 0: by the size of the disks */
+    char *virsh;                      /* path of the program, NULL when there is none */
+    struct host_snapshots *snapshots; /* of the agent; NULL: none are kept */
     provider_changed changed;
     void *cookie;
 
@@ -39,6 +40,10 @@ struct kvm_provider {
         moved_lock; /* guards what follows; nothing of libvirt is called and no lock taken under it */
     size_t moved_count;
     char moved[KVM_MOVED_MAX][VIR_UUID_STRING_BUFLEN]; /* VMs that left by migration, the oldest first */
+
+    pthread_mutex_t paused_lock; /* guards what follows, likewise */
+    char paused[KVM_PAUSED_MAX]
+               [VIR_UUID_STRING_BUFLEN]; /* VMs that this agent stands still for a moment; or "" */
 
     pthread_mutex_t lock; /* guards what follows */
     virConnectPtr connection;
@@ -64,7 +69,7 @@ virDomainPtr kvm_domain_lookup(struct kvm_provider *provider, const char *uuid, 
 /* "running", "paused", "off" or "transition". */
 const char *kvm_power(int state, int reason);
 /* Migrated, while its definition stayed: its disks are another host's now. */
-bool kvm_domain_moved_away(int state, int reason);
+bool kvm_domain_moved_away(virDomainPtr domain);
 /* The domain as it is now (running) or as it will start (off). */
 int kvm_domain_read(virDomainPtr domain, struct kvm_domain *out, struct error *err);
 /* Size of a disk as the guest sees it and bytes on the host. -1 when libvirt can't tell. */
@@ -95,6 +100,11 @@ void kvm_recover_later(struct kvm_provider *provider);
 
 struct provider_restore *kvm_restore_begin(void *self, const Holdfast__RestoreRequest *request,
                                            struct error *err);
+/* The same, as the request says. sources: of each disk the file that it is copied from, for a restore from a
+ * snapshot on this host; NULL: the disks are written. */
+struct provider_restore *kvm_restore_begin_copy(struct kvm_provider *provider,
+                                                const Holdfast__RestoreRequest *request,
+                                                const char *const *sources, struct error *err);
 struct disk_writer *kvm_restore_disk(struct provider_restore *restore, size_t disk);
 int kvm_restore_commit(struct provider_restore *restore, Holdfast__RestoreReply *reply, struct error *err);
 void kvm_restore_abort(struct provider_restore *restore);

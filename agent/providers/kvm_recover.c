@@ -16,6 +16,7 @@ int kvm_journal_write(const struct provider_backup *backup, const char *phase, s
     json_object_set_new(entry, "phase", json_string(phase));
     json_object_set_new(entry, "vm_uuid", json_string(backup->uuid));
     json_object_set_new(entry, "tracking", json_string(name));
+    json_object_set_new(entry, "may_stop", json_boolean(backup->may_stop));
     json_object_set_new(entry, "directory", json_string(backup->scratch.directory));
     json_object_set_new(entry, "socket", json_string(backup->scratch.socket));
     int result = job_journal_write(backup->provider->data_directory, entry, err);
@@ -28,7 +29,13 @@ static void free_guest(virDomainPtr domain, const json_t *entry)
 {
     int state = 0;
     int reason = 0;
-    if (strcmp(job_journal_text(entry, "phase"), "freezing") == 0 && virDomainIsActive(domain) == 1)
+    bool freezing = strcmp(job_journal_text(entry, "phase"), "freezing") == 0;
+    if (freezing && json_is_true(json_object_get(entry, "may_stop")) &&
+        virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
+        reason == VIR_DOMAIN_PAUSED_USER && virDomainResume(domain) == 0) /* before it can be asked to thaw */
+        log_event(LOG_WARNING, "guest stood still for a snapshot; it was let go on", "vm=%s",
+                  job_journal_text(entry, "vm_uuid"));
+    if (freezing && virDomainIsActive(domain) == 1)
         (void)virDomainFSThaw(domain, NULL, 0, 0); /* no agent, no frozen guest */
     if (kvm_backup_stop_job(domain, job_journal_text(entry, "socket")) != 0)
         log_event(LOG_WARNING, "unfinished backup job could not be ended", "job=%s",

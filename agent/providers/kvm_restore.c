@@ -32,6 +32,7 @@ struct provider_restore {
     char *directory;       /* NULL: the original place */
     char **targets;
     char **formats;
+    const char *const *sources; /* only while it begins; NULL: disks are written */
     size_t count;
     bool start;
     bool stop_running;
@@ -126,6 +127,15 @@ static bool is_block_device(const char *path)
     return stat(path, &info) == 0 && S_ISBLK(info.st_mode);
 }
 
+static int plan_disk(struct provider_restore *restore, size_t index, const char *path,
+                     const Holdfast__RestoreDisk *disk, bool replace, struct error *err)
+{
+    int result = restore_files_plan(restore->files, path, disk->format, disk->size, replace, err);
+    return result == 0 && restore->sources
+               ? restore_files_copy_from(restore->files, restore->sources[index], err)
+               : result;
+}
+
 /* domain: what is there now under that UUID, or NULL. */
 static int plan_original(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
                          virDomainPtr domain, const struct kvm_domain *original, struct error *err)
@@ -146,7 +156,7 @@ static int plan_original(struct provider_restore *restore, const Holdfast__Resto
             result = error_set(err, ERROR_DISK_NOT_FOUND, "Where the disk %s of %s was is not known.",
                                disk->name, request->vm_name);
         else
-            result = restore_files_plan(restore->files, path, disk->format, disk->size, true, err);
+            result = plan_disk(restore, i, path, disk, true, err);
         if (result == 0 && domain && is_block_device(path)) /* it is written in place */
             result = stop_domain(restore, domain, err);
     }
@@ -188,8 +198,7 @@ static int plan_alternate(struct provider_restore *restore, const Holdfast__Rest
     }
     for (size_t i = 0; i < request->n_disks; i++) {
         char *path = restore_plan_path(restore->directory, restore->name, request->disks[i]);
-        int result = restore_files_plan(restore->files, path, request->disks[i]->format,
-                                        request->disks[i]->size, false, err);
+        int result = plan_disk(restore, i, path, request->disks[i], false, err);
         free(path);
         if (result != 0)
             return -1;
@@ -291,19 +300,23 @@ static int plan(struct provider_restore *restore, const Holdfast__RestoreRequest
     return result;
 }
 
-struct provider_restore *kvm_restore_begin(void *self, const Holdfast__RestoreRequest *request,
-                                           struct error *err)
+struct provider_restore *kvm_restore_begin_copy(struct kvm_provider *provider,
+                                                const Holdfast__RestoreRequest *request,
+                                                const char *const *sources, struct error *err)
 {
     if (restore_plan_check(request, err) != 0)
         return NULL;
-    virConnectPtr connection = kvm_connection_get(self, err);
+    virConnectPtr connection = kvm_connection_get(provider, err);
     if (!connection)
         return NULL;
-    struct provider_restore *restore = restore_create(self, request);
+    struct provider_restore *restore = restore_create(provider, request);
+    restore->sources = sources;
     if (plan(restore, request, connection, err) != 0 || restore_files_make(restore->files, err) != 0) {
         kvm_restore_abort(restore);
         restore = NULL;
     }
+    if (restore)
+        restore->sources = NULL;
     virConnectClose(connection);
     return restore;
 }

@@ -15,6 +15,8 @@ enum {
     TRY_MS = 1000,
     PIPE_FD = 3,
     ARGUMENTS_MAX = 16,
+    CALM = 'c',  /* what the watchdog is told: all is well */
+    ARMED = 'a', /* the time begins, again */
 };
 
 extern char **environ;
@@ -57,21 +59,25 @@ static void let_go(int pipe_end)
     fcntl(PIPE_FD, F_SETFD, FD_CLOEXEC);
 }
 
-static void watchdog_run(int pipe_end, char *const *argv, unsigned tries, int timeout_ms)
+static void watchdog_run(int pipe_end, char *const *argv, unsigned tries, int timeout_ms, bool idle)
 {
     let_go(pipe_end);
     struct pollfd wait = {.fd = PIPE_FD, .events = POLLIN};
-    char calm = 0;
-    int ready;
-    do {
-        ready = poll(&wait, 1, timeout_ms);
-    } while (ready < 0 && errno == EINTR);
-    if (ready <= 0 || read(PIPE_FD, &calm, 1) != 1)
-        act(argv, tries);
+    char word = ARMED;
+    while (word == ARMED) {
+        int ready = poll(&wait, 1, idle ? -1 : timeout_ms);
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready <= 0 || read(PIPE_FD, &word, 1) != 1) {
+            act(argv, tries);
+            _exit(0);
+        }
+        idle = false;
+    }
     _exit(0);
 }
 
-int kvm_watchdog_start(const char *const *argv, unsigned tries, int timeout_ms)
+static int start(const char *const *argv, unsigned tries, int timeout_ms, bool idle)
 {
     int ends[2];
     char *copy[ARGUMENTS_MAX] = {NULL};
@@ -84,7 +90,7 @@ int kvm_watchdog_start(const char *const *argv, unsigned tries, int timeout_ms)
             /* Once more, so that nobody here has to wait for it. */
             if (fork() == 0) {
                 close(ends[1]);
-                watchdog_run(ends[0], copy, tries, timeout_ms);
+                watchdog_run(ends[0], copy, tries, timeout_ms, idle);
             }
             _exit(0);
         }
@@ -103,11 +109,27 @@ int kvm_watchdog_start(const char *const *argv, unsigned tries, int timeout_ms)
     return result;
 }
 
+int kvm_watchdog_start(const char *const *argv, unsigned tries, int timeout_ms)
+{
+    return start(argv, tries, timeout_ms, false);
+}
+
+int kvm_watchdog_start_idle(const char *const *argv, unsigned tries, int timeout_ms)
+{
+    return start(argv, tries, timeout_ms, true);
+}
+
+int kvm_watchdog_arm(int watchdog)
+{
+    const char word = ARMED;
+    return write(watchdog, &word, 1) == 1 ? 0 : -1;
+}
+
 void kvm_watchdog_release(int *watchdog, bool calm)
 {
     if (*watchdog == KVM_WATCHDOG_NONE)
         return;
-    if (calm && write(*watchdog, "c", 1) != 1)
+    if (calm && write(*watchdog, &(char){CALM}, 1) != 1)
         log_event(LOG_WARNING, "watchdog of a guest could not be told", "reason=\"%s\"", strerror(errno));
     close(*watchdog);
     *watchdog = KVM_WATCHDOG_NONE;

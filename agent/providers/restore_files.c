@@ -1,5 +1,6 @@
 #include "agent/providers/restore_files.h"
 #include "agent/providers/job_journal.h"
+#include "agent/snapshots/snapshot_copy.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
@@ -18,6 +19,7 @@ struct restore_file {
     char *path;
     char *temporary; /* NULL: a block device, written in place */
     char *format;
+    char *source; /* that it is copied from; NULL: it is written */
     uint64_t size;
     uint64_t inode; /* of the new file, from finish on */
     bool replace;
@@ -50,6 +52,7 @@ static void files_free(struct restore_files *files)
         free(files->files[i].path);
         free(files->files[i].temporary);
         free(files->files[i].format);
+        free(files->files[i].source);
     }
     free(files->files);
     free(files->data_directory);
@@ -143,6 +146,16 @@ int restore_files_plan(struct restore_files *files, const char *path, const char
     return result;
 }
 
+int restore_files_copy_from(struct restore_files *files, const char *source, struct error *err)
+{
+    struct restore_file *file = &files->files[files->count - 1];
+    if (!file->temporary)
+        return error_set(err, ERROR_REQUEST_INVALID, "%s is a block device; files are not copied to it.",
+                         file->path);
+    file->source = memory_copy_text(source);
+    return 0;
+}
+
 static int write_journal(struct restore_files *files, const char *phase, struct error *err)
 {
     json_t *entry = job_journal_entry(files->job, files->kind);
@@ -197,19 +210,28 @@ static int inherit_owner(const struct restore_file *file, struct error *err)
     return 0;
 }
 
+static int make_one(struct restore_file *file, struct error *err)
+{
+    if (file->source) {
+        file->made = snapshot_copy(file->source, file->format, file->temporary, err) == 0;
+        return file->made ? 0 : -1;
+    }
+    if (file->temporary)
+        file->writer = disk_writer_create(file->temporary, file->format, file->size, err);
+    else
+        file->writer = disk_writer_open_device(file->path, file->size, err);
+    file->made = file->writer != NULL;
+    return file->made ? 0 : -1;
+}
+
 int restore_files_make(struct restore_files *files, struct error *err)
 {
     if (check_space(files, err) != 0 || write_journal(files, "making", err) != 0)
         return -1;
     for (size_t i = 0; i < files->count; i++) {
         struct restore_file *file = &files->files[i];
-        if (file->temporary)
-            file->writer = disk_writer_create(file->temporary, file->format, file->size, err);
-        else
-            file->writer = disk_writer_open_device(file->path, file->size, err);
-        if (!file->writer)
+        if (make_one(file, err) != 0)
             return -1;
-        file->made = true;
         if (file->temporary && inherit_owner(file, err) != 0)
             return -1;
     }
@@ -232,7 +254,7 @@ int restore_files_finish(struct restore_files *files, struct error *err)
         struct restore_file *file = &files->files[i];
         struct disk_writer *writer = file->writer;
         file->writer = NULL;
-        if (disk_writer_finish(writer, err) != 0)
+        if (!file->source && disk_writer_finish(writer, err) != 0)
             return -1;
         struct stat info;
         if (file->temporary && stat(file->temporary, &info) != 0)

@@ -24,6 +24,9 @@ struct restore_files *restore_files_create(const char *data_directory, const cha
  * RESTORE_PATH_TOO_LONG; REQUEST_INVALID for a block device and a format other than raw. */
 int restore_files_plan(struct restore_files *files, const char *path, const char *format, uint64_t size,
                        bool replace, struct error *err);
+/* What was planned last is not written but copied from that file, of the same format: it has no writer. A
+ * qcow2 file loses its dirty bitmaps. REQUEST_INVALID for a block device. */
+int restore_files_copy_from(struct restore_files *files, const char *source, struct error *err);
 /* Make them all. How much will be written is not known before, since disks are sparse: here is only checked
  * that there is some room at all. RESTORE_NO_SPACE, RESTORE_FAILED. */
 int restore_files_make(struct restore_files *files, struct error *err);

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "server/access/guard.h"
 #include "server/api_internal.h"
+#include "server/catalog_snapshots.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +68,7 @@ static const char *find_id(struct api_call *call, enum access_object kind, const
     case OBJECT_GROUP:
         return (group = catalog_group_find(catalog, arena, reference, err)) != NULL ? group->id : NULL;
     case OBJECT_POINT:
-        return (point = catalog_point_find(catalog, arena, reference, err)) != NULL ? point->id : NULL;
+        return (point = catalog_restorable_find(catalog, arena, reference, err)) != NULL ? point->id : NULL;
     default:
         return (job = catalog_job_find(catalog, arena, reference, err)) != NULL ? job->id : NULL;
     }

@@ -36,7 +36,7 @@ void open_provider(const char *scratch_max)
     check_ok(config_set(config, "libvirt-uri", getenv("HOLDFAST_LAB_URI"), &err), err);
     if (scratch_max)
         check_ok(config_set(config, "scratch-max-bytes", scratch_max, &err), err);
-    const struct provider_context context = {lab_directory, server_id, config};
+    const struct provider_context context = {lab_directory, server_id, config, NULL};
     provider = provider_kvm.open(&context, on_change, NULL, &err);
     check_ok(provider ? 0 : -1, err);
 }

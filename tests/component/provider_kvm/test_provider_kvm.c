@@ -5,6 +5,7 @@
 #include "provider_run.h"
 
 #include "agent/providers/kvm_freeze.h"
+#include "agent/providers/kvm_pause.h"
 #include "base/clock.h"
 #include "base/os_file.h"
 #include "lab.h"
@@ -187,6 +188,94 @@ static void watchdog_thaws_when_the_agent_dies(void **state)
         poll(NULL, 0, 50);
     }
     assert_true(virDomainFSThaw(vm, NULL, 0, 0) > 0);
+}
+
+/* Enough of a provider to stand a guest still. */
+static void pause_provider(struct kvm_provider *self)
+{
+    *self = (struct kvm_provider){.uri = getenv("HOLDFAST_LAB_URI"), .virsh = (char *)"/usr/bin/virsh"};
+    pthread_mutex_init(&self->paused_lock, NULL);
+}
+
+static void await_running(void)
+{
+    int64_t deadline = clock_monotonic_ms() + 30000;
+    int state = VIR_DOMAIN_NOSTATE;
+    while (virDomainGetState(vm, &state, NULL, 0) != 0 || state != VIR_DOMAIN_RUNNING) {
+        assert_true(clock_monotonic_ms() < deadline);
+        poll(NULL, 0, 20);
+    }
+}
+
+static void guest_goes_on_when_the_agent_dies_while_it_stands_still(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        struct kvm_provider self;
+        struct kvm_freeze freeze;
+        struct kvm_pause pause;
+        struct error err;
+        int stopped = VIR_DOMAIN_NOSTATE;
+        virConnectPtr own = virConnectOpen(getenv("HOLDFAST_LAB_URI"));
+        virDomainPtr domain = virDomainLookupByName(own, vm_name);
+        pause_provider(&self);
+        if (kvm_pause_prepare(&self, vm_uuid, 60000, &pause, &err) == 0 &&
+            kvm_freeze(domain, self.uri, self.virsh, 0, &freeze, &err) == 0 &&
+            kvm_pause_begin(&pause, domain, &err) == 0 && virDomainGetState(domain, &stopped, NULL, 0) == 0 &&
+            stopped == VIR_DOMAIN_PAUSED)
+            kill(getpid(), SIGKILL);
+        _exit(1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    await_running();
+    lab_wait_agent(vm);
+    int64_t deadline = clock_monotonic_ms() + 30000;
+    while (virDomainFSFreeze(vm, NULL, 0, 0) <= 0) { /* refused until it is thawed */
+        assert_true(clock_monotonic_ms() < deadline);
+        poll(NULL, 0, 50);
+    }
+    assert_true(virDomainFSThaw(vm, NULL, 0, 0) > 0);
+}
+
+static void guest_goes_on_when_the_agent_takes_too_long(void **state)
+{
+    (void)state;
+    struct kvm_provider self;
+    struct kvm_pause pause;
+    struct error err;
+    signal(SIGPIPE, SIG_IGN); /* as in the agent: the watchdog may have ended */
+    pause_provider(&self);
+    check_ok(kvm_pause_prepare(&self, vm_uuid, 200, &pause, &err), err);
+    poll(NULL, 0, 500); /* its time has not begun */
+    check_ok(kvm_pause_begin(&pause, vm, &err), err);
+    assert_true(kvm_pause_holds(&self, vm_uuid));
+    await_running();
+    assert_int_equal(kvm_pause_end(&pause, vm, &err), -1);
+    assert_int_equal(err.code, ERROR_SNAPSHOT_TIMEOUT);
+    assert_false(kvm_pause_holds(&self, vm_uuid));
+    kvm_pause_release(&pause);
+}
+
+static void pause_of_an_operator_stays(void **state)
+{
+    (void)state;
+    struct kvm_provider self;
+    struct kvm_pause pause;
+    struct error err;
+    int stopped = VIR_DOMAIN_NOSTATE;
+    pause_provider(&self);
+    check_ok(kvm_pause_prepare(&self, vm_uuid, 100, &pause, &err), err);
+    assert_int_equal(virDomainSuspend(vm), 0);
+    assert_int_equal(kvm_pause_begin(&pause, vm, &err), -1);
+    assert_int_equal(err.code, ERROR_SNAPSHOT_NOT_KEPT);
+    kvm_pause_release(&pause);
+    poll(NULL, 0, 500);
+    assert_int_equal(virDomainGetState(vm, &stopped, NULL, 0), 0);
+    assert_int_equal(stopped, VIR_DOMAIN_PAUSED);
+    assert_int_equal(virDomainResume(vm), 0);
 }
 
 static void killed_agent_leaves_nothing_after_the_next_start(void **state)
@@ -405,6 +494,9 @@ int main(void)
         cmocka_unit_test(frozen_guest_stays_untouched),
         cmocka_unit_test(scratch_that_runs_short_gives_the_backup_up),
         cmocka_unit_test(watchdog_thaws_when_the_agent_dies),
+        cmocka_unit_test(guest_goes_on_when_the_agent_dies_while_it_stands_still),
+        cmocka_unit_test(guest_goes_on_when_the_agent_takes_too_long),
+        cmocka_unit_test(pause_of_an_operator_stays),
         cmocka_unit_test(killed_agent_leaves_nothing_after_the_next_start),
         cmocka_unit_test(off_vm_is_backed_up_by_its_changes),
         cmocka_unit_test(restored_vms_boot_with_their_data),

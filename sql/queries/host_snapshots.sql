@@ -1,0 +1,62 @@
+-- name: restorable_by_id
+SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+FROM restorable_points WHERE id = ?1;
+
+-- name: restorable_by_prefix
+SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+FROM restorable_points WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
+
+-- name: restorable_list
+SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+FROM restorable_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3
+  AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?4;
+
+-- name: restorable_list_of_vm
+SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+FROM restorable_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3
+  AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) AND vm_id = ?6 ORDER BY number DESC LIMIT ?4;
+
+-- A host speaks of its own VMs only.
+-- name: snapshot_vm
+SELECT id FROM vms WHERE host_id = ?1 AND kind = ?2 AND uuid = ?3;
+
+-- name: snapshot_sequence_begin
+INSERT INTO sqlite_sequence (name, seq)
+SELECT 'recovery_points', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'recovery_points');
+
+-- name: snapshot_sequence_next
+UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'recovery_points';
+
+-- name: snapshot_update
+UPDATE host_snapshots SET until_ms = ?3 WHERE point_id = ?1 AND host_id = ?2;
+
+-- name: snapshot_insert
+INSERT INTO host_snapshots (number, point_id, host_id, vm_id, vm_name, kind, job_id, consistency, time_ms, until_ms, size, disks)
+VALUES ((SELECT seq FROM sqlite_sequence WHERE name = 'recovery_points'), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
+
+-- name: snapshot_ids_of_host
+SELECT point_id FROM host_snapshots WHERE host_id = ?1;
+
+-- name: snapshot_delete
+DELETE FROM host_snapshots WHERE point_id = ?1 AND host_id = ?2;
+
+-- name: snapshot_set_unwanted
+UPDATE host_snapshots SET unwanted = 1 WHERE point_id = ?1;
+
+-- How long each should stay by the policy that its VM has now, where that is not what its host says. 1: not at all.
+-- name: snapshot_limits
+SELECT point_id, wanted_ms FROM (
+    SELECT s.point_id, s.until_ms,
+           CASE WHEN s.unwanted OR w.snapshot_days IS NULL THEN 1
+                ELSE max(1, s.time_ms + min(w.snapshot_days, 5) * 86400000) END AS wanted_ms
+    FROM host_snapshots s
+         LEFT JOIN group_members m ON m.vm_id = s.vm_id
+         LEFT JOIN protection_groups g ON g.id = m.group_id
+         LEFT JOIN policies p ON p.id = g.policy_id
+         LEFT JOIN policy_versions w ON w.policy_id = p.id AND w.version = p.version
+    WHERE s.host_id = ?1)
+WHERE wanted_ms <> until_ms;
+
+-- name: snapshot_of_job
+SELECT point_id, until_ms FROM host_snapshots WHERE job_id = ?1 AND host_id = ?2 AND NOT unwanted
+ORDER BY number DESC LIMIT 1;
