@@ -32,7 +32,7 @@ wait_for 20 state_is full || fail "the state is $(capacity .capacity)"
 step "the catalog is written, points are deleted, the store is collected"
 holdfast policy create while-full --daily 22:00 --keep-days 3 >"$work/out"
 expect_code STORE_FULL holdfast backup large
-holdfast rp delete "$large" >"$work/out"
+holdfast rp delete "$large" --now >"$work/out"
 equal false "$(capacity .capacity.reserve.held)" "the reserve is held"
 before=$(capacity .stored_bytes)
 holdfast store gc --wait
