@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "base/os_service.h"
 #include "base/version.h"
-#include "server/api.h"
+#include "server/api/api.h"
 #include "server/main_key.h"
 #include "server/server.h"
 

@@ -7,9 +7,9 @@
 #include "base/version.h"
 #include "proto/pki.h"
 #include "server/alerts/alerts.h"
-#include "server/api_events.h"
-#include "server/point_import.h"
-#include "server/scheduler.h"
+#include "server/api/api_events.h"
+#include "server/catalog/point_import.h"
+#include "server/protection/scheduler.h"
 #include "server/server_internal.h"
 #include <stdlib.h>
 #include <string.h>

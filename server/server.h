@@ -7,14 +7,14 @@
 
 #include "base/config.h"
 #include "base/error.h"
-#include "server/agents.h"
+#include "server/agents/agents.h"
+#include "server/api/events.h"
 #include "server/audit/audit.h"
 #include "server/capacity/capacity.h"
-#include "server/catalog.h"
-#include "server/events.h"
-#include "server/jobs.h"
+#include "server/catalog/catalog.h"
+#include "server/jobs/jobs.h"
 #include "server/store_secret.h"
-#include "server/throttle.h"
+#include "server/transfer/throttle.h"
 #include "storage/store.h"
 
 struct alerts;

@@ -7,8 +7,8 @@
 #include "base/memory.h"
 #include "base/os_file.h"
 #include "proto/pki.h"
-#include "server/catalog_access.h"
-#include "server/protection.h"
+#include "server/catalog/catalog_access.h"
+#include "server/protection/protection.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>

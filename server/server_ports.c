@@ -1,5 +1,5 @@
-/* What jobs act on: the real agents, the real store, the real transfers (server/job_ports.h). */
-#include "server/point_import.h"
+/* What jobs act on: the real agents, the real store, the real transfers (server/jobs/job_ports.h). */
+#include "server/catalog/point_import.h"
 #include "server/server_internal.h"
 
 #include "base/clock.h"

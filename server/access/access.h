@@ -11,7 +11,7 @@
 
 #include "base/config.h"
 #include "server/access/secret.h"
-#include "server/catalog_access.h"
+#include "server/catalog/catalog_access.h"
 
 struct access;
 

@@ -3,7 +3,7 @@
 #define HOLDFAST_SERVER_ACCESS_API_USERS_H
 
 #include "server/access/guard.h"
-#include "server/api_internal.h"
+#include "server/api/api_internal.h"
 
 /* {"id", "name", "role", ...}; NULL on failure. */
 json_t *api_user_json(struct api_call *call, const struct catalog_user *user, struct error *err);

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "server/access/guard.h"
-#include "server/api_internal.h"
+#include "server/api/api_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -14,7 +14,7 @@
 #ifndef HOLDFAST_SERVER_ACCESS_GUARD_H
 #define HOLDFAST_SERVER_ACCESS_GUARD_H
 
-#include "server/catalog_access.h"
+#include "server/catalog/catalog_access.h"
 
 struct api_call;
 struct api_route;

@@ -1,8 +1,8 @@
 /* Roles, and what is there for users that are scoped to groups. */
 #include "base/memory.h"
 #include "server/access/guard.h"
-#include "server/api_internal.h"
-#include "server/catalog_snapshots.h"
+#include "server/api/api_internal.h"
+#include "server/catalog/catalog_snapshots.h"
 
 #include <stdlib.h>
 #include <string.h>

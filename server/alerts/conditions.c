@@ -1,6 +1,6 @@
 #include "server/alerts/conditions.h"
 
-#include "server/catalog_notifications.h"
+#include "server/catalog/catalog_notifications.h"
 #include <string.h>
 
 void conditions_add(struct conditions *conditions, const struct catalog_alert *alert)

@@ -8,7 +8,7 @@
 #ifndef HOLDFAST_SERVER_ALERTS_CONDITIONS_H
 #define HOLDFAST_SERVER_ALERTS_CONDITIONS_H
 
-#include "server/catalog_alerts.h"
+#include "server/catalog/catalog_alerts.h"
 #include "storage/store.h"
 
 struct conditions {
@@ -41,8 +41,8 @@ void conditions_add(struct conditions *conditions, const struct catalog_alert *a
 enum error_code store_space_judge(uint64_t free_bytes, uint64_t total_bytes, unsigned low_percent);
 
 /* When a point is due that was not made: the first instant of the policy behind since_ms, the spread of
- * starts added, in wall ms; SCHEDULE_NEVER (server/schedule.h) for a policy that rests or is manual.
- * SCHEDULE_INVALID. */
+ * starts added, in wall ms; SCHEDULE_NEVER (server/protection/schedule.h) for a policy that rests or is
+ * manual. SCHEDULE_INVALID. */
 int rpo_due(const struct catalog_policy *policy, int64_t since_ms, int64_t *due_ms, struct error *err);
 
 /* --- inside: the rules, by what they look at */

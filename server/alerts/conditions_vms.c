@@ -2,7 +2,7 @@
 #include "server/alerts/conditions.h"
 
 #include "base/clock.h"
-#include "server/schedule.h"
+#include "server/protection/schedule.h"
 #include <string.h>
 
 enum { RESTORE_KEPT_MS = 7 * 24 * 3600 * 1000 };

@@ -15,7 +15,7 @@
 #ifndef HOLDFAST_SERVER_ALERTS_DELIVERY_H
 #define HOLDFAST_SERVER_ALERTS_DELIVERY_H
 
-#include "server/catalog_notifications.h"
+#include "server/catalog/catalog_notifications.h"
 #include <stdatomic.h>
 
 struct delivery {

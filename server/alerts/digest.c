@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "server/alerts/notify.h"
-#include "server/schedule.h"
+#include "server/protection/schedule.h"
 #include <string.h>
 
 enum { DAY_MS = 24 * 3600 * 1000, ALERTS_MAX = 50, LENGTH_MAX = 4 << 20 };

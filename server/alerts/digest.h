@@ -5,7 +5,7 @@
 #ifndef HOLDFAST_SERVER_ALERTS_DIGEST_H
 #define HOLDFAST_SERVER_ALERTS_DIGEST_H
 
-#include "server/catalog_standing.h"
+#include "server/catalog/catalog_standing.h"
 #include "storage/store.h"
 #include <jansson.h>
 

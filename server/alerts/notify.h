@@ -11,7 +11,7 @@
 #ifndef HOLDFAST_SERVER_ALERTS_NOTIFY_H
 #define HOLDFAST_SERVER_ALERTS_NOTIFY_H
 
-#include "server/catalog_notifications.h"
+#include "server/catalog/catalog_notifications.h"
 #include <jansson.h>
 
 struct notify;

@@ -1,6 +1,6 @@
 /* The audit record and the API: what of a request is written down, and reading the record. */
 #include "base/clock.h"
-#include "server/api_internal.h"
+#include "server/api/api_internal.h"
 #include "server/audit/audit.h"
 
 #include <stdlib.h>

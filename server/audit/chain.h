@@ -10,7 +10,7 @@
 #define HOLDFAST_SERVER_AUDIT_CHAIN_H
 
 #include "base/digest.h"
-#include "server/catalog_audit.h"
+#include "server/catalog/catalog_audit.h"
 
 enum { CHAIN_HASH_SIZE = 2 * DIGEST_SIZE + 1 };
 

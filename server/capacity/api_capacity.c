@@ -1,5 +1,5 @@
 /* Room in the store, by the API. */
-#include "server/api_internal.h"
+#include "server/api/api_internal.h"
 #include "server/report/dashboard.h"
 
 /* {"need_bytes", "free_bytes", "fits"} of all VMs of a group under its policy. */

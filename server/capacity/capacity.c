@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/os_file.h"
 #include "server/capacity/reserve.h"
-#include "server/catalog_report.h"
+#include "server/catalog/catalog_report.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

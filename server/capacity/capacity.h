@@ -7,7 +7,7 @@
 
 #include "base/config.h"
 #include "server/capacity/forecast.h"
-#include "server/catalog.h"
+#include "server/catalog/catalog.h"
 #include "storage/store.h"
 
 struct capacity;

@@ -1,7 +1,7 @@
 #include "server/report/dashboard.h"
 
 #include "base/clock.h"
-#include "server/api_internal.h"
+#include "server/api/api_internal.h"
 #include "server/report/rpo.h"
 #include <string.h>
 

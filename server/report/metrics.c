@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/os_usage.h"
 #include "base/version.h"
-#include "server/api_internal.h"
+#include "server/api/api_internal.h"
 #include "server/report/api_statistics.h"
 #include "server/report/rpo.h"
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "server/api_internal.h"
+#include "server/api/api_internal.h"
 #include "server/report/csv.h"
 #include <string.h>
 

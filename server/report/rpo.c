@@ -1,6 +1,6 @@
 #include "server/report/rpo.h"
 
-#include "server/schedule.h"
+#include "server/protection/schedule.h"
 #include <string.h>
 
 enum { MINUTE_MS = 60000, DAY_MINUTES = 24 * 60, WEEK_MINUTES = 7 * DAY_MINUTES, SLACK_MAX_MINUTES = 4 * 60 };

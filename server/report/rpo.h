@@ -6,7 +6,7 @@
 #ifndef HOLDFAST_SERVER_REPORT_RPO_H
 #define HOLDFAST_SERVER_REPORT_RPO_H
 
-#include "server/catalog_report.h"
+#include "server/catalog/catalog_report.h"
 
 /* 0: the policy asks for nothing (by hand, or disabled). */
 int64_t rpo_allowed_ms(const struct catalog_policy *policy);

@@ -1,4 +1,4 @@
--- Each list of jobs is a walk through one of these, whatever it is filtered by (server/catalog_job_list.c): within one
+-- Each list of jobs is a walk through one of these, whatever it is filtered by (server/catalog/catalog_job_list.c): within one
 -- VM, group, host or requester, one type and one state, by number. The columns behind `number` spare a look at the row.
 DROP INDEX jobs_vm;
 DROP INDEX jobs_group;

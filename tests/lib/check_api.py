@@ -24,7 +24,7 @@ def fail(text):
     print("FAILED:", text)
 
 
-routes = set(re.findall(r'\{"([A-Z]+)", "(/[^"]*)"', open(f"{root}/server/api_routes.c", encoding="utf-8").read()))
+routes = set(re.findall(r'\{"([A-Z]+)", "(/[^"]*)"', open(f"{root}/server/api/api_routes.c", encoding="utf-8").read()))
 documented = {(m.upper(), p) for p, o in page["paths"].items() for m in o if m != "parameters"}
 for method, path in routes - documented:
     fail(f"{method} {path} is served and not documented")

@@ -14,7 +14,7 @@
 
 #include "base/memory.h"
 #include "base/os_file.h"
-#include "server/protection.h"
+#include "server/protection/protection.h"
 
 struct catalog_world {
     char root[64];

@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/os_file.h"
-#include "server/protection.h"
-#include "server/schedule.h"
-#include "server/scheduler.h"
+#include "server/protection/protection.h"
+#include "server/protection/schedule.h"
+#include "server/protection/scheduler.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

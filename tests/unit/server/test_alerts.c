@@ -7,7 +7,7 @@
 #include "server/alerts/conditions.h"
 #include "server/alerts/delivery.h"
 #include "server/alerts/digest.h"
-#include "server/schedule.h"
+#include "server/protection/schedule.h"
 
 enum { DAY_MS = 86400000, HISTORY = 12 };
 

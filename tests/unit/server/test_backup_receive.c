@@ -17,7 +17,7 @@
 #include "base/queue.h"
 #include "proto/pki.h"
 #include "proto/stream.h"
-#include "server/backup_receive.h"
+#include "server/transfer/backup_receive.h"
 #include "storage/maintenance.h"
 
 enum { CHUNK = STORE_CHUNK_SIZE_DEFAULT, CHUNKS = 8, ENTRY = 40, WAIT_MS = 20000, NAME = 32 };

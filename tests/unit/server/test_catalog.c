@@ -1,7 +1,7 @@
 /* The catalog: what hosts report, one VM in one group, names, tokens, versions. */
 #include "catalog_fixture.h"
 
-#include "server/catalog_counts.h"
+#include "server/catalog/catalog_counts.h"
 #include <pthread.h>
 #include <sqlite3.h>
 

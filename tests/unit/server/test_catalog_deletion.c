@@ -2,8 +2,8 @@
 #include "catalog_fixture.h"
 
 #include "base/clock.h"
-#include "server/catalog_deletion.h"
-#include "server/retention.h"
+#include "server/catalog/catalog_deletion.h"
+#include "server/protection/retention.h"
 
 enum { POINTS = 4, HOUR_MS = 3600 * 1000 };
 

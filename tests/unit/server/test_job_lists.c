@@ -1,7 +1,7 @@
 /* Lists of jobs by any filter: what they give is what a look at every job gives, and each walks an index. */
 #include "catalog_fixture.h"
 
-#include "server/catalog_job_list.h"
+#include "server/catalog/catalog_job_list.h"
 #include "sql/statements.h"
 #include <sqlite3.h>
 

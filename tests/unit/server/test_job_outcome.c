@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "server/jobs_internal.h"
+#include "server/jobs/jobs_internal.h"
 
 struct cell {
     enum job_phase_state snapshot;

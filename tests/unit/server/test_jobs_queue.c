@@ -2,8 +2,8 @@
 #include "catalog_fixture.h"
 
 #include "base/clock.h"
-#include "server/jobs_internal.h"
-#include "server/schedule.h"
+#include "server/jobs/jobs_internal.h"
+#include "server/protection/schedule.h"
 #include <pthread.h>
 #include <time.h>
 

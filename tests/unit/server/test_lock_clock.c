@@ -2,7 +2,7 @@
 #include "catalog_fixture.h"
 
 #include "base/clock.h"
-#include "server/lock_clock.h"
+#include "server/protection/lock_clock.h"
 
 enum { HOUR_MS = 3600 * 1000, DAY_MS = 24 * HOUR_MS };
 static const int64_t start_ms = 1767225600000; /* 2026-01-01 */

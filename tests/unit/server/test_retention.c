@@ -2,7 +2,7 @@
 #include "catalog_fixture.h"
 
 #include "base/clock.h"
-#include "server/retention.h"
+#include "server/protection/retention.h"
 #include <time.h>
 
 enum { POINTS = 800, HOUR_MS = 3600 * 1000 };

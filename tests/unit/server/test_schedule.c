@@ -2,8 +2,8 @@
 #include "catalog_fixture.h"
 
 #include "base/clock.h"
-#include "server/schedule.h"
-#include "server/scheduler.h"
+#include "server/protection/schedule.h"
+#include "server/protection/scheduler.h"
 #include <time.h>
 
 enum { DAY_S = 86400 };

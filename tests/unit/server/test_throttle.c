@@ -2,8 +2,8 @@
 #include "catalog_fixture.h"
 
 #include "base/clock.h"
-#include "server/throttle.h"
-#include "server/time_zone.h"
+#include "server/protection/time_zone.h"
+#include "server/transfer/throttle.h"
 
 enum { DAY = 1000, ELSE = 7 };
 

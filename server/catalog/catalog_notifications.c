@@ -1,0 +1,366 @@
+#include "server/catalog/catalog_notifications.h"
+
+#include "server/catalog/catalog_statement.h"
+#include <string.h>
+
+const char *notification_kind_name(enum notification_kind kind)
+{
+    return kind == NOTIFICATION_WEBHOOK ? "webhook" : "mail";
+}
+
+static void bind_chosen(struct statement *statement, const struct catalog_notification *item)
+{
+    statement_bind_text(statement, item->id);
+    statement_bind_text(statement, item->name);
+    statement_bind_text(statement, notification_kind_name(item->kind));
+    statement_bind_integer(statement, item->enabled);
+    statement_bind_text(statement, alert_severity_name(item->severity));
+    statement_bind_integer(statement, item->events);
+    statement_bind_text(statement, item->digest_time);
+    statement_bind_text(statement, item->digest_zone);
+    statement_bind_text(statement, item->server);
+    statement_bind_text(statement, item->security);
+    statement_bind_text(statement, item->user);
+    statement_bind_text(statement, item->sender);
+    statement_bind_text(statement, item->recipients);
+    statement_bind_text(statement, item->authorities);
+    statement_bind_text(statement, item->secret);
+}
+
+static int chosen_result(enum statement_outcome outcome, const struct catalog_notification *item,
+                         struct error *err)
+{
+    switch (outcome) {
+    case STATEMENT_DONE:
+        return 0;
+    case STATEMENT_NOTHING:
+        return error_set(err, ERROR_NOTIFY_NOT_FOUND, "There is no notification %s", item->name);
+    case STATEMENT_TAKEN:
+        return error_set(err, ERROR_NAME_TAKEN, "There is a notification called %s already", item->name);
+    default:
+        return -1;
+    }
+}
+
+int catalog_notification_insert(struct catalog *catalog, const struct catalog_notification *notification,
+                                struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_INSERT, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    bind_chosen(statement, notification);
+    statement_bind_integer(statement, notification->created_ms);
+    return chosen_result(statement_run(statement, err), notification, err);
+}
+
+/* With the new settings what waits is tried at once. */
+int catalog_notification_update(struct catalog *catalog, const struct catalog_notification *notification,
+                                struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_UPDATE, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    bind_chosen(statement, notification);
+    if (chosen_result(statement_run(statement, err), notification, err) != 0) {
+        return -1;
+    }
+    statement = statement_open(catalog, SQL_OUTBOX_HURRY, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, notification->id);
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+}
+
+static int run_text(struct catalog *catalog, enum sql_query query, const char *text, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, query, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, text);
+    enum statement_outcome outcome = statement_run(statement, err);
+    return outcome == STATEMENT_DONE ? 0 : outcome == STATEMENT_NOTHING ? 1 : -1;
+}
+
+static int run_text_at(struct catalog *catalog, enum sql_query query, const char *text, int64_t ms,
+                       struct error *err)
+{
+    struct statement *statement = statement_open(catalog, query, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, text);
+    statement_bind_integer(statement, ms);
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+}
+
+int catalog_notification_delete(struct catalog *catalog, const char *id, struct error *err)
+{
+    int result = run_text(catalog, SQL_NOTIFICATION_DELETE, id, err);
+    return result > 0 ? error_set(err, ERROR_NOTIFY_NOT_FOUND, "There is no notification %s", id) : result;
+}
+
+static void notification_read(struct statement *row, struct arena *arena, struct catalog_notification *item)
+{
+    *item = (struct catalog_notification){0};
+    item->number = statement_integer(row);
+    item->id = statement_text(row, arena);
+    item->name = statement_text(row, arena);
+    item->kind =
+        strcmp(statement_text(row, arena), "webhook") == 0 ? NOTIFICATION_WEBHOOK : NOTIFICATION_MAIL;
+    item->enabled = statement_boolean(row);
+    alert_severity_parse(statement_text(row, arena), &item->severity);
+    item->events = statement_unsigned(row);
+    item->digest_time = statement_text(row, arena);
+    item->digest_zone = statement_text(row, arena);
+    item->server = statement_text(row, arena);
+    item->security = statement_text(row, arena);
+    item->user = statement_text(row, arena);
+    item->sender = statement_text(row, arena);
+    item->recipients = statement_text(row, arena);
+    item->authorities = statement_text(row, arena);
+    item->secret = statement_text(row, arena);
+    item->created_ms = statement_integer(row);
+    item->digest_ms = statement_integer(row);
+    item->delivered_ms = statement_integer(row);
+    item->failures = statement_size(row);
+    item->failing_since_ms = statement_integer(row);
+    item->lost = statement_size(row);
+    item->last_error = statement_text(row, arena);
+    item->waiting = statement_size(row);
+}
+
+const struct catalog_notification *catalog_notification_find(struct catalog *catalog, struct arena *arena,
+                                                             const char *reference, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_FIND, err);
+    if (statement == NULL) {
+        return NULL;
+    }
+    struct catalog_notification *item = NULL;
+    statement_bind_text(statement, reference);
+    int found = statement_next(statement, err);
+    if (found > 0) {
+        item = arena_alloc(arena, sizeof *item);
+        notification_read(statement, arena, item);
+    } else if (found == 0) {
+        error_set(err, ERROR_NOTIFY_NOT_FOUND, "There is no notification %.64s", reference);
+    }
+    statement_close(statement);
+    return item;
+}
+
+int catalog_notification_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
+                              const struct catalog_notification **items, size_t *count, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_LIST, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_integer(statement, page == NULL ? 0 : page->after);
+    statement_bind_integer(statement, catalog_page_limit(page));
+    struct catalog_notification *rows = NULL;
+    int more = 0;
+    *count = 0;
+    while ((more = statement_next(statement, err)) > 0) {
+        rows = arena_grow(arena, rows, *count, sizeof *rows);
+        notification_read(statement, arena, &rows[(*count)++]);
+    }
+    statement_close(statement);
+    *items = rows;
+    return more;
+}
+
+int catalog_notification_set_digest(struct catalog *catalog, const char *id, int64_t ms, struct error *err)
+{
+    return run_text_at(catalog, SQL_NOTIFICATION_SET_DIGEST, id, ms, err);
+}
+
+int catalog_notification_lost(struct catalog *catalog, const char *id, struct error *err)
+{
+    return run_text(catalog, SQL_NOTIFICATION_LOST, id, err) < 0 ? -1 : 0;
+}
+
+/* --- the outbox
+ * -------------------------------------------------------------------------------------------------- */
+
+int catalog_outbox_insert(struct catalog *catalog, const struct catalog_message *message, bool *kept,
+                          struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_INSERT, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, message->id);
+    statement_bind_text(statement, message->notification_id);
+    statement_bind_text(statement, message->event);
+    statement_bind_text(statement, message->subject);
+    statement_bind_text(statement, message->body);
+    statement_bind_text(statement, message->html);
+    statement_bind_text(statement, message->data);
+    statement_bind_integer(statement, message->created_ms);
+    statement_bind_integer(statement, 0);
+    statement_bind_integer(statement, CATALOG_OUTBOX_MAX);
+    enum statement_outcome outcome = statement_run(statement, err);
+    *kept = outcome == STATEMENT_DONE;
+    return outcome == STATEMENT_DONE || outcome == STATEMENT_NOTHING ? 0 : -1;
+}
+
+static void message_read(struct statement *row, struct arena *arena, struct catalog_message *message)
+{
+    message->number = statement_integer(row);
+    message->id = statement_text(row, arena);
+    message->notification_id = statement_text(row, arena);
+    message->event = statement_text(row, arena);
+    message->subject = statement_text(row, arena);
+    message->body = statement_text(row, arena);
+    message->html = statement_text(row, arena);
+    message->data = statement_text(row, arena);
+    message->created_ms = statement_integer(row);
+    message->attempts = statement_unsigned(row);
+}
+
+static int next_time(struct catalog *catalog, int64_t *next_ms, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_NEXT, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    int found = statement_next(statement, err);
+    *next_ms = found > 0 ? statement_integer(statement) : 0;
+    statement_close(statement);
+    return found < 0 ? -1 : 0;
+}
+
+int catalog_outbox_due(struct catalog *catalog, struct arena *arena, int64_t now_ms,
+                       const struct catalog_message **message, int64_t *next_ms, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DUE, err);
+    struct catalog_message *found_message = NULL;
+    *message = NULL;
+    *next_ms = 0;
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_integer(statement, now_ms);
+    int found = statement_next(statement, err);
+    if (found > 0) {
+        found_message = arena_alloc(arena, sizeof *found_message);
+        message_read(statement, arena, found_message);
+    }
+    statement_close(statement);
+    *message = found_message;
+    return found < 0 ? -1 : found > 0 ? 0 : next_time(catalog, next_ms, err);
+}
+
+static int outbox_delete(struct catalog *catalog, int64_t number, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DELETE, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_integer(statement, number);
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+}
+
+/* Ends the transaction. */
+static int end(struct catalog *catalog, int result, struct error *err)
+{
+    if (result == 0) {
+        return catalog_commit(catalog, err);
+    }
+    catalog_roll_back(catalog);
+    return -1;
+}
+
+int catalog_outbox_delivered(struct catalog *catalog, const struct catalog_message *message, int64_t now_ms,
+                             struct error *err)
+{
+    if (catalog_begin(catalog, err) != 0) {
+        return -1;
+    }
+    int result =
+        outbox_delete(catalog, message->number, err) != 0 ||
+                run_text_at(catalog, SQL_NOTIFICATION_DELIVERED, message->notification_id, now_ms, err) != 0
+            ? -1
+            : 0;
+    return end(catalog, result, err);
+}
+
+static int note_failure(struct catalog *catalog, const struct catalog_message *message, int64_t now_ms,
+                        const char *why, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_FAILED, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_text(statement, message->notification_id);
+    statement_bind_integer(statement, now_ms);
+    statement_bind_text(statement, why);
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+}
+
+static int delay(struct catalog *catalog, const struct catalog_message *message, int64_t next_attempt_ms,
+                 struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DELAY, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_integer(statement, message->number);
+    statement_bind_integer(statement, next_attempt_ms);
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+}
+
+int catalog_outbox_failed(struct catalog *catalog, const struct catalog_message *message, int64_t now_ms,
+                          int64_t next_attempt_ms, const char *why, struct error *err)
+{
+    if (catalog_begin(catalog, err) != 0) {
+        return -1;
+    }
+    int result = note_failure(catalog, message, now_ms, why, err);
+    if (result == 0 && next_attempt_ms != 0) {
+        result = delay(catalog, message, next_attempt_ms, err);
+    } else if (result == 0) {
+        result = outbox_delete(catalog, message->number, err) != 0 ||
+                         catalog_notification_lost(catalog, message->notification_id, err) != 0
+                     ? -1
+                     : 0;
+    }
+    return end(catalog, result, err);
+}
+
+/* --- jobs
+ * -------------------------------------------------------------------------------------------------------- */
+
+int catalog_job_notification_insert(struct catalog *catalog, const char *job_id, struct error *err)
+{
+    return run_text(catalog, SQL_JOB_NOTIFICATION_INSERT, job_id, err) < 0 ? -1 : 0;
+}
+
+int catalog_job_notification_delete(struct catalog *catalog, const char *job_id, struct error *err)
+{
+    return run_text(catalog, SQL_JOB_NOTIFICATION_DELETE, job_id, err) < 0 ? -1 : 0;
+}
+
+int catalog_job_notification_ended(struct catalog *catalog, struct arena *arena, const char ***job_ids,
+                                   size_t *count, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_JOB_NOTIFICATION_ENDED, err);
+    const char **ids = NULL;
+    int more = 0;
+    *count = 0;
+    if (statement == NULL) {
+        return -1;
+    }
+    while ((more = statement_next(statement, err)) > 0) {
+        ids = arena_grow(arena, ids, *count, sizeof *ids);
+        ids[(*count)++] = statement_text(statement, arena);
+    }
+    statement_close(statement);
+    *job_ids = ids;
+    return more;
+}

@@ -1,0 +1,217 @@
+#include "server/catalog/catalog_report.h"
+
+#include "server/catalog/catalog_statement.h"
+
+static int run_with_day(struct catalog *catalog, enum sql_query query, int64_t day, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, query, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_integer(statement, day);
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+}
+
+static int put_store_sample(struct catalog *catalog, const struct catalog_store_sample *sample,
+                            struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_STORE_SAMPLE_PUT, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    statement_bind_integer(statement, sample->day);
+    statement_bind_integer(statement, sample->time_ms);
+    statement_bind_size(statement, sample->stored_bytes);
+    statement_bind_size(statement, sample->chunk_bytes);
+    statement_bind_size(statement, sample->free_bytes);
+    statement_bind_size(statement, sample->total_bytes);
+    statement_bind_size(statement, sample->points);
+    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+}
+
+int catalog_sample_put(struct catalog *catalog, const struct catalog_store_sample *sample, struct error *err)
+{
+    if (catalog_begin(catalog, err) != 0) {
+        return -1;
+    }
+    if (put_store_sample(catalog, sample, err) != 0 ||
+        run_with_day(catalog, SQL_VM_SAMPLES_PUT, sample->day, err) != 0) {
+        catalog_roll_back(catalog);
+        return -1;
+    }
+    return catalog_commit(catalog, err);
+}
+
+int catalog_sample_prune(struct catalog *catalog, int64_t store_day, int64_t vm_day, struct error *err)
+{
+    return run_with_day(catalog, SQL_STORE_SAMPLES_PRUNE, store_day, err) != 0 ||
+                   run_with_day(catalog, SQL_VM_SAMPLES_PRUNE, vm_day, err) != 0
+               ? -1
+               : 0;
+}
+
+/* A page of a query whose parameters are: after, from, to, limit. */
+static struct statement *open_span(struct catalog *catalog, enum sql_query query, int64_t from, int64_t to,
+                                   const struct catalog_page *page, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, query, err);
+    if (statement != NULL) {
+        statement_bind_integer(statement, page->after);
+        statement_bind_integer(statement, from);
+        statement_bind_integer(statement, to);
+        statement_bind_integer(statement, catalog_page_limit(page));
+    }
+    return statement;
+}
+
+/* Reads every row into an array of the arena; the statement is closed. NULL: could not be opened. */
+typedef void (*row_reader)(struct statement *statement, struct arena *arena, void *row);
+static int read_rows(struct statement *statement, struct arena *arena, row_reader reader, size_t row_size,
+                     const void **rows, size_t *count, struct error *err)
+{
+    char *list = NULL;
+    int more;
+    *count = 0;
+    *rows = NULL;
+    if (statement == NULL) {
+        return -1;
+    }
+    while ((more = statement_next(statement, err)) > 0) {
+        list = arena_grow(arena, list, *count, row_size);
+        reader(statement, arena, list + *count * row_size);
+        (*count)++;
+    }
+    statement_close(statement);
+    *rows = list;
+    return more < 0 ? -1 : 0;
+}
+
+static void read_sample(struct statement *statement, struct arena *arena, void *cookie)
+{
+    struct catalog_store_sample *sample = cookie;
+    (void)arena;
+    sample->day = statement_integer(statement);
+    sample->time_ms = statement_integer(statement);
+    sample->stored_bytes = statement_size(statement);
+    sample->chunk_bytes = statement_size(statement);
+    sample->free_bytes = statement_size(statement);
+    sample->total_bytes = statement_size(statement);
+    sample->points = statement_size(statement);
+}
+
+int catalog_store_sample_list(struct catalog *catalog, struct arena *arena, int64_t first, int64_t last,
+                              const struct catalog_page *page, const struct catalog_store_sample **samples,
+                              size_t *count, struct error *err)
+{
+    return read_rows(open_span(catalog, SQL_STORE_SAMPLE_LIST, first, last, page, err), arena, read_sample,
+                     sizeof **samples, (const void **)samples, count, err);
+}
+
+static void read_growth(struct statement *statement, struct arena *arena, void *cookie)
+{
+    struct catalog_vm_growth *vm = cookie;
+    vm->number = statement_integer(statement);
+    vm->vm_id = statement_text(statement, arena);
+    vm->vm_name = statement_text(statement, arena);
+    vm->host_name = statement_text(statement, arena);
+    vm->group_name = statement_text(statement, arena);
+    vm->first_day = statement_integer(statement);
+    vm->last_day = statement_integer(statement);
+    vm->first_size = statement_size(statement);
+    vm->last_size = statement_size(statement);
+    vm->first_stored = statement_size(statement);
+    vm->last_stored = statement_size(statement);
+    vm->points = statement_size(statement);
+}
+
+int catalog_vm_growth_list(struct catalog *catalog, struct arena *arena, int64_t first, int64_t last,
+                           const struct catalog_page *page, const struct catalog_vm_growth **vms,
+                           size_t *count, struct error *err)
+{
+    return read_rows(open_span(catalog, SQL_VM_GROWTH_LIST, first, last, page, err), arena, read_growth,
+                     sizeof **vms, (const void **)vms, count, err);
+}
+
+static void read_vm(struct statement *statement, struct arena *arena, void *cookie)
+{
+    struct catalog_vm_report_row *row = cookie;
+    row->number = statement_integer(statement);
+    row->id = statement_text(statement, arena);
+    row->name = statement_text(statement, arena);
+    row->host_name = statement_text(statement, arena);
+    row->present = statement_boolean(statement);
+    row->group_name = statement_text(statement, arena);
+    row->policy_id = statement_text(statement, arena);
+    row->stopped = statement_boolean(statement);
+    row->added_ms = statement_integer(statement);
+    row->last_point_ms = statement_integer(statement);
+    row->points = statement_size(statement);
+    row->completed = statement_size(statement);
+    row->warned = statement_size(statement);
+    row->failed = statement_size(statement);
+    row->cancelled = statement_size(statement);
+    row->sent_bytes = statement_size(statement);
+    row->stored_bytes = statement_size(statement);
+    row->last_state = statement_text(statement, arena);
+    row->last_code = statement_text(statement, arena);
+    row->last_finished_ms = statement_integer(statement);
+    row->longest_gap_ms = statement_integer(statement);
+    row->last_made_ms = statement_integer(statement);
+}
+
+int catalog_vm_report_list(struct catalog *catalog, struct arena *arena, int64_t since_ms, int64_t until_ms,
+                           const struct catalog_page *page, const struct catalog_vm_report_row **rows,
+                           size_t *count, struct error *err)
+{
+    return read_rows(open_span(catalog, SQL_REPORT_VM_LIST, since_ms, until_ms, page, err), arena, read_vm,
+                     sizeof **rows, (const void **)rows, count, err);
+}
+
+static void read_job_total(struct statement *statement, struct arena *arena, void *cookie)
+{
+    struct catalog_job_total *total = cookie;
+    total->type = statement_text(statement, arena);
+    total->state = statement_text(statement, arena);
+    total->count = statement_size(statement);
+    total->duration_ms = statement_size(statement);
+    total->done_bytes = statement_size(statement);
+    total->sent_bytes = statement_size(statement);
+    total->stored_bytes = statement_size(statement);
+}
+
+int catalog_job_totals(struct catalog *catalog, struct arena *arena, const struct catalog_job_total **totals,
+                       size_t *count, struct error *err)
+{
+    return read_rows(statement_open(catalog, SQL_REPORT_JOB_LIST, err), arena, read_job_total,
+                     sizeof **totals, (const void **)totals, count, err);
+}
+
+static void read_host_total(struct statement *statement, struct arena *arena, void *cookie)
+{
+    struct catalog_host_total *total = cookie;
+    total->state = statement_text(statement, arena);
+    total->count = statement_size(statement);
+}
+
+int catalog_host_totals(struct catalog *catalog, struct arena *arena,
+                        const struct catalog_host_total **totals, size_t *count, struct error *err)
+{
+    return read_rows(statement_open(catalog, SQL_REPORT_HOST_LIST, err), arena, read_host_total,
+                     sizeof **totals, (const void **)totals, count, err);
+}
+
+int catalog_point_totals_read(struct catalog *catalog, struct catalog_point_totals *totals, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_REPORT_OLDEST_POINT, err);
+    if (statement == NULL) {
+        return -1;
+    }
+    int found = statement_next(statement, err);
+    if (found > 0) {
+        totals->oldest_ms = statement_integer(statement);
+        totals->count = statement_size(statement);
+        totals->damaged = statement_size(statement);
+    }
+    statement_close(statement);
+    return found < 0 ? -1 : 0;
+}
