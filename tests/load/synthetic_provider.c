@@ -13,7 +13,12 @@
 #include <string.h>
 
 const struct config_key simulated_config_keys[] = {
-    {"first-vm", "0", "number of the first VM"}, {"vms", "0", "how many"}, {NULL, NULL, NULL}};
+    {"first-vm", "0", "number of the first VM"},
+    {"vms", "0", "how many"},
+    {"snapshot-free-percent", "20", "as of the agent"},
+    {"snapshot-pause-ms", "250", "as of the agent"},
+    {NULL, NULL, NULL},
+};
 
 struct synthetic_provider {
     unsigned first;
