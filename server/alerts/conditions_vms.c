@@ -63,8 +63,8 @@ static int judge_rpo(struct vm_rules *rules, const struct catalog_vm_standing *v
         return -1;
     }
     int64_t since_ms = vm->last_point_ms > vm->added_ms ? vm->last_point_ms : vm->added_ms;
-    if (rules->policy->changed_ms > since_ms) {
-        since_ms = rules->policy->changed_ms; /* a new schedule has missed nothing yet */
+    if (rules->policy->schedule_changed_ms > since_ms) {
+        since_ms = rules->policy->schedule_changed_ms; /* a new schedule has missed nothing yet */
     }
     if (rpo_due(rules->policy, since_ms, &due_ms, err) != 0) {
         return -1;

@@ -300,18 +300,30 @@ json_t *alert_json(const struct catalog_alert *alert)
     return object;
 }
 
+/* Names may hold whatever a host says: no line of a mail begins in one. malloc'd. */
+static char *one_line(const char *text)
+{
+    char *line = memory_copy_text(text);
+    for (char *c = line; *c != '\0'; c++) {
+        *c = (unsigned char)*c < ' ' || *c == 0x7f ? ' ' : *c;
+    }
+    return line;
+}
+
 int notify_alert(struct notify *notify, const struct catalog_alert *alert, bool resolved, struct error *err)
 {
     size_t receivers;
     const char *skip = alert->code == ERROR_NOTIFY_FAILED ? alert->object_id : "";
     char *subject = memory_format("Holdfast: %s%s: %s", resolved ? "resolved: " : "",
                                   alert_severity_name(alert->severity), alert->message);
-    char *body = resolved ? memory_format("%s\n\nThis is no longer so.\n\nCode: %s\n", alert->message,
-                                          error_code_name(alert->code))
-                          : memory_format("%s\n%s%s%s\nTo do: %s\n\nCode: %s\nAlert: %s\n", alert->message,
-                                          alert->cause[0] != '\0' ? "\nCause: " : "", alert->cause,
-                                          alert->cause[0] != '\0' ? "\n" : "", catalog_alert_action(alert),
-                                          error_code_name(alert->code), alert->id);
+    char *message_line = one_line(alert->message);
+    char *cause = one_line(alert->cause);
+    char *body = resolved
+                     ? memory_format("%s\n\nThis is no longer so.\n\nCode: %s\n", message_line,
+                                     error_code_name(alert->code))
+                     : memory_format("%s\n%s%s%s\nTo do: %s\n\nCode: %s\nAlert: %s\n", message_line,
+                                     cause[0] != '\0' ? "\nCause: " : "", cause, cause[0] != '\0' ? "\n" : "",
+                                     catalog_alert_action(alert), error_code_name(alert->code), alert->id);
     json_t *data = alert_json(alert);
     char *text = dump(data);
     struct catalog_message message = {.event = resolved ? "alert-resolved" : "alert-raised",
@@ -323,6 +335,8 @@ int notify_alert(struct notify *notify, const struct catalog_alert *alert, bool 
     json_decref(data);
     free(text);
     free(body);
+    free(cause);
+    free(message_line);
     free(subject);
     return result;
 }
@@ -333,10 +347,12 @@ int notify_job(struct notify *notify, const struct catalog_job *job, struct erro
     char finished[CLOCK_TEXT_SIZE];
     char *subject = memory_format("Holdfast: %s of %s %s", job_type_name(job->type), job->vm_name,
                                   job_state_name(job->state));
+    char *vm = one_line(job->vm_name);
+    char *host = one_line(job->host_name);
+    char *why = one_line(job->error_message);
     char *body =
-        memory_format("The %s of %s on %s is %s.\n%s%s%s\nJob: %s\n", job_type_name(job->type), job->vm_name,
-                      job->host_name, job_state_name(job->state), job->error_message,
-                      job->error_message[0] != '\0' ? "\n" : "",
+        memory_format("The %s of %s on %s is %s.\n%s%s%s\nJob: %s\n", job_type_name(job->type), vm, host,
+                      job_state_name(job->state), why, job->error_message[0] != '\0' ? "\n" : "",
                       job->error_code != ERROR_NONE ? error_code_action(job->error_code) : "", job->id);
     json_t *data = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "id", job->id, "type",
                              job_type_name(job->type), "state", job_state_name(job->state), "vm",
@@ -351,6 +367,9 @@ int notify_job(struct notify *notify, const struct catalog_job *job, struct erro
     json_decref(data);
     free(text);
     free(body);
+    free(why);
+    free(host);
+    free(vm);
     free(subject);
     return result;
 }

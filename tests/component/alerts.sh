@@ -74,7 +74,7 @@ stop alpha
 wait_for 90 is_open HOST_UNREACHABLE || fail "a lost host raises no alert"
 stop server
 sqlite3 "$work/server/catalog.db" "UPDATE recovery_points SET time_ms = time_ms - 10800000;
-    UPDATE protection_groups SET created_ms = created_ms - 10800000, scheduled_ms = 0; UPDATE group_members SET added_ms = added_ms - 10800000; UPDATE policy_versions SET changed_ms = changed_ms - 10800000"
+    UPDATE protection_groups SET created_ms = created_ms - 10800000, scheduled_ms = 0; UPDATE group_members SET added_ms = added_ms - 10800000; UPDATE policy_versions SET changed_ms = changed_ms - 10800000, schedule_changed_ms = 0"
 server_start
 wait_for 60 is_open RPO_MISSED || fail "a late point raises no alert"
 equal 1 "$(value .rpo.missed status)" "late VMs in the status"

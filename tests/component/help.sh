@@ -61,6 +61,7 @@ while read -r -a usage; do
 done <"$work/commands"
 
 step "completion in bash"
+login # `logout` was among the commands
 PATH=$HOLDFAST_BIN:$PATH
 eval "$(command holdfast completion bash)"
 # complete WORDS: what it offers for the last of them
