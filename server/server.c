@@ -48,7 +48,6 @@ const struct config_key server_config_keys[] = {
     {"idle-timeout-seconds", "120", "a transfer without any data for so long is given up"},
     {"alert-host-minutes", "10", "a host may be away for so long before there is an alert"},
     {"alert-late-minutes", "60", "a recovery point may be late by so much"},
-    {"alert-store-percent", "10", "less free space of the store is a warning"},
     {"notify-timeout-seconds", "30", "a mail server or webhook is given so long"},
     {"notify-retry-seconds", "30", "before the second try of a delivery, doubled for each after it"},
     {"notify-give-up-minutes", "1440", "a message is tried for so long"},
@@ -320,7 +319,7 @@ static int create_agents(struct server *server, struct error *err)
 
 static int create_alerts(struct server *server, struct error *err)
 {
-    server->alerts = alerts_create(server->catalog, server->store, server->config, server->data_directory,
+    server->alerts = alerts_create(server->catalog, server->capacity, server->config, server->data_directory,
                                    server->id, err);
     return server->alerts != NULL ? 0 : -1;
 }

@@ -15,7 +15,7 @@ static const int64_t kept_ms = (int64_t)366 * 24 * 3600 * 1000;
 
 struct alerts {
     struct catalog *catalog;
-    struct store *store;
+    struct capacity *capacity;
     char *data_directory;
     char *server_id;
     struct conditions_options limits; /* what the configuration says; the rest is set for each look */
@@ -38,11 +38,10 @@ static void on_delivery(void *cookie)
 
 static int read_config(struct alerts *alerts, const struct config *config, struct error *err)
 {
-    enum { DAY_MINUTES = 24 * 60, WEEK_MINUTES = 7 * DAY_MINUTES, PERCENT = 100, HOUR_S = 3600 };
-    int64_t away, grace, low, timeout, retry, give_up;
+    enum { DAY_MINUTES = 24 * 60, WEEK_MINUTES = 7 * DAY_MINUTES, HOUR_S = 3600 };
+    int64_t away, grace, timeout, retry, give_up;
     if (config_integer(config, "alert-host-minutes", 0, WEEK_MINUTES, &away, err) != 0 ||
         config_integer(config, "alert-late-minutes", 0, WEEK_MINUTES, &grace, err) != 0 ||
-        config_integer(config, "alert-store-percent", 0, PERCENT, &low, err) != 0 ||
         config_integer(config, "notify-timeout-seconds", 1, HOUR_S, &timeout, err) != 0 ||
         config_integer(config, "notify-retry-seconds", 1, HOUR_S, &retry, err) != 0 ||
         config_integer(config, "notify-give-up-minutes", 0, WEEK_MINUTES, &give_up, err) != 0) {
@@ -52,8 +51,7 @@ static int read_config(struct alerts *alerts, const struct config *config, struc
                                                  .data_directory = alerts->data_directory,
                                                  .started_ms = clock_wall_ms(),
                                                  .host_away_ms = away * MINUTE_MS,
-                                                 .rpo_grace_ms = grace * MINUTE_MS,
-                                                 .store_low_percent = (unsigned)low};
+                                                 .rpo_grace_ms = grace * MINUTE_MS};
     struct notify_options options = {.catalog = alerts->catalog,
                                      .data_directory = alerts->data_directory,
                                      .server_id = alerts->server_id,
@@ -66,13 +64,13 @@ static int read_config(struct alerts *alerts, const struct config *config, struc
     return 0;
 }
 
-struct alerts *alerts_create(struct catalog *catalog, struct store *store, const struct config *config,
+struct alerts *alerts_create(struct catalog *catalog, struct capacity *capacity, const struct config *config,
                              const char *data_directory, const char *server_id, struct error *err)
 {
     struct alerts *alerts = memory_zalloc(sizeof *alerts);
     pthread_condattr_t attributes;
     alerts->catalog = catalog;
-    alerts->store = store;
+    alerts->capacity = capacity;
     alerts->data_directory = memory_copy_text(data_directory);
     alerts->server_id = memory_copy_text(server_id);
     pthread_mutex_init(&alerts->lock, NULL);
@@ -116,13 +114,13 @@ struct notify *alerts_notify(struct alerts *alerts)
 /* --- one look
  * ---------------------------------------------------------------------------------------------------- */
 
-static int look_at_conditions(struct alerts *alerts, const struct store_status *store, int64_t now_ms,
+static int look_at_conditions(struct alerts *alerts, const struct capacity_status *room, int64_t now_ms,
                               struct error *err)
 {
     struct conditions_options options = alerts->limits;
     struct conditions conditions = {.arena = arena_create()};
     options.now_ms = now_ms;
-    options.store = store;
+    options.room = room;
     int result = conditions_find(&options, &conditions, err) != 0 ||
                          alerts_apply(alerts->catalog, alerts->notify, &conditions, now_ms, err) != 0
                      ? -1
@@ -216,20 +214,21 @@ static int look_at_digests(struct alerts *alerts, const struct store_status *sto
 static void look(struct alerts *alerts)
 {
     struct error err;
-    struct store_status status;
-    const struct store_status *store = &status;
+    struct capacity_status status;
+    const struct capacity_status *room = &status;
     int64_t now_ms = clock_wall_ms();
-    if (store_status_read(alerts->store, &status, &err) != 0) {
+    if (capacity_read(alerts->capacity, &status, &err) != 0) {
         log_error("the store's status is not known", &err);
-        store = NULL;
+        room = NULL;
     }
     if (anomalies_judge(alerts->catalog, now_ms, &err) != 0) {
         log_error("changes not judged", &err);
     }
-    if (look_at_conditions(alerts, store, now_ms, &err) != 0) {
+    if (look_at_conditions(alerts, room, now_ms, &err) != 0) {
         log_error("alerts not brought in line", &err);
     }
-    if (look_at_jobs(alerts, &err) != 0 || look_at_digests(alerts, store, now_ms, &err) != 0) {
+    if (look_at_jobs(alerts, &err) != 0 ||
+        look_at_digests(alerts, room != NULL ? &room->store : NULL, now_ms, &err) != 0) {
         log_error("notifications not made", &err);
     }
     if (catalog_alert_prune(alerts->catalog, now_ms - kept_ms, &err) != 0) {

@@ -12,13 +12,13 @@
 
 #include "base/config.h"
 #include "server/alerts/notify.h"
-#include "storage/store.h"
+#include "server/capacity/capacity.h"
 
 struct alerts;
 
 /* config: of the server (server/server.h); its keys notify-* and alert-* are read here. CONFIG_INVALID. All
  * are borrowed until alerts_destroy. */
-struct alerts *alerts_create(struct catalog *catalog, struct store *store, const struct config *config,
+struct alerts *alerts_create(struct catalog *catalog, struct capacity *capacity, const struct config *config,
                              const char *data_directory, const char *server_id, struct error *err);
 int alerts_start(struct alerts *alerts, struct error *err);
 void alerts_stop(struct alerts *alerts);    /* blocks shortly; NULL is fine */

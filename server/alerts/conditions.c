@@ -20,42 +20,19 @@ void conditions_add(struct conditions *conditions, const struct catalog_alert *a
 /* --- the store
  * --------------------------------------------------------------------------------------------------- */
 
-enum error_code store_space_judge(uint64_t free_bytes, uint64_t total_bytes, unsigned low_percent)
+static void judge_room(const struct capacity_status *room, struct conditions *conditions)
 {
-    enum { PERCENT = 100, LEAST_MIB = 64 };
-    uint64_t least = total_bytes / PERCENT;
-    uint64_t least_ever = (uint64_t)LEAST_MIB << 20;
-    if (total_bytes == 0) {
-        return ERROR_NONE;
-    }
-    /* As the store reserves: an eighth of a small disk at most. */
-    least = least < least_ever ? (total_bytes / 8 < least_ever ? total_bytes / 8 : least_ever) : least;
-    if (free_bytes <= least) {
-        return ERROR_STORE_FULL;
-    }
-    return free_bytes / PERCENT < total_bytes / PERCENT * low_percent / PERCENT ? ERROR_STORE_SPACE_LOW
-                                                                                : ERROR_NONE;
-}
-
-static void judge_space(const struct conditions_options *options, struct conditions *conditions)
-{
-    enum { GIB = 1 << 30, PERCENT = 100 };
-    const struct store_status *store = options->store;
-    enum error_code code =
-        store_space_judge(store->free_bytes, store->total_bytes, options->store_low_percent);
-    if (code == ERROR_NONE) {
+    bool full = room->state == CAPACITY_FULL;
+    if (room->state == CAPACITY_OK) {
         return;
     }
-    /* Without the bytes: the text of an alert that stays the same does not change each minute. */
-    struct catalog_alert alert = {
-        .code = code,
-        .severity = code == ERROR_STORE_FULL ? ALERT_CRITICAL : ALERT_WARNING,
-        .object_kind = "store",
-        .object_id = "store",
-        .object_name = "store",
-        .message = arena_format(conditions->arena, "The store has %llu %% of its %.1f GiB left",
-                                (unsigned long long)(store->free_bytes * PERCENT / store->total_bytes),
-                                (double)store->total_bytes / GIB)};
+    struct catalog_alert alert = {.code = full ? ERROR_STORE_FULL : ERROR_STORE_SPACE_LOW,
+                                  .severity = full ? ALERT_CRITICAL : ALERT_WARNING,
+                                  .object_kind = "store",
+                                  .object_id = "store",
+                                  .object_name = "store",
+                                  .message = arena_format(conditions->arena, "The store is %s: %s",
+                                                          full ? "full" : "nearly full", room->reason)};
     conditions_add(conditions, &alert);
 }
 
@@ -93,10 +70,10 @@ static int judge_store_job(const struct conditions_options *options, enum job_ty
 int conditions_of_store(const struct conditions_options *options, struct conditions *conditions,
                         struct error *err)
 {
-    if (options->store != NULL) {
-        judge_space(options, conditions);
+    if (options->room != NULL) {
+        judge_room(options->room, conditions);
     }
-    if (options->store != NULL && options->store->damaged_chunks > 0) {
+    if (options->room != NULL && options->room->store.damaged_chunks > 0) {
         struct catalog_alert alert = {
             .code = ERROR_CHUNK_DAMAGED,
             .severity = ALERT_CRITICAL,
@@ -104,7 +81,7 @@ int conditions_of_store(const struct conditions_options *options, struct conditi
             .object_id = "store",
             .object_name = "store",
             .message = arena_format(conditions->arena, "%llu chunks of the store are damaged",
-                                    (unsigned long long)options->store->damaged_chunks)};
+                                    (unsigned long long)options->room->store.damaged_chunks)};
         conditions_add(conditions, &alert);
     }
     return judge_store_job(options, JOB_VERIFY, conditions, err) != 0 ||

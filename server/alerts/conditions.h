@@ -8,8 +8,8 @@
 #ifndef HOLDFAST_SERVER_ALERTS_CONDITIONS_H
 #define HOLDFAST_SERVER_ALERTS_CONDITIONS_H
 
+#include "server/capacity/capacity.h"
 #include "server/catalog/catalog_alerts.h"
-#include "storage/store.h"
 
 struct conditions {
     struct arena *arena;
@@ -19,13 +19,12 @@ struct conditions {
 
 struct conditions_options {
     struct catalog *catalog;
-    const struct store_status *store; /* NULL: not known, nothing is said about it */
-    const char *data_directory;       /* with the certificates; NULL: none */
-    int64_t host_away_ms;             /* a host may be unreachable for so long */
-    int64_t started_ms;               /* wall; hosts could not connect before */
-    int64_t rpo_grace_ms;             /* a point may be late by so much */
-    unsigned store_low_percent;       /* free space below it is a warning */
-    int64_t now_ms;                   /* wall */
+    const struct capacity_status *room; /* of the store; NULL: not known, nothing is said about it */
+    const char *data_directory;         /* with the certificates; NULL: none */
+    int64_t host_away_ms;               /* a host may be unreachable for so long */
+    int64_t started_ms;                 /* wall; hosts could not connect before */
+    int64_t rpo_grace_ms;               /* a point may be late by so much */
+    int64_t now_ms;                     /* wall */
 };
 
 /* Everything that holds; empty conditions with an arena are given. CATALOG_FAILED: what was found is not all.
@@ -35,10 +34,6 @@ int conditions_find(const struct conditions_options *options, struct conditions 
 
 /* Texts are copied; of the alert's fields those above. */
 void conditions_add(struct conditions *conditions, const struct catalog_alert *alert);
-
-/* How full a store may get. STORE_FULL below what backups leave alone (1 %, and 64 MiB at least),
- * STORE_SPACE_LOW below low_percent, ERROR_NONE otherwise, or when total_bytes is 0. */
-enum error_code store_space_judge(uint64_t free_bytes, uint64_t total_bytes, unsigned low_percent);
 
 /* When a point is due that was not made: the first instant of the policy behind since_ms, the spread of
  * starts added, in wall ms; SCHEDULE_NEVER (server/protection/schedule.h) for a policy that rests or is

@@ -186,20 +186,6 @@ int catalog_job_totals(struct catalog *catalog, struct arena *arena, const struc
                      sizeof **totals, (const void **)totals, count, err);
 }
 
-static void read_host_total(struct statement *statement, struct arena *arena, void *cookie)
-{
-    struct catalog_host_total *total = cookie;
-    total->state = statement_text(statement, arena);
-    total->count = statement_size(statement);
-}
-
-int catalog_host_totals(struct catalog *catalog, struct arena *arena,
-                        const struct catalog_host_total **totals, size_t *count, struct error *err)
-{
-    return read_rows(statement_open(catalog, SQL_REPORT_HOST_LIST, err), arena, read_host_total,
-                     sizeof **totals, (const void **)totals, count, err);
-}
-
 int catalog_point_totals_read(struct catalog *catalog, struct catalog_point_totals *totals, struct error *err)
 {
     struct statement *statement = statement_open(catalog, SQL_REPORT_OLDEST_POINT, err);

@@ -91,13 +91,6 @@ struct catalog_job_total {
 int catalog_job_totals(struct catalog *catalog, struct arena *arena, const struct catalog_job_total **totals,
                        size_t *count, struct error *err);
 
-struct catalog_host_total {
-    const char *state;
-    uint64_t count;
-};
-int catalog_host_totals(struct catalog *catalog, struct arena *arena,
-                        const struct catalog_host_total **totals, size_t *count, struct error *err);
-
 struct catalog_point_totals {
     int64_t oldest_ms; /* 0: there is none */
     uint64_t count;

@@ -6,6 +6,8 @@
 #include "base/os_usage.h"
 #include "base/version.h"
 #include "server/api/api_internal.h"
+#include "server/catalog/catalog_alerts.h"
+#include "server/catalog/catalog_counts.h"
 #include "server/report/api_statistics.h"
 #include "server/report/rpo.h"
 #include <inttypes.h>
@@ -84,16 +86,30 @@ static int add_jobs(struct api_call *call, struct buffer *out, struct error *err
 
 static int add_hosts(struct api_call *call, struct buffer *out, struct error *err)
 {
-    const struct catalog_host_total *totals;
-    size_t count;
-    if (catalog_host_totals(server_catalog(call->server), call->arena, &totals, &count, err) != 0) {
+    int64_t counts[CATALOG_HOST_STATES];
+    if (catalog_count_hosts(server_catalog(call->server), counts, err) != 0) {
         return -1;
     }
     add_head(out, "holdfast_hosts", "gauge", "Hosts by state.");
-    for (size_t i = 0; i < count; i++) {
+    for (int state = 0; state < CATALOG_HOST_STATES; state++) {
         buffer_append_text(out, "holdfast_hosts");
-        add_label(out, true, "state", totals[i].state);
-        buffer_append_format(out, "} %" PRIu64 "\n", totals[i].count);
+        add_label(out, true, "state", host_state_name((enum host_state)state));
+        buffer_append_format(out, "} %" PRId64 "\n", counts[state]);
+    }
+    return 0;
+}
+
+static int add_alerts(struct api_call *call, struct buffer *out, struct error *err)
+{
+    struct catalog_alert_counts counts;
+    if (catalog_alert_count(server_catalog(call->server), &counts, err) != 0) {
+        return -1;
+    }
+    add_head(out, "holdfast_alerts_open", "gauge", "Alerts whose cause is not gone, by severity.");
+    for (int severity = 0; severity < ALERT_SEVERITY_COUNT; severity++) {
+        buffer_append_text(out, "holdfast_alerts_open");
+        add_label(out, true, "severity", alert_severity_name((enum alert_severity)severity));
+        buffer_append_format(out, "} %" PRIu64 "\n", counts.open[severity]);
     }
     return 0;
 }
@@ -270,7 +286,8 @@ int api_metrics(struct api_call *call, struct error *err)
     struct buffer out;
     buffer_init(&out, METRICS_MAX);
     int result = add_jobs(call, &out, err) != 0 || add_hosts(call, &out, err) != 0 ||
-                         add_vms(call, &out, err) != 0 || add_store(call, &out, err) != 0
+                         add_alerts(call, &out, err) != 0 || add_vms(call, &out, err) != 0 ||
+                         add_store(call, &out, err) != 0
                      ? -1
                      : 0;
     if (result == 0) {

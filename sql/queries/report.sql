@@ -80,8 +80,5 @@ SELECT type, state, COUNT(*), SUM(CASE WHEN finished_ms > started_ms AND started
        SUM(done_bytes), SUM(wire_bytes), SUM(stored_bytes)
 FROM jobs GROUP BY type, state;
 
--- name: report_host_list
-SELECT state, COUNT(*) FROM hosts GROUP BY state;
-
 -- name: report_oldest_point
 SELECT COALESCE(MIN(time_ms), 0), COUNT(*), COALESCE(SUM(damaged), 0) FROM recovery_points;

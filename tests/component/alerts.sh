@@ -7,7 +7,8 @@ server_init
 cat >>"$work/server/holdfastd.conf" <<'X'
 alert-host-minutes = 0
 alert-late-minutes = 0
-alert-store-percent = 0
+capacity-warning-percent = 100
+capacity-critical-percent = 100
 max-attempts = 1
 X
 server_start
@@ -90,7 +91,7 @@ wait_for 60 is_open VM_NOT_FOUND || fail "a VM that is gone raises no alert"
 
 step "little room"
 stop server
-sed -i 's/^alert-store-percent.*/alert-store-percent = 100/' "$work/server/holdfastd.conf"
+sed -i 's/^capacity-warning-percent.*/capacity-warning-percent = 1/' "$work/server/holdfastd.conf"
 server_start
 wait_for 60 is_open STORE_SPACE_LOW || fail "a store that is nearly full raises no alert"
 equal warning "$(value "[.items[] | select(.code == \"STORE_SPACE_LOW\")][0].severity" alert list)" "severity of little room"

@@ -88,19 +88,6 @@ static void idle_history_is_no_division_by_zero(void **state)
     assert_false(verdict.suspicious);
 }
 
-static void room_is_judged(void **state)
-{
-    (void)state;
-    const uint64_t gib = (uint64_t)1 << 30;
-    assert_int_equal(store_space_judge(50 * gib, 100 * gib, 10), ERROR_NONE);
-    assert_int_equal(store_space_judge(9 * gib, 100 * gib, 10), ERROR_STORE_SPACE_LOW);
-    assert_int_equal(store_space_judge(9 * gib, 100 * gib, 5), ERROR_NONE);
-    assert_int_equal(store_space_judge(gib, 100 * gib, 10), ERROR_STORE_FULL);
-    assert_int_equal(store_space_judge(0, 0, 10), ERROR_NONE);
-    assert_int_equal(store_space_judge(40 * mib, 64 * mib, 10), ERROR_NONE);
-    assert_int_equal(store_space_judge(8 * mib, 64 * mib, 10), ERROR_STORE_FULL);
-}
-
 static void late_points_are_known(void **state)
 {
     (void)state;
@@ -200,16 +187,15 @@ static void world_backup(struct catalog_world *world, const char *vm_id, enum jo
 }
 
 /* Exactly these hold: "CODE CODE ...", in the order of code. */
-static void expect_conditions(struct catalog_world *world, const struct store_status *store, int64_t now_ms,
+static void expect_conditions(struct catalog_world *world, const struct capacity_status *room, int64_t now_ms,
                               const char *const *wanted)
 {
     struct error err;
     struct conditions conditions = {.arena = world->arena};
     struct conditions_options options = {.catalog = world->catalog,
-                                         .store = store,
+                                         .room = room,
                                          .host_away_ms = 600000,
                                          .rpo_grace_ms = 3600000,
-                                         .store_low_percent = 10,
                                          .now_ms = now_ms};
     size_t count = 0;
     check(conditions_find(&options, &conditions, &err), err);
@@ -232,31 +218,31 @@ static void what_is_wrong_is_found(void **state)
     struct catalog_world *world = *state;
     struct error err;
     const int64_t now_ms = (int64_t)1000 * DAY_MS;
-    struct store_status store = {.free_bytes = 50 * mib * 1024, .total_bytes = 100 * mib * 1024};
+    struct capacity_status room = {.state = CAPACITY_OK};
     const char *const nothing[] = {NULL};
     world_host(world, "h1", "alpha");
     world_report(world, "h1", " ", CODES("web1"));
     const char *vm_id = world_vm(world, "web1")->id;
-    expect_conditions(world, &store, now_ms, nothing);
+    expect_conditions(world, &room, now_ms, nothing);
 
     world_backup(world, vm_id, JOB_FAILED, NULL, JOB_LOG_ERROR);
-    expect_conditions(world, &store, now_ms, CODES("BACKUP_FAILED"));
+    expect_conditions(world, &room, now_ms, CODES("BACKUP_FAILED"));
     world_backup(world, vm_id, JOB_CANCELLED, NULL, JOB_LOG_ERROR);
-    expect_conditions(world, &store, now_ms, CODES("BACKUP_FAILED"));
+    expect_conditions(world, &room, now_ms, CODES("BACKUP_FAILED"));
     world_backup(world, vm_id, JOB_COMPLETED_WITH_WARNINGS, "QUIESCE_NO_AGENT", JOB_LOG_WARNING);
-    expect_conditions(world, &store, now_ms, CODES("BACKUP_WARNINGS"));
+    expect_conditions(world, &room, now_ms, CODES("BACKUP_WARNINGS"));
     world_backup(world, vm_id, JOB_COMPLETED_WITH_WARNINGS, "THAW_FAILED", JOB_LOG_WARNING);
-    expect_conditions(world, &store, now_ms, CODES("BACKUP_WARNINGS", "THAW_FAILED"));
+    expect_conditions(world, &room, now_ms, CODES("BACKUP_WARNINGS", "THAW_FAILED"));
     world_backup(world, vm_id, JOB_COMPLETED, "GUEST_PAUSED", JOB_LOG_INFORMATION); /* of a try before */
-    expect_conditions(world, &store, now_ms, CODES("GUEST_PAUSED"));
+    expect_conditions(world, &room, now_ms, CODES("GUEST_PAUSED"));
     world_backup(world, vm_id, JOB_COMPLETED, "TRACKING_LOST", JOB_LOG_INFORMATION);
-    expect_conditions(world, &store, now_ms, CODES("TRACKING_LOST"));
+    expect_conditions(world, &room, now_ms, CODES("TRACKING_LOST"));
     world_backup(world, vm_id, JOB_COMPLETED, NULL, JOB_LOG_INFORMATION);
-    expect_conditions(world, &store, now_ms, nothing);
+    expect_conditions(world, &room, now_ms, nothing);
 
-    store.damaged_chunks = 3;
-    store.free_bytes = 5 * mib * 1024;
-    expect_conditions(world, &store, now_ms, CODES("CHUNK_DAMAGED", "STORE_SPACE_LOW"));
+    room.store.damaged_chunks = 3;
+    room.state = CAPACITY_CRITICAL;
+    expect_conditions(world, &room, now_ms, CODES("CHUNK_DAMAGED", "STORE_SPACE_LOW"));
     expect_conditions(world, NULL, now_ms, nothing);
 
     check(catalog_host_set_state(world->catalog, "h1", HOST_OUTDATED, now_ms, &err), err);
@@ -326,7 +312,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_are_judged),
         cmocka_unit_test(idle_history_is_no_division_by_zero),
-        cmocka_unit_test(room_is_judged),
         cmocka_unit_test(late_points_are_known),
         cmocka_unit_test(headers_are_safe),
         cmocka_unit_test(the_digest_has_its_time),
