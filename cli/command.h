@@ -130,6 +130,7 @@ int run_group_list(struct cli *cli, struct failure *failure);
 int run_group_show(struct cli *cli, struct failure *failure);
 int run_group_add(struct cli *cli, struct failure *failure);
 int run_group_remove(struct cli *cli, struct failure *failure);
+int run_group_edit(struct cli *cli, struct failure *failure);
 int run_group_stop(struct cli *cli, struct failure *failure);
 int run_group_resume(struct cli *cli, struct failure *failure);
 int run_group_delete(struct cli *cli, struct failure *failure);

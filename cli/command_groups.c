@@ -190,6 +190,22 @@ static int read_data(const struct cli *cli, bool *delete_data, struct failure *f
                : 0;
 }
 
+int run_group_edit(struct cli *cli, struct failure *failure)
+{
+    static const char *const options[] = {"policy", "name"};
+    json_t *body = json_object();
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        const char *value = arguments_value(cli->arguments, options[i]);
+        if (value != NULL) {
+            json_object_set_new(body, options[i], json_string(value));
+        }
+    }
+    char *path = client_path("/v1/groups/%s", arguments_at(cli->arguments, 0));
+    int result = finish_group(cli, "PATCH", path, body, failure);
+    free(path);
+    return result;
+}
+
 int run_group_stop(struct cli *cli, struct failure *failure)
 {
     bool delete_data;

@@ -152,6 +152,12 @@ static const struct cli_option group_add_options[] = {
     END,
 };
 
+static const struct cli_option group_edit_options[] = {
+    {"policy", "POLICY", "by which its VMs are protected from now on", false},
+    {"name", "NAME", "a new name", false},
+    END,
+};
+
 static const struct cli_option data_options[] = {
     {"retain-data", NULL, "recovery points stay (default)", false},
     {"delete-data", NULL, "recovery points are deleted, but those that are locked or on hold", false},
@@ -378,6 +384,9 @@ const struct cli_command cli_commands[] = {
      vm_notes, "holdfast group add web web3 kvm2/web4\n", run_group_add},
     {"group remove", "GROUP VM...", 2, MANY, "Take VMs out of a group", data_options, vm_notes,
      "holdfast group remove web web3\n", run_group_remove},
+    {"group edit", "GROUP", 1, 1, "Give a group another policy or name", group_edit_options,
+     "The recovery points that are there fall under the new policy's retention; locks stay.",
+     "holdfast group edit web --policy weekly\n", run_group_edit},
     {"group stop", "GROUP", 1, 1, "Stop the protection of a group's VMs: no schedule, no retention",
      data_options,
      "Deleted recovery points can be had back for 14 days (soft-delete-days): `holdfast group resume`.",

@@ -174,6 +174,55 @@ int api_group_create(struct api_call *call, struct error *err)
     return configure(call, &request, dry_run, err);
 }
 
+/* The points of its VMs fall under another policy. */
+static int confirm_policy(struct api_call *call, const struct catalog_group *group,
+                          const struct catalog_policy *to, struct error *err)
+{
+    const struct catalog_policy *from =
+        catalog_policy_find(server_catalog(call->server), call->arena, group->policy_id, err);
+    if (from == NULL) {
+        return -1;
+    }
+    return !api_policy_shortens(from, to)
+               ? 0
+               : access_confirm(call,
+                                arena_format(call->arena, "put group %s under policy %s, which keeps less",
+                                             group->name, to->name),
+                                err);
+}
+
+int api_group_edit(struct api_call *call, struct error *err)
+{
+    static const char *const fields[] = {"name", "policy", NULL};
+    const char *name = NULL;
+    const char *policy_name = NULL;
+    const struct catalog_policy *policy = NULL;
+    const struct catalog_group *group = find_group(call, call->parameters[0], err);
+    if (group == NULL || api_check_fields(call->body, fields, err) != 0 ||
+        api_text_field(call->body, "name", &name, err) != 0 ||
+        api_text_field(call->body, "policy", &policy_name, err) != 0) {
+        return -1;
+    }
+    if (name == NULL && policy_name == NULL) {
+        return error_set(err, ERROR_REQUEST_INVALID, "Say what to change: name or policy");
+    }
+    if (policy_name != NULL) {
+        policy = catalog_policy_find(server_catalog(call->server), call->arena, policy_name, err);
+        if (policy == NULL || confirm_policy(call, group, policy, err) != 0) {
+            return -1;
+        }
+    }
+    if (group_edit(call->server, group->id, name, policy != NULL ? policy->id : NULL, call->actor, err) !=
+        0) {
+        return -1;
+    }
+    json_t *before = group_json(group);
+    call->parameters[0] = group->id;
+    int result = api_group_show(call, err);
+    api_audit_changed(call, before, call->reply);
+    return result;
+}
+
 int api_group_delete(struct api_call *call, struct error *err)
 {
     const struct catalog_group *group = find_group(call, call->parameters[0], err);

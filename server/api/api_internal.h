@@ -95,6 +95,8 @@ int api_error_status(const struct error *err);
 json_t *api_list(json_t *items, const struct catalog_page *page, int64_t last_number);
 /* Parts of a policy that a request says, over what the policy is. */
 int api_read_policy(const json_t *body, struct catalog_policy *policy, struct error *err);
+/* Would points go sooner, or be locked for less? */
+bool api_policy_shortens(const struct catalog_policy *from, const struct catalog_policy *to);
 /* Into the reply: how many points the next run of retention deletes under this policy. */
 int api_add_next_run(struct api_call *call, const struct catalog_policy *policy, struct error *err);
 /* Into the point's object: what keeps it, and until when. plans: NULL at first; what was read for a VM
@@ -158,6 +160,7 @@ int api_group_create(struct api_call *call, struct error *err);
 int api_group_show(struct api_call *call, struct error *err);
 int api_group_stop(struct api_call *call, struct error *err);
 int api_group_resume(struct api_call *call, struct error *err);
+int api_group_edit(struct api_call *call, struct error *err);
 int api_group_delete(struct api_call *call, struct error *err);
 int api_group_add(struct api_call *call, struct error *err);
 int api_group_remove(struct api_call *call, struct error *err);

@@ -139,7 +139,7 @@ static bool is_same(const struct catalog_policy *a, const struct catalog_policy 
 }
 
 /* Does it keep less, or lock for less? What counts for nothing (0) keeps least. */
-static bool shortens_retention(const struct catalog_policy *from, const struct catalog_policy *to)
+bool api_policy_shortens(const struct catalog_policy *from, const struct catalog_policy *to)
 {
     return to->keep_days < from->keep_days || to->keep_latest < from->keep_latest ||
            to->keep_daily < from->keep_daily || to->keep_weekly < from->keep_weekly ||
@@ -166,7 +166,7 @@ static int edit_policy(struct api_call *call, const json_t *body, int64_t versio
     if (is_same(policy, &changed)) {
         return 0;
     }
-    if (shortens_retention(policy, &changed) &&
+    if (api_policy_shortens(policy, &changed) &&
         access_confirm(call, arena_format(call->arena, "shorten the retention of policy %s", policy->name),
                        err) != 0) {
         return -1;

@@ -42,6 +42,7 @@ const struct api_route api_routes[] = {
     {"GET", "/v1/groups", api_group_list, ROLE_VIEWER, SCOPE_GROUPS, NULL},
     {"POST", "/v1/groups", api_group_create, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
     {"GET", "/v1/groups/{group}", api_group_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"PATCH", "/v1/groups/{group}", api_group_edit, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
     {"DELETE", "/v1/groups/{group}", api_group_delete, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
     {"POST", "/v1/groups/{group}/stop", api_group_stop, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},
     {"POST", "/v1/groups/{group}/resume", api_group_resume, ROLE_ADMINISTRATOR, SCOPE_NAMED, NULL},

@@ -48,6 +48,12 @@ int group_configure(struct server *server, struct arena *arena, const struct gro
  * certainly not (STORE_FULL), or not known. */
 int group_check_space(struct server *server, uint64_t bytes, struct error *err);
 
+/* Another name, another policy; NULL: as it is. The points that are there fall under the new policy's
+ * retention; what is due is counted from the group's last run. POLICY_NAME_INVALID, NAME_TAKEN,
+ * GROUP_NOT_FOUND. */
+int group_edit(struct server *server, const char *group_id, const char *name, const char *policy_id,
+               const char *actor, struct error *err);
+
 /* The schedule ends, and retention rests. With delete_data the points of all its VMs are deleted too, but
  * those that are locked or held (counts); group_resume brings them back for as long as deleted points are
  * kept. Again is fine. GROUP_NOT_FOUND, JOB_CONFLICT (delete_data while a VM of it is backed up or restored).

@@ -3,6 +3,7 @@
 
 #include "server/catalog/catalog_deletion.h"
 #include "server/jobs/configure_job.h"
+#include "server/protection/protection.h"
 #include <string.h>
 
 static int set_stopped(struct catalog *catalog, const struct catalog_group *group, bool stopped,
@@ -125,6 +126,29 @@ static int bring_back(struct server *server, struct arena *arena, const char *gr
         }
     }
     return 0;
+}
+
+int group_edit(struct server *server, const char *group_id, const char *name, const char *policy_id,
+               const char *actor, struct error *err)
+{
+    struct catalog *catalog = server_catalog(server);
+    struct arena *arena = arena_create();
+    struct configure_job job;
+    const struct catalog_group *group = name != NULL && protection_check_name(name, err) != 0
+                                            ? NULL
+                                            : catalog_group_find(catalog, arena, group_id, err);
+    int result = group == NULL ? -1
+                               : configure_job_begin(&job, catalog, group_id,
+                                                     arena_format(arena, "group %s is changed", group->name),
+                                                     actor, err);
+    if (result == 0) {
+        struct catalog_group changed = *group;
+        changed.name = name != NULL ? name : group->name;
+        changed.policy_id = policy_id != NULL ? policy_id : group->policy_id;
+        result = configure_job_end(&job, group_id, catalog_group_update(catalog, &changed, err), err);
+    }
+    arena_destroy(arena);
+    return result;
 }
 
 int group_resume(struct server *server, const char *group_id, const char *actor, uint64_t *undeleted,

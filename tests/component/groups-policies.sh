@@ -43,6 +43,15 @@ expect_error 5 VM_NOT_FOUND ghost holdfast group add db ghost
 equal web "$(value .group vm show a)" "group of a"
 equal waiting "$(value .protection vm show a)" "protection of a before its first point"
 expect_error 6 POLICY_IN_USE gold holdfast policy delete gold
+holdfast policy create copper --manual >"$work/out"
+expect_error 5 POLICY_NOT_FOUND nosuch holdfast group edit web --policy nosuch
+expect 2 holdfast group edit web
+expect 0 holdfast group edit web --policy copper --name web2
+equal "web2 copper" "$(value '"\(.name) \(.policy)"' group show web2)" "the group after its change"
+expect 0 holdfast policy delete gold
+holdfast policy create gold --daily 22:00 >"$work/out"
+expect 0 holdfast group edit web2 --policy gold --name web
+expect 0 holdfast policy delete copper
 
 step "a backup of the group"
 expect 0 holdfast backup --group web --wait

@@ -205,6 +205,8 @@ expect(400, "PATCH", "/v1/policies/{policy}", {"lock_days": 99999}, policy="by-a
 expect(200, "POST", "/v1/groups", {"name": "by-api", "policy": policy["id"], "vms": [vm], "dry_run": True})
 group = expect(201, "POST", "/v1/groups", {"name": "by-api", "policy": policy["id"], "vms": [vm]})
 expect(200, "GET", "/v1/groups/{group}", group="by-api")
+expect(200, "PATCH", "/v1/groups/{group}", {"policy": "by-api"}, group="by-api")
+expect(400, "PATCH", "/v1/groups/{group}", {}, group="by-api")
 job = expect(202, "POST", "/v1/checks", {"vm": vm})["items"][0]
 expect(200, "GET", "/v1/jobs/{job}", job=job["id"])
 log = expect(200, "GET", "/v1/jobs/{job}/log", query="?limit=1", job=job["id"])
