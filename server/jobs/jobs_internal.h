@@ -69,8 +69,8 @@ struct job {
     bool call_open;
     bool cancelling;
     bool unsaved; /* the catalog failed: tried again */
+    bool failed;  /* this attempt, with: */
     unsigned warnings;
-    bool failed; /* this attempt, with: */
     struct error failure;
     int64_t wait_until_ms; /* monotonic: for its host */
     int64_t give_up_ms;    /* monotonic: waiting for an answer that should have come; 0: no */
@@ -83,14 +83,14 @@ struct job {
     bool vm_off;
     bool consistency_required;
     bool exclude_pages;
+    bool parent_damaged;
     unsigned lock_days;
+    unsigned snapshot_days; /* a snapshot is to stay on the host; 0: none */
     const char *asked_consistency;
-    unsigned snapshot_days;         /* a snapshot is to stay on the host; 0: none */
     char next_point[IDENTITY_SIZE]; /* that this attempt is to make */
     const char *vm_uuid;
     const char *vm_kind;
     const char *parent_id; /* "" for none */
-    bool parent_damaged;
     const struct catalog_point_disk *parent_disks;
     size_t parent_disk_count;
     const char *new_tracking; /* this attempt's, to be dropped when it fails; "" */
