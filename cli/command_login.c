@@ -178,7 +178,7 @@ int run_whoami(struct cli *cli, struct failure *failure)
         cli_print_field(cli, "User", cli_text(me, "user.name"));
         cli_print_field(cli, "Role", cli_text(me, "role"));
         cli_print_field(cli, "Token", cli_text(me, "token.kind"));
-        cli_take_field(cli, "Until", expires != NULL ? text_time(expires) : memory_copy_text("revoked"));
+        cli_take_field(cli, "Until", expires != NULL ? text_time(expires) : memory_copy_text("it is made anew"));
         cli_print_field(cli, "Second factor", cli_text(me, "user.second_factor"));
     }
     json_decref(me);
@@ -228,10 +228,6 @@ int run_status(struct cli *cli, struct failure *failure)
         char *free_bytes = text_size(cli_number(status, "store.free_bytes"));
         cli_print_field(cli, "Version", cli_text(status, "version"));
         print_counts(cli, status);
-        cli_take_field(cli, "Recovery points",
-                       memory_format("%llu VMs on time, %llu late",
-                                     (unsigned long long)cli_number(status, "rpo.met"),
-                                     (unsigned long long)cli_number(status, "rpo.missed")));
         cli_take_field(cli, "Alerts",
                        memory_format("%llu critical, %llu warning, %llu information",
                                      (unsigned long long)cli_number(status, "alerts.critical"),
@@ -243,8 +239,8 @@ int run_status(struct cli *cli, struct failure *failure)
                                      (unsigned long long)cli_number(status, "store.damaged_chunks")));
         free(used);
         free(free_bytes);
-        cli_take_field(cli, "RPO",
-                       memory_format("%llu met, %llu missed, %llu waiting",
+        cli_take_field(cli, "Recovery points",
+                       memory_format("%llu VMs on time, %llu late, %llu waiting for the first",
                                      (unsigned long long)cli_number(status, "rpo.met"),
                                      (unsigned long long)cli_number(status, "rpo.missed"),
                                      (unsigned long long)cli_number(status, "rpo.waiting")));
