@@ -159,6 +159,7 @@ int point_mark_missing(struct catalog *catalog, struct store *store, struct erro
         struct arena *arena = arena_create();
         const struct catalog_point *points = NULL;
         int result = catalog_point_list(catalog, arena, NULL, &page, &points, &count, err);
+        bool begun = result == 0 && (result = catalog_begin(catalog, err)) == 0; /* one sync a page */
         for (size_t i = 0; i < count && result == 0; i++) {
             struct error missing;
             struct point *point = points[i].damaged ? NULL : point_read(store, points[i].id, &missing);
@@ -169,6 +170,11 @@ int point_mark_missing(struct catalog *catalog, struct store *store, struct erro
             }
             point_destroy(point);
             page.after = points[i].number;
+        }
+        if (begun && result == 0) {
+            result = catalog_commit(catalog, err);
+        } else if (begun) {
+            catalog_roll_back(catalog);
         }
         arena_destroy(arena);
         if (result != 0) {
