@@ -7,8 +7,6 @@ server_init
 cat >>"$work/server/holdfastd.conf" <<'X'
 alert-host-minutes = 0
 alert-late-minutes = 0
-capacity-warning-percent = 100
-capacity-critical-percent = 100
 max-attempts = 1
 X
 server_start

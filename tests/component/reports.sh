@@ -94,4 +94,4 @@ equal web "$(page "/v1/store/capacity?group=web" | jq -r .expected.group)" "the 
 less 24000000 "$(page "/v1/store/capacity?group=web" | jq .expected.free_bytes)" "free space"
 equal true "$(page "/v1/store/capacity?group=web" | jq '.expected.need_bytes > 1000000')" "need"
 holdfast status >"$work/out"
-said "1 met, 1 missed, 1 waiting"
+said "1 VMs on time, 1 late, 1 waiting"

@@ -11,7 +11,11 @@ for name in a b; do
     make_image "$work/$name.raw" 8 1
     add_image alpha "$name" "$work/$name.raw"
 done
-run_retention() { stop server; server_start_shifted; }
+run_retention() {
+    stop server
+    server_start_shifted
+    wait_for 30 host_is alpha connected || fail "the host does not come back"
+}
 # locked COMMAND...: is refused, and says until when.
 locked() { expect_error 6 RP_LOCKED "$(day 30)" "$@"; }
 still_there() { equal whole "$(value .state rp show "$locked")" "state of the locked point $1"; }

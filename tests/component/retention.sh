@@ -15,7 +15,11 @@ point_state() { value .state rp show "$1"; }
 # on_day DAYS_AGO: the server's clock, and its count of time, are there.
 on_day() { set_clock "-$1" $((40 - $1)); }
 # retention runs when the server starts
-run_retention() { stop server; server_start_shifted; }
+run_retention() {
+    stop server
+    server_start_shifted
+    wait_for 30 host_is alpha connected || fail "the host does not come back"
+}
 retention_was() { grep -q "$1" "$work/server.log"; }
 
 step "points of six weeks"

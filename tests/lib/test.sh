@@ -198,13 +198,19 @@ value() {
     holdfast "$@" --json | jq -r "$filter"
 }
 
-# The retry delay is short: tests wait for nothing that they can have sooner.
+# The retry delay is short: tests wait for nothing that they can have sooner. How full the machine's disk is, is no
+# matter of theirs.
 server_init() {
     agent_port=$(pick_port)
     api_port=$(pick_port)
     "$HOLDFAST_BIN/holdfastd" init --data "$work/server" --listen 127.0.0.1 --agent-port "$agent_port" \
         --api-port "$api_port" >>"$work/init.log"
-    printf 'retry-delay-seconds = 1\nmin-interval-minutes = 1\n' >>"$work/server/holdfastd.conf"
+    cat >>"$work/server/holdfastd.conf" <<'X'
+retry-delay-seconds = 1
+min-interval-minutes = 1
+capacity-warning-percent = 100
+capacity-critical-percent = 100
+X
 }
 
 server_start() {
