@@ -178,7 +178,8 @@ int run_whoami(struct cli *cli, struct failure *failure)
         cli_print_field(cli, "User", cli_text(me, "user.name"));
         cli_print_field(cli, "Role", cli_text(me, "role"));
         cli_print_field(cli, "Token", cli_text(me, "token.kind"));
-        cli_take_field(cli, "Until", expires != NULL ? text_time(expires) : memory_copy_text("it is made anew"));
+        cli_take_field(cli, "Until",
+                       expires != NULL ? text_time(expires) : memory_copy_text("it is made anew"));
         cli_print_field(cli, "Second factor", cli_text(me, "user.second_factor"));
     }
     json_decref(me);
