@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    STOP_TIMEOUT_MS = 30000,
+    STOP_TIMEOUT_MS = 90000, /* a guest that is reset meanwhile takes its time; the server waits 120 s */
     STOP_STEP_MS = 10,
     JOB_WATCHDOG_TRIES = 60,
     BOOTING_CPU_MS = 60000, /* a guest that had less processor time may still be booting */
