@@ -325,6 +325,7 @@ void exchange_work(void *cookie)
     take_answer(exchange);
     loop_post(exchange->api->loop, finish, exchange);
 }
+
 /* --- on the loop
  * -------------------------------------------------------------------------------------------- */
 

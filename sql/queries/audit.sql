@@ -23,9 +23,10 @@ ORDER BY number DESC LIMIT ?4;
 SELECT hash FROM audit WHERE number = ?1;
 
 -- The row before the first one that is not older than a time: with it, everything before goes. Not by its own time: a
--- clock that was once wrong must not make what is young go.
+-- clock that was once wrong must not make what is young go. The last one when all are older.
 -- name: audit_before
-SELECT number, hash FROM audit WHERE number = (SELECT MIN(number) FROM audit WHERE time_ms >= ?1) - 1;
+SELECT number, hash FROM audit
+WHERE number = COALESCE((SELECT MIN(number) FROM audit WHERE time_ms >= ?1) - 1, (SELECT MAX(number) FROM audit));
 
 -- The hash of row ?1, as the row tells it with which it was removed.
 -- name: audit_checkpoint

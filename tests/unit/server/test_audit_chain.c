@@ -202,6 +202,12 @@ static void old_entries_go(void **state)
     check(audit_verify(audit, &none, &verdict, &err), err);
     assert_int_equal(verdict.broken, 0);
     assert_int_equal(verdict.first, 8);
+    /* All are old: the server stood still for long. */
+    clock_test_advance_ms((int64_t)30 * DAY_MS);
+    check(audit_prune(audit, 4, &err), err);
+    check(audit_verify(audit, &none, &verdict, &err), err);
+    assert_int_equal(verdict.broken, 0);
+    assert_int_equal(verdict.first, verdict.last);
     audit_close(audit);
     clock_test_clear();
 }
