@@ -115,6 +115,9 @@ class Api:
             self.connection.close()
             self.connection = None
             raise
+        if reply.status == 429:
+            time.sleep(int(reply.headers["Retry-After"]))
+            return self.call(method, path, json.loads(body) if body else None)
         if reply.status >= 400:
             raise Failure("%s %s: %d %s" % (method, path, reply.status, text.decode()))
         return json.loads(text) if text else None
