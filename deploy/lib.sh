@@ -30,9 +30,9 @@ install_packages() {
     rm -f "$log"
 }
 
-# wait_for SECONDS COMMAND...: try until it succeeds.
+# wait_for SECONDS COMMAND...: try until it succeeds, $patience times as long on a machine that has other work.
 wait_for() {
-    local limit=$(($(date +%s) + $1))
+    local limit=$(($(date +%s) + $1 * ${patience:-1}))
     shift
     until "$@" >/dev/null 2>&1; do
         [ "$(date +%s)" -lt "$limit" ] || return 1

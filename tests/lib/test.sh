@@ -28,6 +28,8 @@ export UBSAN_OPTIONS=log_path=$work/sanitizer/report:print_stacktrace=1:${UBSAN_
 export TSAN_OPTIONS=log_path=$work/sanitizer/report:exitcode=99:${TSAN_OPTIONS:-}
 export LSAN_OPTIONS=suppressions=$tests/lib/lsan.supp:print_suppressions=0
 
+# shellcheck disable=SC2034 # wait_for's: other tests run beside this one, and nothing is timed
+patience=3
 processes=()    # names of what runs; its pid is in $work/NAME.pid, what it said in $work/NAME.log
 end_commands=() # run at the end, the last first
 
@@ -167,7 +169,7 @@ end_well() {
     kill "$pid"
     if ! wait_for 30 ended "$pid"; then
         kill -9 "$pid"
-        printf '%s did not end within 30 seconds of SIGTERM\n' "$1" >&2
+        printf '%s did not end in time after SIGTERM\n' "$1" >&2
         return 1
     fi
     wait "$pid" 2>/dev/null || status=$?
