@@ -94,6 +94,11 @@ struct capacity *server_capacity(struct server *server)
     return server->capacity;
 }
 
+struct scheduler *server_scheduler(struct server *server)
+{
+    return server->scheduler;
+}
+
 struct events *server_events(struct server *server)
 {
     return server->events;

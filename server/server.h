@@ -58,6 +58,7 @@ struct agents *server_agents(struct server *server);
 struct store *server_store(struct server *server);
 struct audit *server_audit(struct server *server);
 struct capacity *server_capacity(struct server *server);
+struct scheduler *server_scheduler(struct server *server);
 struct events *server_events(struct server *server);
 struct throttles *server_throttles(struct server *server);
 struct alerts *server_alerts(struct server *server); /* server/alerts/alerts.h */

@@ -7,6 +7,7 @@
 #include "server/protection/retention.h"
 #include "server/protection/schedule.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct scheduler {
     bool stopping;
     int64_t retention_ms; /* wall time when it was last applied; 0: not yet */
     int64_t audit_due_ms; /* monotonic */
+    _Atomic int64_t looked_ms;
 };
 
 enum { ZONES_MAX = 8 };
@@ -246,8 +248,10 @@ static void prune_audit(struct server *server)
 static void look_once(struct scheduler *scheduler)
 {
     struct error err;
-    if (scheduler_look(server_catalog(scheduler->server), clock_wall_ms(), start_backup, scheduler, &err) !=
-        0) {
+    int64_t now_ms = clock_wall_ms();
+    if (scheduler_look(server_catalog(scheduler->server), now_ms, start_backup, scheduler, &err) == 0) {
+        atomic_store(&scheduler->looked_ms, now_ms);
+    } else {
         log_error("schedules not looked at", &err);
     }
     capacity_look(server_capacity(scheduler->server));
@@ -350,6 +354,11 @@ struct scheduler *scheduler_start(struct server *server, struct error *err)
     error_set_errno(err, ERROR_INTERNAL, failure, "The scheduler's threads can't be made");
     scheduler_free(scheduler);
     return NULL;
+}
+
+int64_t scheduler_looked_ms(const struct scheduler *scheduler)
+{
+    return atomic_load(&scheduler->looked_ms);
 }
 
 void scheduler_stop(struct scheduler *scheduler)

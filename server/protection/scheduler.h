@@ -13,6 +13,8 @@ struct scheduler;
 
 struct scheduler *scheduler_start(struct server *server, struct error *err);
 void scheduler_stop(struct scheduler *scheduler); /* joins its threads; NULL is fine */
+/* Wall time of the last look at every group: whatever was due by then is started. 0: none yet. Any thread. */
+int64_t scheduler_looked_ms(const struct scheduler *scheduler);
 
 /* One look at every group: what is due by now_ms is handed to start (0, or -1 with the error, which is
  * logged). The thread's work, callable by itself in tests. */

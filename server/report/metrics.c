@@ -8,6 +8,7 @@
 #include "server/api/api_internal.h"
 #include "server/catalog/catalog_alerts.h"
 #include "server/catalog/catalog_counts.h"
+#include "server/protection/scheduler.h"
 #include "server/report/api_statistics.h"
 #include "server/report/rpo.h"
 #include <inttypes.h>
@@ -267,9 +268,12 @@ static void add_requests(const struct api_statistics *statistics, struct buffer 
                          duration, sum);
 }
 
-static void add_process(struct buffer *out)
+static void add_process(const struct scheduler *scheduler, struct buffer *out)
 {
     struct os_usage usage = os_usage_read();
+    add_gauge(out, "holdfast_scheduler_looked_timestamp_seconds",
+              "Time of the last look for backups that are due; it looks once a second.",
+              (double)scheduler_looked_ms(scheduler) / 1e3);
     add_gauge(out, "process_resident_memory_bytes", "Memory that the server holds.",
               (double)usage.resident_bytes);
     add_gauge(out, "process_open_fds", "Files and connections that it has open.", (double)usage.open_files);
@@ -292,7 +296,7 @@ int api_metrics(struct api_call *call, struct error *err)
                      : 0;
     if (result == 0) {
         add_requests(call->statistics, &out);
-        add_process(&out);
+        add_process(server_scheduler(call->server), &out);
         call->text = memory_copy_text(buffer_text(&out));
         call->content_type = "text/plain; version=0.0.4; charset=utf-8";
     }

@@ -40,6 +40,7 @@ equal 1 "$(metric 'holdfast_api_requests_total{code="401"}')" "refused requests"
 less 100000 "$(metric 'holdfast_jobs_sent_bytes{type="backup",state="completed"}')" "bytes sent"
 less 1000000 "$(metric process_resident_memory_bytes)" "memory"
 equal 1 "$(metric "holdfast_build_info{version=\"$("$HOLDFAST_BIN/holdfastd" --version | grep -o '[0-9][0-9.]*' | head -n 1)\"}")" "the build"
+less $(($(date +%s) - 300)) "$(metric holdfast_scheduler_looked_timestamp_seconds | cut -d. -f1)" "the scheduler's last look"
 equal "$(value .stored_bytes store status)" "$(metric holdfast_store_stored_bytes)" "bytes stored"
 
 step "logs"

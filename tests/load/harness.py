@@ -3,6 +3,7 @@ import http.client
 import json
 import mmap
 import os
+import re
 import signal
 import socket
 import ssl
@@ -108,7 +109,7 @@ class Api:
             body = json.dumps(body)
             headers["Content-Type"] = "application/json"
         try:
-            self.connection.request(method, "/v1" + path, body, headers)
+            self.connection.request(method, ("" if path == "/metrics" else "/v1") + path, body, headers)
             reply = self.connection.getresponse()
             text = reply.read()
         except (OSError, http.client.HTTPException):
@@ -120,7 +121,14 @@ class Api:
             return self.call(method, path, json.loads(body) if body else None)
         if reply.status >= 400:
             raise Failure("%s %s: %d %s" % (method, path, reply.status, text.decode()))
+        if path == "/metrics":
+            return text.decode()
         return json.loads(text) if text else None
+
+    def scheduler_looked(self):
+        """What was due by then is started."""
+        line = re.search(r"^holdfast_scheduler_looked_timestamp_seconds (\S+)$", self.get("/metrics"), re.MULTILINE)
+        return datetime.fromtimestamp(float(line.group(1)), timezone.utc)
 
     def get(self, path):
         try:
@@ -191,18 +199,6 @@ class Server:
 
     def usage(self):
         return Usage(self.process.pid)
-
-    def scheduler_waits(self):
-        """Grows with every look of the scheduler: how often its thread has waited, and which thread it was."""
-        for task in os.listdir("/proc/%d/task" % self.process.pid):
-            base = "/proc/%d/task/%s/" % (self.process.pid, task)
-            try:
-                if read(base + "comm").strip() == "scheduler":
-                    fields = dict(line.split(":", 1) for line in read(base + "status").splitlines())
-                    return task, int(fields["voluntary_ctxt_switches"])
-            except OSError:
-                pass  # it has ended
-        raise Failure("the server has no thread that is called scheduler")
 
 
 class Usage:

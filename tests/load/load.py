@@ -22,7 +22,7 @@ from harness import (Agents, Api, Clock, Failure, Sampler, Server, cpu_by_thread
 OPEN_STATES = ("queued", "running")
 # How much faster time goes while at most so many jobs are open. The scheduler looks once a second: four hours.
 RATES = ((0, 14400), (40, 600), (100, 300), (sys.maxsize, 60))
-LEASH = timedelta(hours=4)  # time does not run on further before the next look, however long that takes
+LEASH = timedelta(hours=4)  # time does not run on further behind the last look, however long the next takes
 RATE_END = 300
 QUIET_HOURS = timedelta(hours=3)  # nothing is due so long after the end
 HOST_VMS = 20
@@ -185,7 +185,7 @@ class Month:
 
     def live(self):
         """Until noon of the last day, and until nothing is open."""
-        day, pending, burst, waits = -1, [], None, None
+        day, pending, burst = -1, [], None
         while True:
             now = self.clock.now()
             open_jobs = self.open_jobs()
@@ -206,10 +206,8 @@ class Month:
                 self.longest_burst = max(self.longest_burst, time.monotonic() - burst)
                 burst = None
             self.clock.set_rate(next(rate for most, rate in RATES if open_jobs <= most) if now < self.end else RATE_END)
-            looked = self.server.scheduler_waits()
-            if looked != waits:
-                waits = looked
-                self.clock.set_limit(min(now + LEASH, self.end + QUIET_HOURS))
+            limit = min(self.api.scheduler_looked() + LEASH, self.end + QUIET_HOURS)
+            self.clock.set_limit(max(limit, self.clock.now() + timedelta(seconds=1)))
             time.sleep(0.1)
         # Twenty minutes more: retention is looked at every ten.
         until = self.clock.now().replace(microsecond=0) + timedelta(minutes=20)
