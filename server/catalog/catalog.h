@@ -43,6 +43,9 @@ void catalog_on_full(struct catalog *catalog, bool (*make_room)(void *cookie), v
 int catalog_begin(struct catalog *catalog, struct error *err);
 int catalog_commit(struct catalog *catalog, struct error *err);
 void catalog_roll_back(struct catalog *catalog);
+/* Either, as the result of what was done in it: commits when that is 0. -1 when it was not, or the commit
+ * failed. */
+int catalog_end(struct catalog *catalog, int result, struct error *err);
 
 struct catalog_page {
     int64_t after;

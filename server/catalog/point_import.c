@@ -121,11 +121,7 @@ static bool import_one(struct import *import, const struct point *point)
         return false;
     }
     int result = import_point(import, point, &err);
-    if (result == 0) {
-        result = catalog_commit(import->catalog, &err);
-    } else {
-        catalog_roll_back(import->catalog);
-    }
+    result = catalog_end(import->catalog, result, &err);
     if (result != 0) {
         log_error("recovery point not listed", &err);
     } else {
@@ -171,10 +167,8 @@ int point_mark_missing(struct catalog *catalog, struct store *store, struct erro
             point_destroy(point);
             page.after = points[i].number;
         }
-        if (begun && result == 0) {
-            result = catalog_commit(catalog, err);
-        } else if (begun) {
-            catalog_roll_back(catalog);
+        if (begun) {
+            result = catalog_end(catalog, result, err);
         }
         arena_destroy(arena);
         if (result != 0) {
