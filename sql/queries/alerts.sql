@@ -15,15 +15,18 @@ UPDATE alerts SET acknowledged_ms = ?2, acknowledged_by = ?3, note = ?4 WHERE id
 -- name: alert_prune
 DELETE FROM alerts WHERE resolved_ms > 0 AND resolved_ms < ?1;
 
--- The second bound is just behind every id that begins with ?1.
--- name: alert_find
+-- All columns of an alert.
+-- fragment: alert_columns
 SELECT number, id, code, severity, object_kind, object_id, object_name, message, cause_code, cause, job_id, raised_ms,
        resolved_ms, acknowledged_ms, acknowledged_by, note
+
+-- The second bound is just behind every id that begins with ?1.
+-- name: alert_find
+{alert_columns}
 FROM alerts WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
 -- name: alert_list
-SELECT number, id, code, severity, object_kind, object_id, object_name, message, cause_code, cause, job_id, raised_ms,
-       resolved_ms, acknowledged_ms, acknowledged_by, note
+{alert_columns}
 FROM alerts WHERE (?1 = 0 OR number < ?1) AND (?3 OR resolved_ms = 0) AND (?4 IS NULL OR severity = ?4)
 ORDER BY number DESC LIMIT ?2;
 

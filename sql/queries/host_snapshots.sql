@@ -1,18 +1,22 @@
--- name: restorable_by_id
+-- All columns of what can be restored.
+-- fragment: restorable_columns
 SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+
+-- name: restorable_by_id
+{restorable_columns}
 FROM restorable_points WHERE id = ?1;
 
 -- name: restorable_by_prefix
-SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+{restorable_columns}
 FROM restorable_points WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
 -- name: restorable_list
-SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+{restorable_columns}
 FROM restorable_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3
   AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?4;
 
 -- name: restorable_list_of_vm
-SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+{restorable_columns}
 FROM restorable_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3
   AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) AND vm_id = ?6 ORDER BY number DESC LIMIT ?4;
 
