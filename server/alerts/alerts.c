@@ -111,6 +111,11 @@ struct notify *alerts_notify(struct alerts *alerts)
     return alerts->notify;
 }
 
+int64_t alerts_rpo_grace_ms(const struct alerts *alerts)
+{
+    return alerts->limits.rpo_grace_ms;
+}
+
 /* --- one look
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -156,7 +161,8 @@ static int look_at_jobs(struct alerts *alerts, struct error *err)
 static int send_digest(struct alerts *alerts, const struct catalog_notification *to,
                        const struct store_status *store, int64_t now_ms, struct error *err)
 {
-    json_t *digest = digest_make(alerts->catalog, alerts->server_id, store, now_ms, err);
+    json_t *digest =
+        digest_make(alerts->catalog, alerts->server_id, store, alerts->limits.rpo_grace_ms, now_ms, err);
     if (digest == NULL) {
         return -1;
     }

@@ -123,6 +123,7 @@ static void read_vm(struct statement *statement, struct arena *arena, void *cook
     row->last_code = statement_text(statement, arena);
     row->last_finished_ms = statement_integer(statement);
     row->longest_gap_ms = statement_integer(statement);
+    row->longest_gap_end_ms = statement_integer(statement);
     row->last_made_ms = statement_integer(statement);
 }
 
@@ -153,17 +154,7 @@ int catalog_job_totals(struct catalog *catalog, struct arena *arena, const struc
                           sizeof **totals, totals, count, err);
 }
 
-static void read_point_totals(struct statement *statement, struct arena *arena, void *cookie)
+int catalog_point_oldest(struct catalog *catalog, int64_t *time_ms, struct error *err)
 {
-    struct catalog_point_totals *totals = cookie;
-    (void)arena;
-    totals->oldest_ms = statement_integer(statement);
-    totals->count = statement_size(statement);
-    totals->damaged = statement_size(statement);
-}
-
-int catalog_point_totals_read(struct catalog *catalog, struct catalog_point_totals *totals, struct error *err)
-{
-    struct statement *statement = statement_open(catalog, SQL_REPORT_OLDEST_POINT);
-    return statement_first(statement, NULL, read_point_totals, totals, err) < 0 ? -1 : 0;
+    return statement_first_integer(statement_open(catalog, SQL_REPORT_OLDEST_POINT), time_ms, err);
 }

@@ -217,32 +217,55 @@ const struct catalog_point *catalog_stored_find(struct catalog *catalog, struct 
     return point;
 }
 
-int catalog_restorable_list(struct catalog *catalog, struct arena *arena,
-                            const struct catalog_point_filter *filter, const struct catalog_page *page,
-                            const struct catalog_point **points, size_t *count, struct error *err)
+static void number_read(struct statement *row, struct arena *arena, void *into)
 {
-    bool of_vm = filter->vm_id != NULL;
-    struct statement *statement =
-        statement_open(catalog, of_vm ? SQL_RESTORABLE_LIST_OF_VM : SQL_RESTORABLE_LIST);
-    statement_bind_integer(statement, catalog_page_after(page));
+    int64_t *number = into;
+    (void)arena;
+    *number = statement_integer(row);
+}
+
+static int list_numbers(struct catalog *catalog, struct arena *arena,
+                        const struct catalog_point_filter *filter, const struct catalog_page *page,
+                        const int64_t **numbers, size_t *count, struct error *err)
+{
+    enum sql_query query = filter->vm_id != NULL                            ? SQL_RESTORABLE_NUMBERS_OF_VM
+                           : filter->since_ms != 0 || filter->until_ms != 0 ? SQL_RESTORABLE_NUMBERS_OF_TIME
+                                                                            : SQL_RESTORABLE_NUMBERS;
+    struct statement *statement = statement_open(catalog, query);
+    statement_bind_integer(statement, catalog_page_before(page));
     statement_bind_integer(statement, filter->since_ms);
     statement_bind_integer(statement, filter->until_ms == 0 ? INT64_MAX : filter->until_ms);
     statement_bind_integer(statement, catalog_page_limit(page));
     statement_bind_integer(statement, filter->which);
-    if (of_vm) {
+    if (filter->vm_id != NULL) {
         statement_bind_text(statement, filter->vm_id);
     }
-    struct catalog_point *items;
-    size_t rows;
-    int result = statement_rows(statement, arena, restorable_read, sizeof *items, &items, &rows, err);
+    return statement_rows(statement, arena, number_read, sizeof **numbers, numbers, count, err);
+}
+
+/* 1 with the point, 0 when it went meanwhile, -1. */
+static int read_one(struct catalog *catalog, struct arena *arena, int64_t number, struct catalog_point *point,
+                    struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_RESTORABLE_BY_NUMBER);
+    statement_bind_integer(statement, number);
+    int found = statement_first(statement, arena, restorable_read, point, err);
+    return found > 0 ? complete(catalog, arena, point, err) : found;
+}
+
+int catalog_restorable_list(struct catalog *catalog, struct arena *arena,
+                            const struct catalog_point_filter *filter, const struct catalog_page *page,
+                            const struct catalog_point **points, size_t *count, struct error *err)
+{
+    const int64_t *numbers;
+    size_t numbered;
+    int result = list_numbers(catalog, arena, filter, page, &numbers, &numbered, err);
+    struct catalog_point *items = arena_alloc(arena, (numbered + 1) * sizeof *items);
     *count = 0;
-    for (size_t i = 0; i < rows && result == 0; i++) {
-        int there = complete(catalog, arena, &items[i], err);
-        if (there < 0) {
-            result = -1;
-        } else if (there > 0) {
-            items[(*count)++] = items[i];
-        }
+    for (size_t i = 0; i < numbered && result == 0; i++) {
+        int there = read_one(catalog, arena, numbers[i], &items[*count], err);
+        *count += there > 0;
+        result = there < 0 ? -1 : 0;
     }
     *points = items;
     return result;

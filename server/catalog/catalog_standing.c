@@ -2,21 +2,27 @@
 
 #include "server/catalog/catalog_statement.h"
 
-struct vm_counts {
-    uint64_t with_points;
-    uint64_t without;
-    uint64_t unprotected;
-    uint64_t scheduled;
-};
-
-static void counts_read(struct statement *row, struct arena *arena, void *into)
+static void vm_read(struct statement *row, struct arena *arena, void *into)
 {
-    struct vm_counts *counts = into;
-    (void)arena;
-    counts->with_points = statement_size(row);
-    counts->without = statement_size(row);
-    counts->unprotected = statement_size(row);
-    counts->scheduled = statement_size(row);
+    struct catalog_standing_vm *vm = into;
+    vm->number = statement_integer(row);
+    vm->grouped = statement_boolean(row);
+    vm->stopped = statement_boolean(row);
+    vm->present = statement_boolean(row);
+    vm->failed = statement_boolean(row);
+    vm->policy_id = statement_text(row, arena);
+    vm->added_ms = statement_integer(row);
+    vm->last_point_ms = statement_integer(row);
+}
+
+int catalog_standing_vms(struct catalog *catalog, struct arena *arena, const char *user_id,
+                         const struct catalog_page *page, const struct catalog_standing_vm **vms,
+                         size_t *count, struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_STANDING_VMS);
+    statement_bind_page(statement, page);
+    statement_bind_optional(statement, user_id);
+    return statement_rows(statement, arena, vm_read, sizeof **vms, vms, count, err);
 }
 
 static int read_jobs(struct catalog *catalog, int64_t since_ms, struct catalog_standing *standing,
@@ -36,28 +42,12 @@ static int read_jobs(struct catalog *catalog, int64_t since_ms, struct catalog_s
     return more;
 }
 
-static int count_code(struct catalog *catalog, enum error_code code, uint64_t *count, struct error *err)
-{
-    struct statement *statement = statement_open(catalog, SQL_STANDING_ALERTS);
-    statement_bind_text(statement, error_code_name(code));
-    return statement_first_size(statement, count, err);
-}
-
 int catalog_standing_read(struct catalog *catalog, int64_t jobs_since_ms, struct catalog_standing *standing,
                           struct error *err)
 {
-    struct vm_counts vms = {0};
     *standing = (struct catalog_standing){0};
-    if (statement_first(statement_open(catalog, SQL_STANDING_VMS), NULL, counts_read, &vms, err) < 0 ||
-        read_jobs(catalog, jobs_since_ms, standing, err) != 0 ||
-        count_code(catalog, ERROR_BACKUP_FAILED, &standing->vms_failing, err) != 0 ||
-        count_code(catalog, ERROR_RPO_MISSED, &standing->rpo_missed, err) != 0 ||
-        catalog_alert_count(catalog, &standing->alerts, err) != 0) {
-        return -1;
-    }
-    standing->vms_protected = vms.with_points;
-    standing->vms_waiting = vms.without;
-    standing->vms_unprotected = vms.unprotected;
-    standing->rpo_met = vms.scheduled > standing->rpo_missed ? vms.scheduled - standing->rpo_missed : 0;
-    return 0;
+    return read_jobs(catalog, jobs_since_ms, standing, err) != 0 ||
+                   catalog_alert_count(catalog, &standing->alerts, err) != 0
+               ? -1
+               : 0;
 }

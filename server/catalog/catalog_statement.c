@@ -310,6 +310,11 @@ int64_t catalog_page_after(const struct catalog_page *page)
     return page == NULL ? 0 : page->after;
 }
 
+int64_t catalog_page_before(const struct catalog_page *page)
+{
+    return page == NULL || page->after == 0 ? INT64_MAX : page->after;
+}
+
 int64_t catalog_page_limit(const struct catalog_page *page)
 {
     return page == NULL || page->limit == 0 || page->limit > CATALOG_PAGE_MAX ? CATALOG_PAGE_MAX

@@ -116,6 +116,7 @@ int statement_execute(struct statement *statement, struct error *err);
  * become the most. */
 void statement_bind_page(struct statement *statement, const struct catalog_page *page); /* both */
 int64_t catalog_page_after(const struct catalog_page *page);
+int64_t catalog_page_before(const struct catalog_page *page); /* newest first: the beginning is behind all */
 int64_t catalog_page_limit(const struct catalog_page *page);
 
 #endif

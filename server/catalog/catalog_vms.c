@@ -301,12 +301,19 @@ int catalog_vm_list(struct catalog *catalog, struct arena *arena, const struct c
                     const struct catalog_page *page, const struct catalog_vm **vms, size_t *count,
                     struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_VM_LIST);
-    statement_bind_integer(statement, catalog_page_after(page));
-    statement_bind_optional(statement, filter == NULL ? NULL : filter->host_id);
-    statement_bind_optional(statement, filter == NULL ? NULL : filter->group_id);
-    statement_bind_optional(statement, filter == NULL ? NULL : filter->search);
-    statement_bind_integer(statement, catalog_page_limit(page));
+    static const struct catalog_vm_filter any = {0};
+    const struct catalog_vm_filter *by = filter != NULL ? filter : &any;
+    struct statement *statement = statement_open(catalog, by->group_id != NULL  ? SQL_VM_LIST_OF_GROUP
+                                                          : by->host_id != NULL ? SQL_VM_LIST_OF_HOST
+                                                                                : SQL_VM_LIST);
+    statement_bind_page(statement, page);
+    statement_bind_optional(statement, by->search);
+    if (by->host_id != NULL || by->group_id != NULL) {
+        statement_bind_optional(statement, by->host_id);
+    }
+    if (by->group_id != NULL) {
+        statement_bind_text(statement, by->group_id);
+    }
     return statement_rows(statement, arena, vm_read, sizeof **vms, vms, count, err);
 }
 

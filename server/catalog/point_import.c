@@ -149,8 +149,10 @@ int point_import_all(struct catalog *catalog, struct store *store, uint64_t *imp
 
 int point_mark_missing(struct catalog *catalog, struct store *store, struct error *err)
 {
+    enum { LOGGED_MAX = 100 };
     struct catalog_page page = {0};
     size_t count = 0;
+    size_t marked = 0;
     do {
         struct arena *arena = arena_create();
         const struct catalog_point *points = NULL;
@@ -161,7 +163,9 @@ int point_mark_missing(struct catalog *catalog, struct store *store, struct erro
             struct point *point = points[i].damaged ? NULL : point_read(store, points[i].id, &missing);
             if (point == NULL && !points[i].damaged &&
                 (missing.code == ERROR_RP_NOT_FOUND || missing.code == ERROR_RP_DAMAGED)) {
-                log_error("recovery point is damaged", &missing);
+                if (marked++ < LOGGED_MAX) {
+                    log_error("recovery point is damaged", &missing);
+                }
                 result = catalog_point_set_verified(catalog, points[i].id, true, err);
             }
             point_destroy(point);
@@ -175,5 +179,8 @@ int point_mark_missing(struct catalog *catalog, struct store *store, struct erro
             return -1;
         }
     } while (count == CATALOG_PAGE_MAX);
+    if (marked > LOGGED_MAX) {
+        log_event(LOG_ERROR, "more recovery points are damaged", "all=%zu", marked);
+    }
     return 0;
 }
