@@ -73,11 +73,11 @@ def ask(port, ca, token_file, vms, points):
         "vms by name": ("vms", lambda: {"search": f"m{pick.randrange(vms)}"}),
         "groups": ("groups", dict),
         "hosts": ("hosts", dict),
-        "points": ("points", lambda: {"after": pick.randrange(1, points)}),
-        "points, first page": ("points", dict),
-        "points of a VM": ("points", lambda: {"vm": f"vm{pick.randrange(vms)}"}),
-        "points of a time": ("points", lambda: {"since": moment(pick.randrange(100, 360)), "until": moment(pick.randrange(1, 99))}),
-        "points of a day": ("points", lambda: {"since": moment(301), "until": moment(300)}),
+        "points": ("recovery-points", lambda: {"after": pick.randrange(1, points)}),
+        "points, first page": ("recovery-points", dict),
+        "points of a VM": ("recovery-points", lambda: {"vm": f"vm{pick.randrange(vms)}"}),
+        "points of a time": ("recovery-points", lambda: {"since": moment(pick.randrange(100, 360)), "until": moment(pick.randrange(1, 99))}),
+        "points of a day": ("recovery-points", lambda: {"since": moment(301), "until": moment(300)}),
         "status": ("status", None),
     }
     times = {}
