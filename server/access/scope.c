@@ -154,8 +154,8 @@ int access_check_objects(struct api_call *call, const struct api_route *route, s
 }
 
 /* Moves to `kept` what the user's groups have, until it has `most`. *seen: how many were looked at. */
-static int keep_items(struct api_call *call, enum access_object kind, const json_t *items, size_t most, json_t *kept,
-                      size_t *seen, struct error *err)
+static int keep_items(struct api_call *call, enum access_object kind, const json_t *items, size_t most,
+                      json_t *kept, size_t *seen, struct error *err)
 {
     for (*seen = 0; *seen < json_array_size(items) && json_array_size(kept) < most; ++*seen) {
         json_t *item = json_array_get(items, *seen);

@@ -367,8 +367,6 @@ enum catalog_points_which { CATALOG_POINTS_ALL, CATALOG_POINTS_LIVE, CATALOG_POI
 struct catalog_point_filter {
     enum catalog_points_which which;
     const char *vm_id; /* each NULL or 0: any */
-    int64_t since_ms;  /* time_ms at or after */
-    int64_t until_ms;  /* time_ms before */
 };
 int catalog_point_list(struct catalog *catalog, struct arena *arena,
                        const struct catalog_point_filter *filter, const struct catalog_page *page,

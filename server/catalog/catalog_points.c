@@ -182,8 +182,6 @@ int catalog_point_list(struct catalog *catalog, struct arena *arena,
     struct statement *statement =
         statement_open(catalog, vm_id == NULL ? SQL_POINT_LIST : SQL_POINT_LIST_OF_VM);
     statement_bind_integer(statement, catalog_page_before(page));
-    statement_bind_integer(statement, filter == NULL ? 0 : filter->since_ms);
-    statement_bind_integer(statement, filter == NULL || filter->until_ms == 0 ? INT64_MAX : filter->until_ms);
     statement_bind_integer(statement, catalog_page_limit(page));
     statement_bind_integer(statement, filter == NULL ? CATALOG_POINTS_ALL : filter->which);
     if (vm_id != NULL) {

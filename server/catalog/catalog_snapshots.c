@@ -228,13 +228,9 @@ static int list_numbers(struct catalog *catalog, struct arena *arena,
                         const struct catalog_point_filter *filter, const struct catalog_page *page,
                         const int64_t **numbers, size_t *count, struct error *err)
 {
-    enum sql_query query = filter->vm_id != NULL                            ? SQL_RESTORABLE_NUMBERS_OF_VM
-                           : filter->since_ms != 0 || filter->until_ms != 0 ? SQL_RESTORABLE_NUMBERS_OF_TIME
-                                                                            : SQL_RESTORABLE_NUMBERS;
-    struct statement *statement = statement_open(catalog, query);
+    struct statement *statement = statement_open(catalog, filter->vm_id != NULL ? SQL_RESTORABLE_NUMBERS_OF_VM
+                                                                                : SQL_RESTORABLE_NUMBERS);
     statement_bind_integer(statement, catalog_page_before(page));
-    statement_bind_integer(statement, filter->since_ms);
-    statement_bind_integer(statement, filter->until_ms == 0 ? INT64_MAX : filter->until_ms);
     statement_bind_integer(statement, catalog_page_limit(page));
     statement_bind_integer(statement, filter->which);
     if (filter->vm_id != NULL) {

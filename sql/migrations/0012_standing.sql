@@ -21,6 +21,6 @@ LEFT JOIN protection_groups g ON g.id = m.group_id;
 
 -- Lists walk one of these, or the rows by number.
 CREATE INDEX vms_host ON vms (host_id);
-CREATE INDEX recovery_points_time ON recovery_points (time_ms, deleted_ms);
+CREATE INDEX recovery_points_time ON recovery_points (time_ms);
 DROP INDEX jobs_created;
 CREATE INDEX jobs_created ON jobs (created_ms, state);

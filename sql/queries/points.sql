@@ -45,13 +45,12 @@ FROM recovery_points WHERE vm_id = ?1 ORDER BY number DESC LIMIT 1;
 
 -- name: point_list
 {point_columns}
-FROM recovery_points WHERE number < ?1 AND +time_ms >= ?2 AND +time_ms < ?3
-  AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?4;
+FROM recovery_points WHERE number < ?1 AND (?3 = 0 OR (?3 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?2;
 
 -- name: point_list_of_vm
 {point_columns}
-FROM recovery_points INDEXED BY recovery_points_vm WHERE vm_id = ?6 AND number < ?1 AND time_ms >= ?2 AND time_ms < ?3
-  AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?4;
+FROM recovery_points INDEXED BY recovery_points_vm WHERE vm_id = ?4 AND number < ?1
+  AND (?3 = 0 OR (?3 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?2;
 
 -- name: point_disk_list
 SELECT name, format, size, transferred_bytes FROM recovery_point_disks WHERE point_id = ?1

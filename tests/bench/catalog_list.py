@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.parse
 
-from job_list import Client, fill_objects, identity, job_statement, moment, tell
+from job_list import Client, fill_objects, identity, job_statement, tell
 
 HOSTS, GROUPS, TURNS = 100, 40, 40
 DAY_MS = 86400000
@@ -76,8 +76,6 @@ def ask(port, ca, token_file, vms, points):
         "points": ("recovery-points", lambda: {"after": pick.randrange(1, points)}),
         "points, first page": ("recovery-points", dict),
         "points of a VM": ("recovery-points", lambda: {"vm": f"vm{pick.randrange(vms)}"}),
-        "points of a time": ("recovery-points", lambda: {"since": moment(pick.randrange(100, 360)), "until": moment(pick.randrange(1, 99))}),
-        "points of a day": ("recovery-points", lambda: {"since": moment(301), "until": moment(300)}),
         "status": ("status", None),
     }
     times = {}
