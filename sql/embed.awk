@@ -1,7 +1,8 @@
 # Turns the migrations and the named queries into C. Usage:
 #   awk -v what=header|source -f embed.awk migrations/*.sql queries/*.sql
 # Files below migrations/ are one text each, in the order given; in the others every statement follows a line
-# "-- name: NAME".
+# "-- name: NAME". What several of a file begin with is written once, behind "-- fragment: NAME" before them, and a line
+# "{NAME}" of a statement is replaced by it.
 function c_line(text)
 {
     gsub(/\\/, "\\\\", text)
@@ -11,7 +12,8 @@ function c_line(text)
 
 FNR == 1 {
     migration = FILENAME ~ /migrations\//
-    name = ""
+    name = fragment = ""
+    split("", fragments)
     if (migration) {
         texts_of[++migrations] = ""
     }
@@ -22,8 +24,16 @@ migration {
     next
 }
 
+/^-- fragment: / {
+    name = ""
+    fragment = $3
+    fragments[fragment] = ""
+    next
+}
+
 /^-- name: / {
     name = $3
+    fragment = ""
     if (name in seen) {
         print FILENAME ": " name " is there twice" > "/dev/stderr"
         exit 1
@@ -35,7 +45,21 @@ migration {
 
 /^--/ || /^$/ { next }
 
+fragment != "" {
+    fragments[fragment] = fragments[fragment] c_line($0) "\n"
+    next
+}
+
 {
+    if (/^\{[a-z_]+\}$/ && name != "") {
+        part = substr($0, 2, length($0) - 2)
+        if (!(part in fragments)) {
+            print FILENAME ":" FNR ": there is no fragment " part > "/dev/stderr"
+            exit 1
+        }
+        query[name] = query[name] fragments[part]
+        next
+    }
     if (name == "") {
         print FILENAME ":" FNR ": a statement without a name" > "/dev/stderr"
         exit 1

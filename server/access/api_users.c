@@ -165,13 +165,10 @@ static int save(struct api_call *call, const struct catalog_user *user, bool is_
     if (catalog_begin(catalog, err) != 0) {
         return -1;
     }
-    if ((is_new ? catalog_user_insert : catalog_user_update)(catalog, user, err) != 0 ||
-        (groups_said && catalog_user_set_groups(catalog, user->id, group_ids, count, err) != 0) ||
-        (user->disabled && catalog_access_token_end_sessions(catalog, user->id, "", err) != 0)) {
-        catalog_roll_back(catalog);
-        return -1;
-    }
-    return catalog_commit(catalog, err);
+    bool done = (is_new ? catalog_user_insert : catalog_user_update)(catalog, user, err) == 0 &&
+                (!groups_said || catalog_user_set_groups(catalog, user->id, group_ids, count, err) == 0) &&
+                (!user->disabled || catalog_access_token_end_sessions(catalog, user->id, "", err) == 0);
+    return catalog_end(catalog, done ? 0 : -1, err);
 }
 
 int api_user_create(struct api_call *call, struct error *err)

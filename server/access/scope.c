@@ -153,25 +153,83 @@ int access_check_objects(struct api_call *call, const struct api_route *route, s
     return call->identity.everything ? 0 : check_query_and_body(call, err);
 }
 
+/* Moves to `kept` what the user's groups have, until it has `most`. *seen: how many were looked at. */
+static int keep_items(struct api_call *call, enum access_object kind, const json_t *items, size_t most,
+                      json_t *kept, size_t *seen, struct error *err)
+{
+    for (*seen = 0; *seen < json_array_size(items) && json_array_size(kept) < most; ++*seen) {
+        json_t *item = json_array_get(items, *seen);
+        const char *id = json_string_value(json_object_get(item, "id"));
+        bool has = false;
+        if (id != NULL && access_has(call, kind, id, &has, err) != 0) {
+            return -1;
+        }
+        if (has) {
+            json_array_append(kept, item);
+        }
+    }
+    return 0;
+}
+
+/* The list again, from another place; what is read for it is given back. */
+static int ask_again(struct api_call *call, const struct api_route *route, const char *after, size_t limit,
+                     struct error *err)
+{
+    struct arena *arena = call->arena;
+    const char *query = call->query;
+    json_decref(call->reply);
+    call->reply = NULL;
+    call->arena = arena_create();
+    call->query = arena_format(call->arena, "limit=%zu&after=%s%s%s", limit, after,
+                               query == NULL || query[0] == '\0' ? "" : "&", query == NULL ? "" : query);
+    int result = route->handler(call, err);
+    arena_destroy(call->arena);
+    call->arena = arena;
+    call->query = query;
+    return result;
+}
+
+/* Reads on until the page is full, or the list's end has come. */
+static int fill_page(struct api_call *call, const struct api_route *route, enum access_object kind,
+                     const struct catalog_page *page, json_t *kept, struct error *err)
+{
+    const char *after = arena_format(call->arena, "%lld", (long long)page->after);
+    for (;;) {
+        const json_t *items = json_object_get(call->reply, "items");
+        size_t seen;
+        if (keep_items(call, kind, items, page->limit, kept, &seen, err) != 0) {
+            return -1;
+        }
+        if (seen < json_array_size(items)) {
+            return ask_again(call, route, after, seen, err); /* for where the next page goes on */
+        }
+        const char *next = json_string_value(json_object_get(call->reply, "next"));
+        if (next == NULL || json_array_size(kept) == page->limit) {
+            return 0;
+        }
+        after = arena_text(call->arena, next);
+        if (ask_again(call, route, after, CATALOG_PAGE_MAX, err) != 0) {
+            return -1;
+        }
+    }
+}
+
 int access_filter_list(struct api_call *call, const struct api_route *route, struct error *err)
 {
     static const enum access_object listed[] = {
         [SCOPE_HOSTS] = OBJECT_HOST,   [SCOPE_VMS] = OBJECT_VM,       [SCOPE_POLICIES] = OBJECT_POLICY,
         [SCOPE_GROUPS] = OBJECT_GROUP, [SCOPE_POINTS] = OBJECT_POINT, [SCOPE_JOBS] = OBJECT_JOB,
     };
-    json_t *items = json_object_get(call->reply, "items");
+    struct catalog_page page;
     if (call->identity.everything || route->scope < SCOPE_HOSTS) {
         return 0;
     }
-    for (size_t i = json_array_size(items); i-- > 0;) {
-        const char *id = json_string_value(json_object_get(json_array_get(items, i), "id"));
-        bool has = false;
-        if (id != NULL && access_has(call, listed[route->scope], id, &has, err) != 0) {
-            return -1;
-        }
-        if (!has) {
-            json_array_remove(items, i);
-        }
+    json_t *kept = json_array();
+    if (api_page(call, &page, err) != 0 ||
+        fill_page(call, route, listed[route->scope], &page, kept, err) != 0) {
+        json_decref(kept);
+        return -1;
     }
+    json_object_set_new(call->reply, "items", kept);
     return 0;
 }

@@ -159,11 +159,7 @@ static int enrol_host(struct agents *agents, const Holdfast__EnrolRequest *reque
         result = catalog_host_put(catalog, &host, err);
     }
     arena_destroy(arena);
-    if (result != 0) {
-        catalog_roll_back(catalog);
-        return -1;
-    }
-    return catalog_commit(catalog, err);
+    return catalog_end(catalog, result, err);
 }
 
 /* What nobody may do is recorded as what strangers do: not more of it than the disk can bear. */

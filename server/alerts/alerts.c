@@ -111,6 +111,11 @@ struct notify *alerts_notify(struct alerts *alerts)
     return alerts->notify;
 }
 
+int64_t alerts_rpo_grace_ms(const struct alerts *alerts)
+{
+    return alerts->limits.rpo_grace_ms;
+}
+
 /* --- one look
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -135,18 +140,15 @@ static int look_at_job(struct alerts *alerts, struct arena *arena, const char *j
     if (job == NULL || catalog_begin(alerts->catalog, err) != 0) {
         return -1;
     }
-    if (notify_job(alerts->notify, job, err) != 0 ||
-        catalog_job_notification_delete(alerts->catalog, job_id, err) != 0) {
-        catalog_roll_back(alerts->catalog);
-        return -1;
-    }
-    return catalog_commit(alerts->catalog, err);
+    bool done = notify_job(alerts->notify, job, err) == 0 &&
+                catalog_job_notification_delete(alerts->catalog, job_id, err) == 0;
+    return catalog_end(alerts->catalog, done ? 0 : -1, err);
 }
 
 static int look_at_jobs(struct alerts *alerts, struct error *err)
 {
     struct arena *arena = arena_create();
-    const char **ids;
+    const char *const *ids;
     size_t count;
     int result = catalog_job_notification_ended(alerts->catalog, arena, &ids, &count, err);
     for (size_t i = 0; i < count && result == 0; i++) {
@@ -159,17 +161,16 @@ static int look_at_jobs(struct alerts *alerts, struct error *err)
 static int send_digest(struct alerts *alerts, const struct catalog_notification *to,
                        const struct store_status *store, int64_t now_ms, struct error *err)
 {
-    json_t *digest = digest_make(alerts->catalog, alerts->server_id, store, now_ms, err);
+    json_t *digest =
+        digest_make(alerts->catalog, alerts->server_id, store, alerts->limits.rpo_grace_ms, now_ms, err);
     if (digest == NULL) {
         return -1;
     }
     int result = catalog_begin(alerts->catalog, err);
-    if (result == 0 && (notify_digest(alerts->notify, to, digest, err) != 0 ||
-                        catalog_notification_set_digest(alerts->catalog, to->id, now_ms, err) != 0)) {
-        catalog_roll_back(alerts->catalog);
-        result = -1;
-    } else if (result == 0) {
-        result = catalog_commit(alerts->catalog, err);
+    if (result == 0) {
+        bool done = notify_digest(alerts->notify, to, digest, err) == 0 &&
+                    catalog_notification_set_digest(alerts->catalog, to->id, now_ms, err) == 0;
+        result = catalog_end(alerts->catalog, done ? 0 : -1, err);
     }
     json_decref(digest);
     return result;
@@ -308,13 +309,9 @@ int alerts_acknowledge(struct alerts *alerts, const char *reference, const char 
     int result = alert != NULL ? catalog_begin(catalog, err) : -1;
     if (result == 0) {
         bool anomaly = alert->code == ERROR_CHANGE_ANOMALY && alert->resolved_ms == 0;
-        if (catalog_alert_acknowledge(catalog, alert->id, now_ms, actor, note, err) != 0 ||
-            (anomaly && catalog_anomaly_acknowledge(catalog, alert->object_id, now_ms, err) != 0)) {
-            catalog_roll_back(catalog);
-            result = -1;
-        } else {
-            result = catalog_commit(catalog, err);
-        }
+        bool done = catalog_alert_acknowledge(catalog, alert->id, now_ms, actor, note, err) == 0 &&
+                    (!anomaly || catalog_anomaly_acknowledge(catalog, alert->object_id, now_ms, err) == 0);
+        result = catalog_end(catalog, done ? 0 : -1, err);
     }
     arena_destroy(arena);
     if (result == 0) {

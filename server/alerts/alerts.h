@@ -27,6 +27,7 @@ void alerts_destroy(struct alerts *alerts); /* NULL is fine */
 /* Something happened: a job ended, a host came or went. Never blocks. */
 void alerts_wake(struct alerts *alerts);
 struct notify *alerts_notify(struct alerts *alerts);
+int64_t alerts_rpo_grace_ms(const struct alerts *alerts); /* alert-late-minutes */
 
 /* An operator has seen it; note may be "". The recovery point that an anomaly held is free then, and the
  * anomaly counts as ordinary. ALERT_NOT_FOUND. Blocks. */

@@ -128,9 +128,5 @@ int alerts_apply(struct catalog *catalog, struct notify *notify, const struct co
     if (result == 0) {
         result = merge(catalog, notify, open, count, conditions, now_ms, err);
     }
-    if (result == 0) {
-        return catalog_commit(catalog, err);
-    }
-    catalog_roll_back(catalog);
-    return -1;
+    return catalog_end(catalog, result, err);
 }

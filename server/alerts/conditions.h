@@ -35,11 +35,6 @@ int conditions_find(const struct conditions_options *options, struct conditions 
 /* Texts are copied; of the alert's fields those above. */
 void conditions_add(struct conditions *conditions, const struct catalog_alert *alert);
 
-/* When a point is due that was not made: the first instant of the policy behind since_ms, the spread of
- * starts added, in wall ms; SCHEDULE_NEVER (server/protection/schedule.h) for a policy that rests or is
- * manual. SCHEDULE_INVALID. */
-int rpo_due(const struct catalog_policy *policy, int64_t since_ms, int64_t *due_ms, struct error *err);
-
 /* --- inside: the rules, by what they look at */
 int conditions_of_vms(const struct conditions_options *options, struct conditions *conditions,
                       struct error *err);

@@ -2,16 +2,15 @@
 #include "server/alerts/conditions.h"
 
 #include "base/clock.h"
-#include "server/protection/schedule.h"
+#include "server/protection/rpo.h"
 #include <string.h>
 
 enum { RESTORE_KEPT_MS = 7 * 24 * 3600 * 1000 };
 
-/* The policy and zone of the last VM: VMs of a group mostly follow each other. */
 struct vm_rules {
     const struct conditions_options *options;
     struct conditions *conditions;
-    const struct catalog_policy *policy;
+    struct rpo_rules *rpo;
 };
 
 static void add_vm(struct vm_rules *rules, const struct catalog_vm_standing *vm, enum error_code code,
@@ -29,61 +28,26 @@ static void add_vm(struct vm_rules *rules, const struct catalog_vm_standing *vm,
 /* --- recovery point objective
  * ------------------------------------------------------------------------------------ */
 
-int rpo_due(const struct catalog_policy *policy, int64_t since_ms, int64_t *due_ms, struct error *err)
+static void judge_rpo(struct vm_rules *rules, const struct catalog_vm_standing *vm)
 {
-    enum { MINUTE_MS = 60000 };
-    *due_ms = SCHEDULE_NEVER;
-    if (!policy->enabled || policy->schedule == SCHEDULE_MANUAL) {
-        return 0;
+    enum { TO_MINUTES = 16 };
+    struct arena *arena = rules->conditions->arena;
+    struct rpo_subject subject = {.policy_id = vm->policy_id,
+                                  .stopped = vm->stopped,
+                                  .added_ms = vm->added_ms,
+                                  .last_point_ms = vm->last_point_ms};
+    char text[CLOCK_TEXT_SIZE];
+    if (rpo_judge(rules->rpo, &subject) != RPO_MISSED) {
+        return;
     }
-    struct time_zone *zone = time_zone_open(policy->time_zone, err);
-    if (zone == NULL) {
-        return -1;
-    }
-    int64_t next_ms = schedule_next(policy, zone, since_ms);
-    time_zone_close(zone);
-    if (next_ms != SCHEDULE_NEVER) {
-        *due_ms = next_ms + (int64_t)policy->spread_minutes * MINUTE_MS;
-    }
-    return 0;
-}
-
-static int find_policy(struct vm_rules *rules, const char *id, struct error *err)
-{
-    if (rules->policy == NULL || strcmp(rules->policy->id, id) != 0) {
-        rules->policy = catalog_policy_find(rules->options->catalog, rules->conditions->arena, id, err);
-    }
-    return rules->policy != NULL ? 0 : -1;
-}
-
-static int judge_rpo(struct vm_rules *rules, const struct catalog_vm_standing *vm, struct error *err)
-{
-    int64_t due_ms;
-    if (find_policy(rules, vm->policy_id, err) != 0) {
-        return -1;
-    }
-    int64_t since_ms = vm->last_point_ms > vm->added_ms ? vm->last_point_ms : vm->added_ms;
-    if (rules->policy->schedule_changed_ms > since_ms) {
-        since_ms = rules->policy->schedule_changed_ms; /* a new schedule has missed nothing yet */
-    }
-    if (rpo_due(rules->policy, since_ms, &due_ms, err) != 0) {
-        return -1;
-    }
-    if (due_ms != SCHEDULE_NEVER && rules->options->now_ms > due_ms + rules->options->rpo_grace_ms) {
-        enum { TO_MINUTES = 16 };
-        char text[CLOCK_TEXT_SIZE];
-        add_vm(
-            rules, vm, ERROR_RPO_MISSED, ALERT_CRITICAL,
-            vm->last_point_ms == 0
-                ? arena_format(rules->conditions->arena,
-                               "%s has no recovery point yet, though its policy %s asks for one", vm->name,
-                               rules->policy->name)
-                : arena_format(rules->conditions->arena,
-                               "%s has no recovery point since %.*s UTC, though its policy %s asks for one",
-                               vm->name, TO_MINUTES, clock_format_wall(vm->last_point_ms, text),
-                               rules->policy->name));
-    }
-    return 0;
+    const char *policy = rpo_policy(rules->rpo, vm->policy_id)->name;
+    add_vm(rules, vm, ERROR_RPO_MISSED, ALERT_CRITICAL,
+           vm->last_point_ms == 0
+               ? arena_format(arena, "%s has no recovery point yet, though its policy %s asks for one",
+                              vm->name, policy)
+               : arena_format(arena,
+                              "%s has no recovery point since %.*s UTC, though its policy %s asks for one",
+                              vm->name, TO_MINUTES, clock_format_wall(vm->last_point_ms, text), policy));
 }
 
 /* --- jobs
@@ -210,8 +174,8 @@ static int judge_vm(struct vm_rules *rules, const struct catalog_vm_standing *vm
                                              vm->name, vm->host_name)
                               : arena_format(arena, "%s is gone from its host %s", vm->name, vm->host_name));
     }
-    if (protected && judge_rpo(rules, vm, err) != 0) {
-        return -1;
+    if (protected) {
+        judge_rpo(rules, vm);
     }
     if (!vm->present && vm->group_id[0] == '\0') {
         return 0; /* it is gone, and nobody asks for it: no success would ever come */
@@ -219,24 +183,33 @@ static int judge_vm(struct vm_rules *rules, const struct catalog_vm_standing *vm
     return judge_backup(rules, vm, err) != 0 || judge_restore(rules, vm, err) != 0 ? -1 : 0;
 }
 
-int conditions_of_vms(const struct conditions_options *options, struct conditions *conditions,
-                      struct error *err)
+static int judge_all(struct vm_rules *rules, struct error *err)
 {
-    struct vm_rules rules = {.options = options, .conditions = conditions};
+    const struct conditions_options *options = rules->options;
     struct catalog_page page = {0};
     const struct catalog_vm_standing *vms;
     size_t count;
     do {
-        if (catalog_vm_standing_list(options->catalog, conditions->arena, &page,
+        if (catalog_vm_standing_list(options->catalog, rules->conditions->arena, &page,
                                      options->now_ms - RESTORE_KEPT_MS, &vms, &count, err) != 0) {
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
             page.after = vms[i].number;
-            if (judge_vm(&rules, &vms[i], err) != 0) {
+            if (judge_vm(rules, &vms[i], err) != 0) {
                 return -1;
             }
         }
     } while (count == CATALOG_PAGE_MAX);
     return 0;
+}
+
+int conditions_of_vms(const struct conditions_options *options, struct conditions *conditions,
+                      struct error *err)
+{
+    struct vm_rules rules = {.options = options, .conditions = conditions};
+    rules.rpo = rpo_rules_read(options->catalog, options->rpo_grace_ms, options->now_ms, err);
+    int result = rules.rpo != NULL ? judge_all(&rules, err) : -1;
+    rpo_rules_free(rules.rpo);
+    return result;
 }

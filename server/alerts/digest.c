@@ -4,7 +4,9 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "server/alerts/notify.h"
+#include "server/catalog/catalog_standing.h"
 #include "server/protection/schedule.h"
+#include "server/protection/standing.h"
 #include <string.h>
 
 enum { DAY_MS = 24 * 3600 * 1000, ALERTS_MAX = 50, LENGTH_MAX = 4 << 20 };
@@ -38,23 +40,24 @@ static json_t *jobs_json(const struct catalog_standing *standing)
 }
 
 json_t *digest_make(struct catalog *catalog, const char *server_id, const struct store_status *store,
-                    int64_t now_ms, struct error *err)
+                    int64_t rpo_grace_ms, int64_t now_ms, struct error *err)
 {
     struct catalog_standing standing;
+    struct standing_counts counts;
     char time[CLOCK_TEXT_SIZE];
     json_t *items = NULL;
-    if (catalog_standing_read(catalog, now_ms - DAY_MS, &standing, err) != 0 ||
-        (items = open_alerts(catalog, err)) == NULL) {
+    struct rpo_rules *rules = rpo_rules_read(catalog, rpo_grace_ms, now_ms, err);
+    bool read = rules != NULL && standing_count(catalog, rules, NULL, &counts, err) == 0 &&
+                catalog_standing_read(catalog, now_ms - DAY_MS, &standing, err) == 0;
+    rpo_rules_free(rules);
+    if (!read || (items = open_alerts(catalog, err)) == NULL) {
         return NULL;
     }
     const uint64_t *open = standing.alerts.open;
     json_t *digest = json_pack(
-        "{s:s, s:s, s:{s:I, s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:o}}", "time",
-        clock_format_wall(now_ms, time), "server", server_id, "vms", "protected",
-        (json_int_t)standing.vms_protected, "waiting", (json_int_t)standing.vms_waiting, "failing",
-        (json_int_t)standing.vms_failing, "unprotected", (json_int_t)standing.vms_unprotected,
-        "jobs_last_day", jobs_json(&standing), "rpo", "met", (json_int_t)standing.rpo_met, "missed",
-        (json_int_t)standing.rpo_missed, "alerts", "critical", (json_int_t)open[ALERT_CRITICAL], "warning",
+        "{s:s, s:s, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:o}}", "time", clock_format_wall(now_ms, time),
+        "server", server_id, "vms", standing_vms_json(&counts), "jobs_last_day", jobs_json(&standing), "rpo",
+        standing_rpo_json(&counts), "alerts", "critical", (json_int_t)open[ALERT_CRITICAL], "warning",
         (json_int_t)open[ALERT_WARNING], "information", (json_int_t)open[ALERT_INFORMATION], "items", items);
     json_t *store_json =
         store == NULL
@@ -117,9 +120,12 @@ static void make_lines(const json_t *digest, struct line lines[LINES])
 {
     lines[0] = (struct line){
         "VMs",
-        memory_format("%lld protected, %lld waiting for the first backup, %lld failing, %lld unprotected",
-                      number(digest, "vms", "protected"), number(digest, "vms", "waiting"),
-                      number(digest, "vms", "failing"), number(digest, "vms", "unprotected"))};
+        memory_format(
+            "%lld protected, %lld failing, %lld waiting for the first backup, %lld stopped, %lld vanished, "
+            "%lld unprotected",
+            number(digest, "vms", "protected"), number(digest, "vms", "failing"),
+            number(digest, "vms", "waiting"), number(digest, "vms", "stopped"),
+            number(digest, "vms", "vanished"), number(digest, "vms", "unprotected"))};
     lines[1] = (struct line){
         "Jobs, last 24 h",
         memory_format(

@@ -12,7 +12,7 @@
 /* The data (docs/openapi.yaml, Digest): VMs, jobs of the last 24 hours, store, recovery point objectives,
  * open alerts (the newest 50). store: NULL when it is not known. NULL on failure. */
 json_t *digest_make(struct catalog *catalog, const char *server_id, const struct store_status *store,
-                    int64_t now_ms, struct error *err);
+                    int64_t rpo_grace_ms, int64_t now_ms, struct error *err);
 /* malloc'd. HTML is a whole document, everything in it escaped. */
 char *digest_subject(const json_t *digest);
 char *digest_text(const json_t *digest);

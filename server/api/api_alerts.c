@@ -75,8 +75,9 @@ int api_digest(struct api_call *call, struct error *err)
     struct store_status status;
     struct error ignored; /* the digest is told without it */
     bool known = store_status_read(server_store(call->server), &status, &ignored) == 0;
-    json_t *digest = digest_make(server_catalog(call->server), server_id(call->server),
-                                 known ? &status : NULL, clock_wall_ms(), err);
+    json_t *digest =
+        digest_make(server_catalog(call->server), server_id(call->server), known ? &status : NULL,
+                    alerts_rpo_grace_ms(server_alerts(call->server)), clock_wall_ms(), err);
     if (digest == NULL) {
         return -1;
     }

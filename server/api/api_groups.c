@@ -3,6 +3,7 @@
 #include "server/api/api_internal.h"
 #include "server/protection/group_configure.h"
 #include "server/protection/protection.h"
+#include "server/protection/standing.h"
 
 static json_t *group_json(const struct catalog_group *group)
 {
@@ -51,12 +52,12 @@ int api_group_show(struct api_call *call, struct error *err)
     }
     json_t *members = json_array();
     for (size_t i = 0; i < count; i++) {
-        json_array_append_new(members,
-                              json_pack("{s:s, s:s, s:s, s:s, s:I, s:o, s:o}", "id", vms[i].id, "name",
-                                        vms[i].name, "host", vms[i].host_name, "protection",
-                                        protection_state(&vms[i]), "points", (json_int_t)vms[i].point_count,
-                                        "last_point_time", api_time(vms[i].last_point_ms), "next_run",
-                                        api_group_next_run(call, group, vms[i].id)));
+        json_array_append_new(members, json_pack("{s:s, s:s, s:s, s:s, s:I, s:o, s:o}", "id", vms[i].id,
+                                                 "name", vms[i].name, "host", vms[i].host_name, "protection",
+                                                 vm_state_name(vm_state_of(&vms[i])), "points",
+                                                 (json_int_t)vms[i].point_count, "last_point_time",
+                                                 api_time(vms[i].last_point_ms), "next_run",
+                                                 api_group_next_run(call, group, vms[i].id)));
     }
     call->reply = group_json(group);
     json_object_set_new(call->reply, "next_run", api_group_next_run(call, group, NULL));

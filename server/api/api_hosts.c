@@ -7,6 +7,7 @@
 #include "server/jobs/jobs.h"
 #include "server/protection/protection.h"
 #include "server/protection/schedule.h"
+#include "server/protection/standing.h"
 #include "server/report/dashboard.h"
 #include "storage/point.h"
 
@@ -225,10 +226,10 @@ static json_t *vm_json(const struct catalog_vm *vm)
         "id", vm->id, "name", vm->name, "host", vm->host_name, "host_id", vm->host_id, "uuid",
         api_text_or_null(vm->uuid), "kind", vm->kind, "power", vm->power, "guest_agent", vm->guest_agent,
         "tracking", vm->tracking, "present", vm->present, "moved_away", vm->moved_away, "group",
-        api_text_or_null(vm->group_name), "protection", protection_state(vm), "size", (json_int_t)vm->size,
-        "disk_count", (json_int_t)vm->disk_count, "points", (json_int_t)vm->point_count, "last_point",
-        api_text_or_null(vm->last_point_id), "last_point_time", api_time(vm->last_point_ms), "memory_mib",
-        (int)vm->memory_mib);
+        api_text_or_null(vm->group_name), "protection", vm_state_name(vm_state_of(vm)), "size",
+        (json_int_t)vm->size, "disk_count", (json_int_t)vm->disk_count, "points", (json_int_t)vm->point_count,
+        "last_point", api_text_or_null(vm->last_point_id), "last_point_time", api_time(vm->last_point_ms),
+        "memory_mib", (int)vm->memory_mib);
 }
 
 int api_vm_list(struct api_call *call, struct error *err)
@@ -329,38 +330,6 @@ static int count_hosts(struct api_call *call, json_t **out, struct error *err)
     return 0;
 }
 
-static int count_vms(struct api_call *call, json_t **out, struct error *err)
-{
-    const struct catalog_vm_filter any = {0};
-    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    static const char *const states[] = {"protected", "waiting",  "failing",
-                                         "stopped",   "vanished", "unprotected"};
-    enum { STATE_COUNT = sizeof states / sizeof states[0] };
-    json_int_t counts[STATE_COUNT] = {0};
-    size_t count;
-    do {
-        const struct catalog_vm *vms;
-        if (catalog_vm_list(server_catalog(call->server), call->arena, &any, &page, &vms, &count, err) != 0) {
-            return -1;
-        }
-        for (size_t i = 0; i < count; i++) {
-            bool has;
-            if (access_has(call, OBJECT_VM, vms[i].id, &has, err) != 0) {
-                return -1;
-            }
-            for (size_t k = 0; k < STATE_COUNT && has; k++) {
-                counts[k] += strcmp(protection_state(&vms[i]), states[k]) == 0;
-            }
-            page.after = vms[i].number;
-        }
-    } while (count == CATALOG_PAGE_MAX);
-    *out = json_object();
-    for (size_t k = 0; k < STATE_COUNT; k++) {
-        json_object_set_new(*out, states[k], json_integer(counts[k]));
-    }
-    return 0;
-}
-
 static int count_jobs_in_scope(struct api_call *call, int64_t since_ms, int64_t states[JOB_STATE_COUNT],
                                struct error *err)
 {
@@ -406,23 +375,21 @@ static int count_jobs(struct api_call *call, json_t **out, struct error *err)
 int api_status(struct api_call *call, struct error *err)
 {
     json_t *hosts = NULL;
-    json_t *vms = NULL;
     json_t *jobs = NULL;
     struct store_status store;
-    if (count_hosts(call, &hosts, err) != 0 || count_vms(call, &vms, err) != 0 ||
-        count_jobs(call, &jobs, err) != 0 ||
+    if (count_hosts(call, &hosts, err) != 0 || count_jobs(call, &jobs, err) != 0 ||
         store_status_read(server_store(call->server), &store, err) != 0) {
         json_decref(hosts);
-        json_decref(vms);
         json_decref(jobs);
         return -1;
     }
-    call->reply =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "server", server_id(call->server),
-                  "version", HOLDFAST_VERSION, "time", api_time(clock_wall_ms()), "hosts", hosts, "vms", vms,
-                  "jobs_last_day", jobs, "store", "stored_bytes", (json_int_t)store.container_bytes,
-                  "free_bytes", (json_int_t)store.free_bytes, "points", (json_int_t)store.points,
-                  "damaged_chunks", (json_int_t)store.damaged_chunks);
-    return api_status_alerts(call, call->reply, err) != 0 ? -1
-                                                          : dashboard_add(call->server, call->reply, err);
+    call->reply = json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "server", server_id(call->server), "version",
+        HOLDFAST_VERSION, "time", api_time(clock_wall_ms()), "hosts", hosts, "jobs_last_day", jobs, "store",
+        "stored_bytes", (json_int_t)store.container_bytes, "free_bytes", (json_int_t)store.free_bytes,
+        "points", (json_int_t)store.points, "damaged_chunks", (json_int_t)store.damaged_chunks);
+    const char *user_id = call->identity.everything ? NULL : call->identity.user_id;
+    return api_status_alerts(call, call->reply, err) != 0
+               ? -1
+               : dashboard_add(call->server, user_id, call->reply, err);
 }

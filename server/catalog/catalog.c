@@ -159,21 +159,10 @@ void catalog_close(struct catalog *catalog)
     free(catalog);
 }
 
-static int catalog_run_simple(struct catalog *catalog, enum sql_query query, struct error *err)
-{
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    int result = statement_next(statement, err);
-    statement_close(statement);
-    return result < 0 ? -1 : 0;
-}
-
 int catalog_begin(struct catalog *catalog, struct error *err)
 {
     pthread_mutex_lock(&catalog->lock);
-    if (catalog_run_simple(catalog, SQL_BEGIN, err) != 0) {
+    if (statement_execute(statement_open(catalog, SQL_BEGIN), err) != 0) {
         pthread_mutex_unlock(&catalog->lock);
         return -1;
     }
@@ -183,7 +172,7 @@ int catalog_begin(struct catalog *catalog, struct error *err)
 
 int catalog_commit(struct catalog *catalog, struct error *err)
 {
-    if (catalog_run_simple(catalog, SQL_COMMIT, err) != 0) {
+    if (statement_execute(statement_open(catalog, SQL_COMMIT), err) != 0) {
         catalog_roll_back(catalog);
         return -1;
     }
@@ -196,82 +185,72 @@ void catalog_roll_back(struct catalog *catalog)
 {
     struct error ignored; /* SQLite may have rolled back by itself: there is nothing to undo then */
     if (sqlite3_get_autocommit(catalog->database) == 0) {
-        catalog_run_simple(catalog, SQL_ROLL_BACK, &ignored);
+        statement_execute(statement_open(catalog, SQL_ROLL_BACK), &ignored);
     }
     catalog_note_transaction(false);
     pthread_mutex_unlock(&catalog->lock);
 }
 
+int catalog_end(struct catalog *catalog, int result, struct error *err)
+{
+    if (result == 0) {
+        return catalog_commit(catalog, err);
+    }
+    catalog_roll_back(catalog);
+    return -1;
+}
+
 int catalog_setting_get(struct catalog *catalog, struct arena *arena, const char *name, const char **value,
                         struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_SETTING_GET, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_SETTING_GET);
     statement_bind_text(statement, name);
-    int found = statement_next(statement, err);
-    *value = found > 0 ? statement_text(statement, arena) : NULL;
-    statement_close(statement);
-    return found < 0 ? -1 : 0;
+    return statement_first_text(statement, arena, value, err);
 }
 
 int catalog_setting_set(struct catalog *catalog, const char *name, const char *value, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_SETTING_SET, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_SETTING_SET);
     statement_bind_text(statement, name);
     statement_bind_text(statement, value);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 int catalog_token_insert(struct catalog *catalog, const char *id, const char *secret_hash, int64_t expires_ms,
                          struct error *err)
 {
     int64_t now = clock_wall_ms();
-    struct statement *statement = statement_open(catalog, SQL_TOKEN_PRUNE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_TOKEN_PRUNE);
     statement_bind_integer(statement, now - CATALOG_TOKEN_KEPT_MS);
-    if (statement_run(statement, err) == STATEMENT_FAILED) {
+    if (statement_execute(statement, err) != 0) {
         return -1;
     }
-    statement = statement_open(catalog, SQL_TOKEN_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    statement = statement_open(catalog, SQL_TOKEN_INSERT);
     statement_bind_text(statement, id);
     statement_bind_text(statement, secret_hash);
     statement_bind_integer(statement, now);
     statement_bind_integer(statement, expires_ms);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 int catalog_token_check(struct catalog *catalog, const char *secret_hash, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_TOKEN_CHECK, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_TOKEN_CHECK);
     statement_bind_text(statement, secret_hash);
     statement_bind_integer(statement, clock_wall_ms());
-    int found = statement_next(statement, err);
-    statement_close(statement);
-    return found != 0
-               ? (found > 0 ? 0 : -1)
+    bool usable;
+    if (statement_exists(statement, &usable, err) != 0) {
+        return -1;
+    }
+    return usable
+               ? 0
                : error_set(err, ERROR_ENROL_TOKEN_INVALID, "The enrolment token is unknown, used or expired");
 }
 
 int catalog_token_use(struct catalog *catalog, const char *secret_hash, const char *host_id,
                       struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_TOKEN_USE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_TOKEN_USE);
     statement_bind_text(statement, secret_hash);
     statement_bind_integer(statement, clock_wall_ms());
     statement_bind_text(statement, host_id);

@@ -43,6 +43,9 @@ void catalog_on_full(struct catalog *catalog, bool (*make_room)(void *cookie), v
 int catalog_begin(struct catalog *catalog, struct error *err);
 int catalog_commit(struct catalog *catalog, struct error *err);
 void catalog_roll_back(struct catalog *catalog);
+/* Either, as the result of what was done in it: commits when that is 0. -1 when it was not, or the commit
+ * failed. */
+int catalog_end(struct catalog *catalog, int result, struct error *err);
 
 struct catalog_page {
     int64_t after;
@@ -148,8 +151,8 @@ struct catalog_vm {
     unsigned disk_count;
     const char *group_id; /* "" in none */
     const char *group_name;
-    uint64_t point_count;      /* that restore from the store */
-    const char *last_point_id; /* newest of them, "" */
+    uint64_t point_count;      /* in the store, not deleted */
+    const char *last_point_id; /* newest of them that is not damaged, "" */
     int64_t last_point_ms;     /* its time */
     bool group_stopped;
     const char *last_backup; /* state of the last backup that ended and was not cancelled, "" */
@@ -186,9 +189,9 @@ const struct catalog_vm *catalog_vm_find(struct catalog *catalog, struct arena *
 /* Is it there to be worked with? VM_NOT_FOUND, VM_MOVED_AWAY. */
 int catalog_vm_check_present(const struct catalog_vm *vm, struct error *err);
 struct catalog_vm_filter {
-    const char *host_id;  /* each NULL: any */
-    const char *group_id; /* "" for VMs in no group */
-    const char *search;   /* part of the name, any case of ASCII letters */
+    const char *host_id; /* each NULL: any */
+    const char *group_id;
+    const char *search; /* part of the name, any case of ASCII letters */
 };
 int catalog_vm_list(struct catalog *catalog, struct arena *arena, const struct catalog_vm_filter *filter,
                     const struct catalog_page *page, const struct catalog_vm **vms, size_t *count,
@@ -364,8 +367,6 @@ enum catalog_points_which { CATALOG_POINTS_ALL, CATALOG_POINTS_LIVE, CATALOG_POI
 struct catalog_point_filter {
     enum catalog_points_which which;
     const char *vm_id; /* each NULL or 0: any */
-    int64_t since_ms;  /* time_ms at or after */
-    int64_t until_ms;  /* time_ms before */
 };
 int catalog_point_list(struct catalog *catalog, struct arena *arena,
                        const struct catalog_point_filter *filter, const struct catalog_page *page,

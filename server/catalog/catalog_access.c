@@ -5,8 +5,6 @@
 #include "server/catalog/catalog_statement.h"
 #include <string.h>
 
-enum { PREFIX_MIN = 8 };
-
 static enum access_role read_role(struct statement *row, struct arena *arena)
 {
     enum access_role role = ROLE_VIEWER;
@@ -19,8 +17,9 @@ static const char *kind_name(enum access_token_kind kind)
     return kind == ACCESS_SESSION ? "session" : "api";
 }
 
-static void token_read(struct statement *row, struct arena *arena, struct catalog_access_token *token)
+static void token_read(struct statement *row, struct arena *arena, void *into)
 {
+    struct catalog_access_token *token = into;
     token->number = statement_integer(row);
     token->id = statement_text(row, arena);
     token->user_id = statement_text(row, arena);
@@ -41,10 +40,7 @@ static void token_read(struct statement *row, struct arena *arena, struct catalo
 int catalog_access_token_insert(struct catalog *catalog, const struct catalog_access_token *token,
                                 const char *secret_hash, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_INSERT);
     statement_bind_text(statement, token->id);
     statement_bind_text(statement, token->user_id);
     statement_bind_text(statement, kind_name(token->kind));
@@ -55,25 +51,17 @@ int catalog_access_token_insert(struct catalog *catalog, const struct catalog_ac
     statement_bind_text(statement, token->address);
     statement_bind_integer(statement, clock_wall_ms());
     statement_bind_integer(statement, token->expires_ms);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 int catalog_access_token_by_hash(struct catalog *catalog, struct arena *arena, const char *secret_hash,
                                  const struct catalog_access_token **token, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_BY_HASH, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    *token = NULL;
+    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_BY_HASH);
+    struct catalog_access_token *one = arena_alloc(arena, sizeof *one);
     statement_bind_text(statement, secret_hash);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        struct catalog_access_token *one = arena_alloc(arena, sizeof *one);
-        token_read(statement, arena, one);
-        *token = one;
-    }
-    statement_close(statement);
+    int found = statement_first(statement, arena, token_read, one, err);
+    *token = found > 0 ? one : NULL;
     return found < 0 ? -1 : 0;
 }
 
@@ -81,126 +69,83 @@ const struct catalog_access_token *catalog_access_token_find(struct catalog *cat
                                                              const char *user_id, const char *reference,
                                                              struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_FIND, err);
-    if (statement == NULL) {
-        return NULL;
+    struct catalog_access_token *token = arena_alloc(arena, sizeof *token);
+    int found = 0;
+    if (strlen(reference) >= STATEMENT_PREFIX_MIN) {
+        struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_FIND);
+        statement_bind_text(statement, reference);
+        statement_bind_optional(statement, user_id);
+        found = statement_only(statement, arena, token_read, token, err);
     }
-    struct catalog_access_token *token = NULL;
-    statement_bind_text(statement, reference);
-    statement_bind_optional(statement, user_id);
-    int found = strlen(reference) >= PREFIX_MIN ? statement_next(statement, err) : 0;
-    if (found > 0) {
-        token = arena_alloc(arena, sizeof *token);
-        token_read(statement, arena, token);
-        found = statement_next(statement, err);
-        token = found == 0 ? token : NULL;
-        found = found > 0 ? 0 : found;
-    }
-    if (found == 0 && token == NULL) {
+    if (found == 0) {
         error_set(err, ERROR_TOKEN_NOT_FOUND, "There is no token %.100s", reference);
     }
-    statement_close(statement);
-    return token;
+    return found > 0 ? token : NULL;
 }
 
 int catalog_access_token_list(struct catalog *catalog, struct arena *arena, const char *user_id,
                               const struct catalog_page *page, const struct catalog_access_token **tokens,
                               size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page->after);
+    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_LIST);
+    statement_bind_integer(statement, catalog_page_after(page));
     statement_bind_optional(statement, user_id);
     statement_bind_integer(statement, catalog_page_limit(page));
-    struct catalog_access_token *items = NULL;
-    int more;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        token_read(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *tokens = items;
-    return more;
-}
-
-static int run_one(struct statement *statement, struct error *err)
-{
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_rows(statement, arena, token_read, sizeof **tokens, tokens, count, err);
 }
 
 int catalog_access_token_used(struct catalog *catalog, const char *id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_USED, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_USED);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, clock_wall_ms());
-    return run_one(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_access_token_delete(struct catalog *catalog, const char *id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_DELETE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_DELETE);
     statement_bind_text(statement, id);
-    return run_one(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_access_token_end_sessions(struct catalog *catalog, const char *user_id, const char *but,
                                       struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_END_SESSIONS, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_END_SESSIONS);
     statement_bind_text(statement, user_id);
     statement_bind_text(statement, but);
-    return run_one(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_access_token_prune(struct catalog *catalog, const char *user_id, int64_t before_ms,
                                unsigned keep_sessions, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_PRUNE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_PRUNE);
     statement_bind_integer(statement, before_ms);
-    if (run_one(statement, err) != 0) {
+    if (statement_execute(statement, err) != 0) {
         return -1;
     }
-    statement = statement_open(catalog, SQL_ACCESS_TOKEN_TRIM, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    statement = statement_open(catalog, SQL_ACCESS_TOKEN_TRIM);
     statement_bind_text(statement, user_id);
     statement_bind_text(statement, kind_name(ACCESS_SESSION));
     statement_bind_integer(statement, keep_sessions);
-    return run_one(statement, err);
+    return statement_execute(statement, err);
 }
 
 /* A statement that gives one number. */
 static int read_count(struct statement *statement, unsigned *count, struct error *err)
 {
-    int found = statement_next(statement, err);
-    *count = found > 0 ? statement_unsigned(statement) : 0;
-    statement_close(statement);
-    return found < 0 ? -1 : 0;
+    int64_t number;
+    int result = statement_first_integer(statement, &number, err);
+    *count = (unsigned)number;
+    return result;
 }
 
 int catalog_access_token_count(struct catalog *catalog, const char *user_id, unsigned *count,
                                struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_COUNT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ACCESS_TOKEN_COUNT);
     statement_bind_text(statement, user_id);
     statement_bind_text(statement, kind_name(ACCESS_API));
     return read_count(statement, count, err);
@@ -214,22 +159,17 @@ int catalog_scope_has(struct catalog *catalog, const char *user_id, enum access_
         [OBJECT_POLICY] = SQL_SCOPE_HAS_POLICY, [OBJECT_GROUP] = SQL_SCOPE_HAS_GROUP,
         [OBJECT_POINT] = SQL_SCOPE_HAS_POINT,   [OBJECT_JOB] = SQL_SCOPE_HAS_JOB,
     };
-    struct statement *statement = statement_open(catalog, queries[kind], err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, queries[kind]);
     statement_bind_text(statement, user_id);
     statement_bind_text(statement, id);
-    int found = statement_next(statement, err);
-    statement_close(statement);
-    *has = found > 0;
-    return found < 0 ? -1 : 0;
+    return statement_exists(statement, has, err);
 }
 
 /* --- approvals */
 
-static void approval_read(struct statement *row, struct arena *arena, struct catalog_approval *approval)
+static void approval_read(struct statement *row, struct arena *arena, void *into)
 {
+    struct catalog_approval *approval = into;
     approval->number = statement_integer(row);
     approval->id = statement_text(row, arena);
     approval->user_id = statement_text(row, arena);
@@ -249,10 +189,7 @@ static void approval_read(struct statement *row, struct arena *arena, struct cat
 int catalog_approval_insert(struct catalog *catalog, const struct catalog_approval *approval,
                             struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_APPROVAL_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_APPROVAL_INSERT);
     statement_bind_text(statement, approval->id);
     statement_bind_text(statement, approval->user_id);
     statement_bind_text(statement, approval->what);
@@ -262,43 +199,24 @@ int catalog_approval_insert(struct catalog *catalog, const struct catalog_approv
     statement_bind_text(statement, approval->body);
     statement_bind_integer(statement, clock_wall_ms());
     statement_bind_integer(statement, approval->expires_ms);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 int catalog_approval_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
                           const struct catalog_approval **approvals, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_APPROVAL_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page->after);
-    statement_bind_integer(statement, catalog_page_limit(page));
-    struct catalog_approval *items = NULL;
-    int more;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        approval_read(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *approvals = items;
-    return more;
+    struct statement *statement = statement_open(catalog, SQL_APPROVAL_LIST);
+    statement_bind_page(statement, page);
+    return statement_rows(statement, arena, approval_read, sizeof **approvals, approvals, count, err);
 }
 
-/* The only row of the statement; NULL when there is none, or more than one. Closes it. */
+/* The only one that the statement gives; NULL when there is none, or more than one. */
 static int only_approval(struct statement *statement, struct arena *arena,
                          const struct catalog_approval **approval, struct error *err)
 {
-    struct catalog_approval *one = NULL;
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        one = arena_alloc(arena, sizeof *one);
-        approval_read(statement, arena, one);
-        found = statement_next(statement, err);
-    }
-    statement_close(statement);
-    *approval = found == 0 ? one : NULL;
+    struct catalog_approval *one = arena_alloc(arena, sizeof *one);
+    int found = statement_only(statement, arena, approval_read, one, err);
+    *approval = found > 0 ? one : NULL;
     return found < 0 ? -1 : 0;
 }
 
@@ -306,15 +224,12 @@ const struct catalog_approval *catalog_approval_find(struct catalog *catalog, st
                                                      const char *reference, struct error *err)
 {
     const struct catalog_approval *approval = NULL;
-    struct statement *statement = statement_open(catalog, SQL_APPROVAL_FIND, err);
-    if (statement == NULL) {
-        return NULL;
-    }
+    struct statement *statement = statement_open(catalog, SQL_APPROVAL_FIND);
     statement_bind_text(statement, reference);
     if (only_approval(statement, arena, &approval, err) != 0) {
         return NULL;
     }
-    if (approval == NULL || strlen(reference) < PREFIX_MIN) {
+    if (approval == NULL || strlen(reference) < STATEMENT_PREFIX_MIN) {
         error_set(err, ERROR_APPROVAL_NOT_FOUND, "There is no request %.100s that waits for approval",
                   reference);
         return NULL;
@@ -326,10 +241,7 @@ int catalog_approval_same(struct catalog *catalog, struct arena *arena,
                           const struct catalog_approval *approval, const struct catalog_approval **same,
                           struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_APPROVAL_SAME, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_APPROVAL_SAME);
     statement_bind_integer(statement, clock_wall_ms());
     statement_bind_text(statement, approval->user_id);
     statement_bind_text(statement, approval->method);
@@ -342,10 +254,7 @@ int catalog_approval_same(struct catalog *catalog, struct arena *arena,
 int catalog_approval_decide(struct catalog *catalog, const char *id, bool approved, const char *by,
                             bool *done, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_APPROVAL_DECIDE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_APPROVAL_DECIDE);
     statement_bind_text(statement, id);
     statement_bind_text(statement, approved ? "approved" : "rejected");
     statement_bind_text(statement, by);
@@ -357,10 +266,7 @@ int catalog_approval_decide(struct catalog *catalog, const char *id, bool approv
 
 int catalog_approval_count(struct catalog *catalog, const char *user_id, unsigned *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_APPROVAL_COUNT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_APPROVAL_COUNT);
     statement_bind_text(statement, user_id);
     statement_bind_integer(statement, clock_wall_ms());
     return read_count(statement, count, err);
@@ -368,10 +274,7 @@ int catalog_approval_count(struct catalog *catalog, const char *user_id, unsigne
 
 int catalog_approval_prune(struct catalog *catalog, int64_t before_ms, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_APPROVAL_PRUNE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_APPROVAL_PRUNE);
     statement_bind_integer(statement, before_ms);
-    return run_one(statement, err);
+    return statement_execute(statement, err);
 }

@@ -3,8 +3,6 @@
 #include "server/catalog/catalog_statement.h"
 #include <string.h>
 
-enum { ALERT_PREFIX_MIN = 8 };
-
 static const char *const severity_names[] = {
     [ALERT_INFORMATION] = "information", [ALERT_WARNING] = "warning", [ALERT_CRITICAL] = "critical"};
 
@@ -36,10 +34,7 @@ static const char *cause_name(const struct catalog_alert *alert)
 
 int catalog_alert_insert(struct catalog *catalog, const struct catalog_alert *alert, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ALERT_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ALERT_INSERT);
     statement_bind_text(statement, alert->id);
     statement_bind_text(statement, error_code_name(alert->code));
     statement_bind_text(statement, alert_severity_name(alert->severity));
@@ -51,15 +46,12 @@ int catalog_alert_insert(struct catalog *catalog, const struct catalog_alert *al
     statement_bind_text(statement, alert->cause);
     statement_bind_text(statement, alert->job_id);
     statement_bind_integer(statement, alert->raised_ms);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 int catalog_alert_update(struct catalog *catalog, const struct catalog_alert *alert, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ALERT_UPDATE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ALERT_UPDATE);
     statement_bind_text(statement, alert->id);
     statement_bind_text(statement, alert_severity_name(alert->severity));
     statement_bind_text(statement, alert->object_name);
@@ -67,20 +59,17 @@ int catalog_alert_update(struct catalog *catalog, const struct catalog_alert *al
     statement_bind_text(statement, cause_name(alert));
     statement_bind_text(statement, alert->cause);
     statement_bind_text(statement, alert->job_id);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 /* A text and a time. */
 static int run_at(struct catalog *catalog, enum sql_query query, const char *text, int64_t ms,
                   struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, text);
     statement_bind_integer(statement, ms);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 int catalog_alert_resolve(struct catalog *catalog, const char *id, int64_t now_ms, struct error *err)
@@ -91,30 +80,24 @@ int catalog_alert_resolve(struct catalog *catalog, const char *id, int64_t now_m
 int catalog_alert_acknowledge(struct catalog *catalog, const char *id, int64_t now_ms, const char *actor,
                               const char *note, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ALERT_ACKNOWLEDGE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ALERT_ACKNOWLEDGE);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, now_ms);
     statement_bind_text(statement, actor);
     statement_bind_text(statement, note);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 int catalog_alert_prune(struct catalog *catalog, int64_t before_ms, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ALERT_PRUNE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ALERT_PRUNE);
     statement_bind_integer(statement, before_ms);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
-static void alert_read(struct statement *row, struct arena *arena, struct catalog_alert *alert)
+static void alert_read(struct statement *row, struct arena *arena, void *into)
 {
-    *alert = (struct catalog_alert){0};
+    struct catalog_alert *alert = into;
     alert->number = statement_integer(row);
     alert->id = statement_text(row, arena);
     alert->code = error_code_from_name(statement_text(row, arena));
@@ -137,62 +120,37 @@ const struct catalog_alert *catalog_alert_find(struct catalog *catalog, struct a
                                                const char *reference, struct error *err)
 {
     struct catalog_alert *alert = arena_alloc(arena, sizeof *alert);
-    bool found = false;
-    if (strlen(reference) >= ALERT_PREFIX_MIN) {
-        struct statement *statement = statement_open(catalog, SQL_ALERT_FIND, err);
-        if (statement == NULL) {
-            return NULL;
-        }
+    int found = 0;
+    if (strlen(reference) >= STATEMENT_PREFIX_MIN) {
+        struct statement *statement = statement_open(catalog, SQL_ALERT_FIND);
         statement_bind_text(statement, reference);
-        int more = statement_next(statement, err);
-        if (more > 0) {
-            alert_read(statement, arena, alert);
-            more = statement_next(statement, err);
-            found = more == 0;
-        }
-        statement_close(statement);
-        if (more < 0) {
-            return NULL;
-        }
+        found = statement_only(statement, arena, alert_read, alert, err);
     }
-    if (!found) {
+    if (found == 0) {
         error_set(err, ERROR_ALERT_NOT_FOUND, "There is no alert %.64s", reference);
     }
-    return found ? alert : NULL;
+    return found > 0 ? alert : NULL;
 }
 
 int catalog_alert_list(struct catalog *catalog, struct arena *arena,
                        const struct catalog_alert_filter *filter, const struct catalog_page *page,
                        const struct catalog_alert **alerts, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ALERT_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_integer(statement, catalog_page_limit(page));
+    struct statement *statement = statement_open(catalog, SQL_ALERT_LIST);
+    statement_bind_page(statement, page);
     statement_bind_integer(statement, filter->resolved);
     statement_bind_optional(
         statement, filter->severity < 0 ? NULL : alert_severity_name((enum alert_severity)filter->severity));
-    struct catalog_alert *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        alert_read(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *alerts = items;
-    return more;
+    return statement_rows(statement, arena, alert_read, sizeof **alerts, alerts, count, err);
 }
 
 int catalog_alert_count(struct catalog *catalog, struct catalog_alert_counts *counts, struct error *err)
 {
     struct arena *arena = arena_create();
-    struct statement *statement = statement_open(catalog, SQL_ALERT_COUNT, err);
-    int more = -1;
+    struct statement *statement = statement_open(catalog, SQL_ALERT_COUNT);
+    int more;
     *counts = (struct catalog_alert_counts){0};
-    while (statement != NULL && (more = statement_next(statement, err)) > 0) {
+    while ((more = statement_next(statement, err)) > 0) {
         enum alert_severity severity = ALERT_INFORMATION;
         alert_severity_parse(statement_text(statement, arena), &severity);
         bool acknowledged = statement_boolean(statement);
@@ -200,9 +158,7 @@ int catalog_alert_count(struct catalog *catalog, struct catalog_alert_counts *co
         counts->open[severity] += number;
         counts->acknowledged[severity] += acknowledged ? number : 0;
     }
-    if (statement != NULL) {
-        statement_close(statement);
-    }
+    statement_close(statement);
     arena_destroy(arena);
     return more;
 }
@@ -210,8 +166,9 @@ int catalog_alert_count(struct catalog *catalog, struct catalog_alert_counts *co
 /* --- what alerts are judged by
  * ----------------------------------------------------------------------------------- */
 
-static void standing_read(struct statement *row, struct arena *arena, struct catalog_vm_standing *vm)
+static void standing_read(struct statement *row, struct arena *arena, void *into)
 {
+    struct catalog_vm_standing *vm = into;
     vm->number = statement_integer(row);
     vm->id = statement_text(row, arena);
     vm->name = statement_text(row, arena);
@@ -233,80 +190,56 @@ int catalog_vm_standing_list(struct catalog *catalog, struct arena *arena, const
                              int64_t restores_since_ms, const struct catalog_vm_standing **vms, size_t *count,
                              struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ALERT_VMS, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page->after);
-    statement_bind_integer(statement, catalog_page_limit(page));
+    struct statement *statement = statement_open(catalog, SQL_ALERT_VMS);
+    statement_bind_page(statement, page);
     statement_bind_integer(statement, restores_since_ms);
-    struct catalog_vm_standing *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        standing_read(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *vms = items;
-    return more;
+    return statement_rows(statement, arena, standing_read, sizeof **vms, vms, count, err);
+}
+
+static void outcome_read(struct statement *row, struct arena *arena, void *into)
+{
+    struct catalog_job_outcome *outcome = into;
+    job_state_parse(statement_text(row, arena), &outcome->state);
+    outcome->error_code = error_code_from_name(statement_text(row, arena));
+    outcome->error_message = statement_text(row, arena);
+    outcome->error_cause = statement_text(row, arena);
 }
 
 int catalog_job_outcome(struct catalog *catalog, struct arena *arena, const char *job_id,
                         struct catalog_job_outcome *outcome, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ALERT_JOB, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ALERT_JOB);
     statement_bind_text(statement, job_id);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        *outcome = (struct catalog_job_outcome){0};
-        job_state_parse(statement_text(statement, arena), &outcome->state);
-        outcome->error_code = error_code_from_name(statement_text(statement, arena));
-        outcome->error_message = statement_text(statement, arena);
-        outcome->error_cause = statement_text(statement, arena);
-    } else if (found == 0) {
+    *outcome = (struct catalog_job_outcome){0};
+    int found = statement_first(statement, arena, outcome_read, outcome, err);
+    if (found == 0) {
         error_set(err, ERROR_JOB_NOT_FOUND, "There is no job %s", job_id);
     }
-    statement_close(statement);
     return found > 0 ? 0 : -1;
 }
 
 int catalog_job_last_of_store(struct catalog *catalog, struct arena *arena, enum job_type type,
                               const char **job_id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ALERT_STORE_JOB, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ALERT_STORE_JOB);
     statement_bind_text(statement, job_type_name(type));
-    int found = statement_next(statement, err);
-    *job_id = found > 0 ? statement_text(statement, arena) : "";
-    statement_close(statement);
-    return found < 0 ? -1 : 0;
+    int result = statement_first_text(statement, arena, job_id, err);
+    *job_id = *job_id == NULL ? "" : *job_id;
+    return result;
+}
+
+static void job_log_read(struct statement *statement, struct arena *arena, void *into)
+{
+    struct catalog_job_log *entry = into;
+    job_log_level_parse(statement_text(statement, arena), &entry->level);
+    entry->code = statement_text(statement, arena);
+    entry->message = statement_text(statement, arena);
 }
 
 int catalog_job_codes(struct catalog *catalog, struct arena *arena, const char *job_id,
                       const struct catalog_job_log **entries, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_ALERT_JOB_LOG, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_ALERT_JOB_LOG);
     statement_bind_text(statement, job_id);
-    struct catalog_job_log *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        struct catalog_job_log *entry = &items[(*count)++];
-        job_log_level_parse(statement_text(statement, arena), &entry->level);
-        entry->code = statement_text(statement, arena);
-        entry->message = statement_text(statement, arena);
-    }
-    statement_close(statement);
-    *entries = items;
-    return more;
+    return statement_rows(statement, arena, job_log_read, sizeof **entries, entries, count, err);
 }

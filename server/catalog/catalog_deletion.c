@@ -12,35 +12,26 @@ int catalog_point_check_live(const struct catalog_point *point, struct error *er
 int catalog_point_soft_delete(struct catalog *catalog, const char *id,
                               const struct catalog_deletion *deletion, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_SOFT_DELETE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_SOFT_DELETE);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, deletion->deleted_ms);
     statement_bind_integer(statement, deletion->purge_ms);
     statement_bind_text(statement, deletion->by);
     statement_bind_text(statement, deletion->group_id);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 int catalog_point_purge_at(struct catalog *catalog, const char *id, int64_t purge_ms, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_PURGE_AT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_PURGE_AT);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, purge_ms);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 int catalog_point_undelete(struct catalog *catalog, const char *id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_UNDELETE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_UNDELETE);
     statement_bind_text(statement, id);
     switch (statement_run(statement, err)) {
     case STATEMENT_DONE:
@@ -52,55 +43,27 @@ int catalog_point_undelete(struct catalog *catalog, const char *id, struct error
     }
 }
 
-/* Reads the ids that a statement with its parameters bound gives, and closes it. */
-static int read_ids(struct statement *statement, struct arena *arena, const char *const **ids, size_t *count,
-                    struct error *err)
-{
-    const char **items = NULL;
-    int more;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        items[(*count)++] = statement_text(statement, arena);
-    }
-    statement_close(statement);
-    *ids = items;
-    return more;
-}
-
 int catalog_point_list_deleted_with(struct catalog *catalog, struct arena *arena, const char *group_id,
                                     const char *const **ids, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_LIST_DELETED_WITH, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_LIST_DELETED_WITH);
     statement_bind_text(statement, group_id);
-    return read_ids(statement, arena, ids, count, err);
+    return statement_texts(statement, arena, ids, count, err);
 }
 
 int catalog_point_list_purgeable(struct catalog *catalog, struct arena *arena, int64_t until_ms,
                                  const char *const **ids, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_LIST_PURGEABLE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_LIST_PURGEABLE);
     statement_bind_integer(statement, until_ms);
-    return read_ids(statement, arena, ids, count, err);
+    return statement_texts(statement, arena, ids, count, err);
 }
 
 int catalog_point_count_other_good(struct catalog *catalog, const char *vm_id, const char *id,
                                    uint64_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_COUNT_OTHER_GOOD, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_COUNT_OTHER_GOOD);
     statement_bind_text(statement, vm_id);
     statement_bind_text(statement, id);
-    int found = statement_next(statement, err);
-    *count = found > 0 ? statement_size(statement) : 0;
-    statement_close(statement);
-    return found < 0 ? -1 : 0;
+    return statement_first_size(statement, count, err);
 }

@@ -2,9 +2,9 @@
 
 #include "server/catalog/catalog_statement.h"
 
-static void host_read(struct statement *row, struct arena *arena, struct catalog_host *host)
+static void host_read(struct statement *row, struct arena *arena, void *into)
 {
-    *host = (struct catalog_host){0};
+    struct catalog_host *host = into;
     host->number = statement_integer(row);
     host->id = statement_text(row, arena);
     host->name = statement_text(row, arena);
@@ -30,10 +30,7 @@ static void host_read(struct statement *row, struct arena *arena, struct catalog
 
 int catalog_host_put(struct catalog *catalog, const struct catalog_host *host, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_HOST_PUT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_HOST_PUT);
     statement_bind_text(statement, host->id);
     statement_bind_text(statement, host->name);
     statement_bind_text(statement, host_state_name(host->state));
@@ -58,42 +55,28 @@ int catalog_host_put(struct catalog *catalog, const struct catalog_host *host, s
 }
 
 /* A host that is not there is no failure: the next lookup says so. */
-static int host_run(struct statement *statement, struct error *err)
-{
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
-}
-
 int catalog_host_set_state(struct catalog *catalog, const char *id, enum host_state state, int64_t since_ms,
                            struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_HOST_SET_STATE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_HOST_SET_STATE);
     statement_bind_text(statement, id);
     statement_bind_text(statement, host_state_name(state));
     statement_bind_integer(statement, since_ms);
-    return host_run(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_host_seen(struct catalog *catalog, const char *id, int64_t seen_ms, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_HOST_SEEN, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_HOST_SEEN);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, seen_ms);
-    return host_run(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_host_set_limit(struct catalog *catalog, const char *id, const struct bandwidth_limit *limit,
                            struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_HOST_SET_LIMIT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_HOST_SET_LIMIT);
     statement_bind_text(statement, id);
     statement_bind_size(statement, limit->rate);
     statement_bind_size(statement, limit->other_rate);
@@ -101,73 +84,47 @@ int catalog_host_set_limit(struct catalog *catalog, const char *id, const struct
     statement_bind_integer(statement, limit->to_minute);
     statement_bind_integer(statement, limit->days);
     statement_bind_text(statement, limit->time_zone);
-    return host_run(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_host_set_draining(struct catalog *catalog, const char *id, bool draining, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_HOST_SET_DRAINING, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_HOST_SET_DRAINING);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, draining);
-    return host_run(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_host_seen_all(struct catalog *catalog, int64_t seen_ms, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_HOST_SEEN_ALL, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_HOST_SEEN_ALL);
     statement_bind_integer(statement, seen_ms);
-    return host_run(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_host_disconnect_all(struct catalog *catalog, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_HOST_DISCONNECT_ALL, err);
-    return statement == NULL ? -1 : host_run(statement, err);
+    struct statement *statement = statement_open(catalog, SQL_HOST_DISCONNECT_ALL);
+    return statement_execute(statement, err);
 }
 
 const struct catalog_host *catalog_host_find(struct catalog *catalog, struct arena *arena,
                                              const char *reference, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_HOST_FIND, err);
-    if (statement == NULL) {
-        return NULL;
-    }
-    struct catalog_host *host = NULL;
+    struct statement *statement = statement_open(catalog, SQL_HOST_FIND);
+    struct catalog_host *host = arena_alloc(arena, sizeof *host);
     statement_bind_text(statement, reference);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        host = arena_alloc(arena, sizeof *host);
-        host_read(statement, arena, host);
-    } else if (found == 0) {
+    int found = statement_first(statement, arena, host_read, host, err);
+    if (found == 0) {
         error_set(err, ERROR_HOST_NOT_FOUND, "There is no host %s", reference);
     }
-    statement_close(statement);
-    return host;
+    return found > 0 ? host : NULL;
 }
 
 int catalog_host_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
                       const struct catalog_host **hosts, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_HOST_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_integer(statement, catalog_page_limit(page));
-    struct catalog_host *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        host_read(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *hosts = items;
-    return more;
+    struct statement *statement = statement_open(catalog, SQL_HOST_LIST);
+    statement_bind_page(statement, page);
+    return statement_rows(statement, arena, host_read, sizeof **hosts, hosts, count, err);
 }

@@ -6,34 +6,23 @@
 
 enum { KEPT_MS = 24 * 3600 * 1000, KEPT_MAX = 1000 /* for one actor */ };
 
-static int run(struct statement *statement, struct error *err)
-{
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
-}
-
 static int prune(struct catalog *catalog, const char *actor, int64_t now_ms, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_PRUNE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_PRUNE);
     statement_bind_integer(statement, now_ms - KEPT_MS);
-    if (run(statement, err) != 0 ||
-        (statement = statement_open(catalog, SQL_IDEMPOTENCY_TRIM, err)) == NULL) {
+    if (statement_execute(statement, err) != 0) {
         return -1;
     }
+    statement = statement_open(catalog, SQL_IDEMPOTENCY_TRIM);
     statement_bind_text(statement, actor);
     statement_bind_integer(statement, KEPT_MAX);
-    return run(statement, err);
+    return statement_execute(statement, err);
 }
 
 static int find(struct catalog *catalog, struct arena *arena, struct catalog_request *request,
                 enum catalog_request_state *state, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_GET, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_GET);
     statement_bind_text(statement, request->actor);
     statement_bind_text(statement, request->key);
     int found = statement_next(statement, err);
@@ -56,10 +45,8 @@ int catalog_request_begin(struct catalog *catalog, struct arena *arena, struct c
     int64_t now_ms = clock_wall_ms();
     int result = -1;
     pthread_mutex_lock(&catalog->lock); /* nothing comes between not finding and finding */
-    struct statement *statement = prune(catalog, request->actor, now_ms, err) == 0
-                                      ? statement_open(catalog, SQL_IDEMPOTENCY_BEGIN, err)
-                                      : NULL;
-    if (statement != NULL) {
+    if (prune(catalog, request->actor, now_ms, err) == 0) {
+        struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_BEGIN);
         statement_bind_text(statement, request->actor);
         statement_bind_text(statement, request->key);
         statement_bind_text(statement, request->fingerprint);
@@ -76,31 +63,25 @@ int catalog_request_begin(struct catalog *catalog, struct arena *arena, struct c
 
 int catalog_request_done(struct catalog *catalog, const struct catalog_request *request, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_DONE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_DONE);
     statement_bind_text(statement, request->actor);
     statement_bind_text(statement, request->key);
     statement_bind_text(statement, "done");
     statement_bind_integer(statement, request->status);
     statement_bind_text(statement, request->answer);
-    return run(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_request_forget(struct catalog *catalog, const struct catalog_request *request, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_FORGET, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_FORGET);
     statement_bind_text(statement, request->actor);
     statement_bind_text(statement, request->key);
-    return run(statement, err);
+    return statement_execute(statement, err);
 }
 
 int catalog_request_interrupted(struct catalog *catalog, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_INTERRUPTED, err);
-    return statement == NULL ? -1 : run(statement, err);
+    struct statement *statement = statement_open(catalog, SQL_IDEMPOTENCY_INTERRUPTED);
+    return statement_execute(statement, err);
 }

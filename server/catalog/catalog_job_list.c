@@ -43,11 +43,8 @@ static enum sql_query walk_query(const struct catalog_job_filter *filter)
 static int walk_one(struct job_walk *walk, enum sql_query query, int type, int state, struct error *err)
 {
     const struct catalog_job_filter *filter = walk->filter;
-    struct statement *statement = statement_open(walk->catalog, query, err);
+    struct statement *statement = statement_open(walk->catalog, query);
     int more;
-    if (statement == NULL) {
-        return -1;
-    }
     statement_bind_integer(statement, walk->before);
     statement_bind_integer(statement, walk->from);
     statement_bind_integer(statement, filter->since_ms);
@@ -98,21 +95,20 @@ static int walk_all(struct job_walk *walk, struct error *err)
     return 0;
 }
 
+static void number_read(struct statement *row, struct arena *arena, void *into)
+{
+    int64_t *number = into;
+    (void)arena;
+    *number = statement_integer(row);
+}
+
 /* 1 with the number, 0 when there is none, -1. */
 static int bound(struct catalog *catalog, enum sql_query query, int64_t time_ms, int64_t *number,
                  struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_integer(statement, time_ms);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        *number = statement_integer(statement);
-    }
-    statement_close(statement);
-    return found;
+    return statement_first(statement, NULL, number_read, number, err);
 }
 
 /* Times become numbers, generously; the statements look at the times themselves, too. 0 when no job is in
@@ -175,10 +171,7 @@ int catalog_job_list(struct catalog *catalog, struct arena *arena, const struct 
 
 int catalog_job_prune(struct catalog *catalog, int64_t before_ms, unsigned most, bool *any, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_JOB_PRUNE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_JOB_PRUNE);
     statement_bind_integer(statement, before_ms);
     statement_bind_integer(statement, most);
     enum statement_outcome outcome = statement_run(statement, err);

@@ -2,9 +2,6 @@
 
 #include "server/catalog/catalog_job_list.h"
 #include "server/catalog/catalog_statement.h"
-#include <string.h>
-
-enum { JOB_PREFIX_MIN = 8 };
 
 static void job_read_restore(struct statement *row, struct arena *arena, struct catalog_job *job)
 {
@@ -43,9 +40,9 @@ static void job_read_progress(struct statement *row, struct arena *arena, struct
     job->finished_ms = statement_integer(row);
 }
 
-static void job_read(struct statement *row, struct arena *arena, struct catalog_job *job)
+static void job_read(struct statement *row, struct arena *arena, void *into)
 {
-    *job = (struct catalog_job){0};
+    struct catalog_job *job = into;
     job->number = statement_integer(row);
     job->id = statement_text(row, arena);
     job_type_parse(statement_text(row, arena), &job->type);
@@ -94,10 +91,7 @@ static void job_bind_progress(struct statement *statement, const struct catalog_
 static int job_write(struct catalog *catalog, enum sql_query query, const struct catalog_job *job,
                      struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, job->id);
     statement_bind_text(statement, job_type_name(job->type));
     statement_bind_text(statement, job_state_name(job->state));
@@ -148,33 +142,12 @@ int catalog_job_update(struct catalog *catalog, const struct catalog_job *job, s
     return job_write(catalog, SQL_JOB_UPDATE, job, err);
 }
 
-/* The only row of a query with one text parameter: 1, none or several: 0, failure: -1. */
-static int job_only(struct catalog *catalog, struct arena *arena, enum sql_query query, const char *parameter,
-                    struct catalog_job *job, struct error *err)
-{
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_text(statement, parameter);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        job_read(statement, arena, job);
-        int second = statement_next(statement, err);
-        found = second < 0 ? -1 : 1 - second;
-    }
-    statement_close(statement);
-    return found;
-}
-
 const struct catalog_job *catalog_job_find(struct catalog *catalog, struct arena *arena,
                                            const char *reference, struct error *err)
 {
     struct catalog_job *job = arena_alloc(arena, sizeof *job);
-    int found = job_only(catalog, arena, SQL_JOB_BY_ID, reference, job, err);
-    if (found == 0 && strlen(reference) >= JOB_PREFIX_MIN) {
-        found = job_only(catalog, arena, SQL_JOB_BY_PREFIX, reference, job, err);
-    }
+    int found =
+        statement_find(catalog, arena, SQL_JOB_BY_ID, SQL_JOB_BY_PREFIX, reference, job_read, job, err);
     if (found == 0) {
         error_set(err, ERROR_JOB_NOT_FOUND, "There is no job %s", reference);
     }
@@ -184,95 +157,56 @@ const struct catalog_job *catalog_job_find(struct catalog *catalog, struct arena
 int catalog_job_get(struct catalog *catalog, struct arena *arena, int64_t number, struct catalog_job *job,
                     struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_JOB_BY_NUMBER, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_JOB_BY_NUMBER);
     statement_bind_integer(statement, number);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        job_read(statement, arena, job);
-    }
-    statement_close(statement);
-    return found;
-}
-
-static int job_read_all(struct statement *statement, struct arena *arena, const struct catalog_job **jobs,
-                        size_t *count, struct error *err)
-{
-    struct catalog_job *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        job_read(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *jobs = items;
-    return more;
+    *job = (struct catalog_job){0};
+    return statement_first(statement, arena, job_read, job, err);
 }
 
 int catalog_job_last_scheduled(struct catalog *catalog, const char *vm_id, int64_t *created_ms,
                                struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_JOB_LAST_SCHEDULED, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_JOB_LAST_SCHEDULED);
     statement_bind_text(statement, vm_id);
-    int found = statement_next(statement, err);
-    *created_ms = found > 0 ? statement_integer(statement) : 0;
-    statement_close(statement);
-    return found < 0 ? -1 : 0;
+    return statement_first_integer(statement, created_ms, err);
 }
 
 int catalog_job_list_open(struct catalog *catalog, struct arena *arena, const struct catalog_job **jobs,
                           size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_JOB_LIST_OPEN, err);
-    return statement == NULL ? -1 : job_read_all(statement, arena, jobs, count, err);
+    return statement_rows(statement_open(catalog, SQL_JOB_LIST_OPEN), arena, job_read, sizeof **jobs, jobs,
+                          count, err);
 }
 
 int catalog_job_log_add(struct catalog *catalog, const char *job_id, const struct catalog_job_log *entry,
                         struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_JOB_LOG_ADD, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_JOB_LOG_ADD);
     statement_bind_text(statement, job_id);
     statement_bind_integer(statement, entry->time_ms);
     statement_bind_text(statement, job_log_level_name(entry->level));
     statement_bind_text(statement, entry->code);
     statement_bind_text(statement, entry->message);
     statement_bind_integer(statement, CATALOG_JOB_LOG_MAX);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0; /* the job may be gone */
+}
+
+static void job_log_read(struct statement *statement, struct arena *arena, void *into)
+{
+    struct catalog_job_log *item = into;
+    item->number = statement_integer(statement);
+    item->time_ms = statement_integer(statement);
+    job_log_level_parse(statement_text(statement, arena), &item->level);
+    item->code = statement_text(statement, arena);
+    item->message = statement_text(statement, arena);
 }
 
 int catalog_job_log_list(struct catalog *catalog, struct arena *arena, const char *job_id,
                          const struct catalog_page *page, const struct catalog_job_log **entries,
                          size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_JOB_LOG_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_JOB_LOG_LIST);
     statement_bind_text(statement, job_id);
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_integer(statement, catalog_page_limit(page));
-    struct catalog_job_log *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        struct catalog_job_log *item = &items[(*count)++];
-        item->number = statement_integer(statement);
-        item->time_ms = statement_integer(statement);
-        job_log_level_parse(statement_text(statement, arena), &item->level);
-        item->code = statement_text(statement, arena);
-        item->message = statement_text(statement, arena);
-    }
-    statement_close(statement);
-    *entries = items;
-    return more;
+    statement_bind_page(statement, page);
+    return statement_rows(statement, arena, job_log_read, sizeof **entries, entries, count, err);
 }

@@ -45,10 +45,7 @@ static int chosen_result(enum statement_outcome outcome, const struct catalog_no
 int catalog_notification_insert(struct catalog *catalog, const struct catalog_notification *notification,
                                 struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_INSERT);
     bind_chosen(statement, notification);
     statement_bind_integer(statement, notification->created_ms);
     return chosen_result(statement_run(statement, err), notification, err);
@@ -58,28 +55,19 @@ int catalog_notification_insert(struct catalog *catalog, const struct catalog_no
 int catalog_notification_update(struct catalog *catalog, const struct catalog_notification *notification,
                                 struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_UPDATE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_UPDATE);
     bind_chosen(statement, notification);
     if (chosen_result(statement_run(statement, err), notification, err) != 0) {
         return -1;
     }
-    statement = statement_open(catalog, SQL_OUTBOX_HURRY, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    statement = statement_open(catalog, SQL_OUTBOX_HURRY);
     statement_bind_text(statement, notification->id);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 static int run_text(struct catalog *catalog, enum sql_query query, const char *text, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, text);
     enum statement_outcome outcome = statement_run(statement, err);
     return outcome == STATEMENT_DONE ? 0 : outcome == STATEMENT_NOTHING ? 1 : -1;
@@ -88,13 +76,10 @@ static int run_text(struct catalog *catalog, enum sql_query query, const char *t
 static int run_text_at(struct catalog *catalog, enum sql_query query, const char *text, int64_t ms,
                        struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, text);
     statement_bind_integer(statement, ms);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 int catalog_notification_delete(struct catalog *catalog, const char *id, struct error *err)
@@ -103,9 +88,9 @@ int catalog_notification_delete(struct catalog *catalog, const char *id, struct 
     return result > 0 ? error_set(err, ERROR_NOTIFY_NOT_FOUND, "There is no notification %s", id) : result;
 }
 
-static void notification_read(struct statement *row, struct arena *arena, struct catalog_notification *item)
+static void notification_read(struct statement *row, struct arena *arena, void *into)
 {
-    *item = (struct catalog_notification){0};
+    struct catalog_notification *item = into;
     item->number = statement_integer(row);
     item->id = statement_text(row, arena);
     item->name = statement_text(row, arena);
@@ -136,42 +121,22 @@ static void notification_read(struct statement *row, struct arena *arena, struct
 const struct catalog_notification *catalog_notification_find(struct catalog *catalog, struct arena *arena,
                                                              const char *reference, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_FIND, err);
-    if (statement == NULL) {
-        return NULL;
-    }
-    struct catalog_notification *item = NULL;
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_FIND);
+    struct catalog_notification *item = arena_alloc(arena, sizeof *item);
     statement_bind_text(statement, reference);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        item = arena_alloc(arena, sizeof *item);
-        notification_read(statement, arena, item);
-    } else if (found == 0) {
+    int found = statement_first(statement, arena, notification_read, item, err);
+    if (found == 0) {
         error_set(err, ERROR_NOTIFY_NOT_FOUND, "There is no notification %.64s", reference);
     }
-    statement_close(statement);
-    return item;
+    return found > 0 ? item : NULL;
 }
 
 int catalog_notification_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
                               const struct catalog_notification **items, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_integer(statement, catalog_page_limit(page));
-    struct catalog_notification *rows = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        rows = arena_grow(arena, rows, *count, sizeof *rows);
-        notification_read(statement, arena, &rows[(*count)++]);
-    }
-    statement_close(statement);
-    *items = rows;
-    return more;
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_LIST);
+    statement_bind_page(statement, page);
+    return statement_rows(statement, arena, notification_read, sizeof **items, items, count, err);
 }
 
 int catalog_notification_set_digest(struct catalog *catalog, const char *id, int64_t ms, struct error *err)
@@ -190,10 +155,7 @@ int catalog_notification_lost(struct catalog *catalog, const char *id, struct er
 int catalog_outbox_insert(struct catalog *catalog, const struct catalog_message *message, bool *kept,
                           struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_OUTBOX_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_INSERT);
     statement_bind_text(statement, message->id);
     statement_bind_text(statement, message->notification_id);
     statement_bind_text(statement, message->event);
@@ -209,8 +171,9 @@ int catalog_outbox_insert(struct catalog *catalog, const struct catalog_message 
     return outcome == STATEMENT_DONE || outcome == STATEMENT_NOTHING ? 0 : -1;
 }
 
-static void message_read(struct statement *row, struct arena *arena, struct catalog_message *message)
+static void message_read(struct statement *row, struct arena *arena, void *into)
 {
+    struct catalog_message *message = into;
     message->number = statement_integer(row);
     message->id = statement_text(row, arena);
     message->notification_id = statement_text(row, arena);
@@ -223,57 +186,24 @@ static void message_read(struct statement *row, struct arena *arena, struct cata
     message->attempts = statement_unsigned(row);
 }
 
-static int next_time(struct catalog *catalog, int64_t *next_ms, struct error *err)
-{
-    struct statement *statement = statement_open(catalog, SQL_OUTBOX_NEXT, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    int found = statement_next(statement, err);
-    *next_ms = found > 0 ? statement_integer(statement) : 0;
-    statement_close(statement);
-    return found < 0 ? -1 : 0;
-}
-
 int catalog_outbox_due(struct catalog *catalog, struct arena *arena, int64_t now_ms,
                        const struct catalog_message **message, int64_t *next_ms, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DUE, err);
-    struct catalog_message *found_message = NULL;
-    *message = NULL;
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DUE);
+    struct catalog_message *due = arena_alloc(arena, sizeof *due);
     *next_ms = 0;
-    if (statement == NULL) {
-        return -1;
-    }
     statement_bind_integer(statement, now_ms);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        found_message = arena_alloc(arena, sizeof *found_message);
-        message_read(statement, arena, found_message);
-    }
-    statement_close(statement);
-    *message = found_message;
-    return found < 0 ? -1 : found > 0 ? 0 : next_time(catalog, next_ms, err);
+    int found = statement_first(statement, arena, message_read, due, err);
+    *message = found > 0 ? due : NULL;
+    return found != 0 ? (found > 0 ? 0 : -1)
+                      : statement_first_integer(statement_open(catalog, SQL_OUTBOX_NEXT), next_ms, err);
 }
 
 static int outbox_delete(struct catalog *catalog, int64_t number, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DELETE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DELETE);
     statement_bind_integer(statement, number);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
-}
-
-/* Ends the transaction. */
-static int end(struct catalog *catalog, int result, struct error *err)
-{
-    if (result == 0) {
-        return catalog_commit(catalog, err);
-    }
-    catalog_roll_back(catalog);
-    return -1;
+    return statement_execute(statement, err);
 }
 
 int catalog_outbox_delivered(struct catalog *catalog, const struct catalog_message *message, int64_t now_ms,
@@ -287,32 +217,26 @@ int catalog_outbox_delivered(struct catalog *catalog, const struct catalog_messa
                 run_text_at(catalog, SQL_NOTIFICATION_DELIVERED, message->notification_id, now_ms, err) != 0
             ? -1
             : 0;
-    return end(catalog, result, err);
+    return catalog_end(catalog, result, err);
 }
 
 static int note_failure(struct catalog *catalog, const struct catalog_message *message, int64_t now_ms,
                         const char *why, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_FAILED, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_NOTIFICATION_FAILED);
     statement_bind_text(statement, message->notification_id);
     statement_bind_integer(statement, now_ms);
     statement_bind_text(statement, why);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 static int delay(struct catalog *catalog, const struct catalog_message *message, int64_t next_attempt_ms,
                  struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DELAY, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DELAY);
     statement_bind_integer(statement, message->number);
     statement_bind_integer(statement, next_attempt_ms);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 int catalog_outbox_failed(struct catalog *catalog, const struct catalog_message *message, int64_t now_ms,
@@ -330,7 +254,7 @@ int catalog_outbox_failed(struct catalog *catalog, const struct catalog_message 
                      ? -1
                      : 0;
     }
-    return end(catalog, result, err);
+    return catalog_end(catalog, result, err);
 }
 
 /* --- jobs
@@ -346,21 +270,8 @@ int catalog_job_notification_delete(struct catalog *catalog, const char *job_id,
     return run_text(catalog, SQL_JOB_NOTIFICATION_DELETE, job_id, err) < 0 ? -1 : 0;
 }
 
-int catalog_job_notification_ended(struct catalog *catalog, struct arena *arena, const char ***job_ids,
+int catalog_job_notification_ended(struct catalog *catalog, struct arena *arena, const char *const **job_ids,
                                    size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_JOB_NOTIFICATION_ENDED, err);
-    const char **ids = NULL;
-    int more = 0;
-    *count = 0;
-    if (statement == NULL) {
-        return -1;
-    }
-    while ((more = statement_next(statement, err)) > 0) {
-        ids = arena_grow(arena, ids, *count, sizeof *ids);
-        ids[(*count)++] = statement_text(statement, arena);
-    }
-    statement_close(statement);
-    *job_ids = ids;
-    return more;
+    return statement_texts(statement_open(catalog, SQL_JOB_NOTIFICATION_ENDED), arena, job_ids, count, err);
 }

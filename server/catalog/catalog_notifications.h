@@ -92,7 +92,7 @@ int catalog_notification_lost(struct catalog *catalog, const char *id, struct er
 int catalog_job_notification_insert(struct catalog *catalog, const char *job_id, struct error *err);
 int catalog_job_notification_delete(struct catalog *catalog, const char *job_id, struct error *err);
 /* Those that have ended, 100 at most. */
-int catalog_job_notification_ended(struct catalog *catalog, struct arena *arena, const char ***job_ids,
+int catalog_job_notification_ended(struct catalog *catalog, struct arena *arena, const char *const **job_ids,
                                    size_t *count, struct error *err);
 
 #endif

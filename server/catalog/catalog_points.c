@@ -3,13 +3,10 @@
 
 #include "base/clock.h"
 #include "server/catalog/catalog_statement.h"
-#include <string.h>
 
-enum { POINT_PREFIX_MIN = 8 };
-
-static void point_read_row(struct statement *row, struct arena *arena, struct catalog_point *point)
+static void point_read_row(struct statement *row, struct arena *arena, void *into)
 {
-    *point = (struct catalog_point){0};
+    struct catalog_point *point = into;
     point->number = statement_integer(row);
     point->id = statement_text(row, arena);
     point->vm_id = statement_text(row, arena);
@@ -42,10 +39,7 @@ static void point_read_row(struct statement *row, struct arena *arena, struct ca
 
 static int point_write(struct catalog *catalog, const struct catalog_point *point, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_INSERT);
     statement_bind_text(statement, point->id);
     statement_bind_text(statement, point->vm_id);
     statement_bind_text(statement, point->vm_name);
@@ -69,23 +63,20 @@ static int point_write(struct catalog *catalog, const struct catalog_point *poin
     statement_bind_integer(statement, point->damaged);
     statement_bind_integer(statement, point->verified_ms);
     statement_bind_integer(statement, point->locked_until_ms);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 static int point_write_disk(struct catalog *catalog, const char *point_id, size_t position,
                             const struct catalog_point_disk *disk, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_DISK_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_DISK_INSERT);
     statement_bind_text(statement, point_id);
     statement_bind_integer(statement, (int64_t)position);
     statement_bind_text(statement, disk->name);
     statement_bind_text(statement, disk->format);
     statement_bind_size(statement, disk->size);
     statement_bind_size(statement, disk->transferred_bytes);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 /* Only ever within the caller's transaction: it joins others, like the job's row. */
@@ -117,20 +108,14 @@ static int point_result(enum statement_outcome outcome, const char *id, struct e
 
 int catalog_point_delete(struct catalog *catalog, const char *id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_DELETE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_DELETE);
     statement_bind_text(statement, id);
     return point_result(statement_run(statement, err), id, err);
 }
 
 int catalog_point_set_held(struct catalog *catalog, const char *id, bool held, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_SET_HELD, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_SET_HELD);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, held);
     return point_result(statement_run(statement, err), id, err);
@@ -139,10 +124,7 @@ int catalog_point_set_held(struct catalog *catalog, const char *id, bool held, s
 int catalog_point_set_retain_until(struct catalog *catalog, const char *id, int64_t retain_until_ms,
                                    struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_SET_RETAIN_UNTIL, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_SET_RETAIN_UNTIL);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, retain_until_ms);
     return point_result(statement_run(statement, err), id, err);
@@ -150,43 +132,19 @@ int catalog_point_set_retain_until(struct catalog *catalog, const char *id, int6
 
 int catalog_point_set_verified(struct catalog *catalog, const char *id, bool damaged, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_SET_VERIFIED, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_SET_VERIFIED);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, damaged);
     statement_bind_integer(statement, clock_wall_ms());
     return point_result(statement_run(statement, err), id, err);
 }
 
-/* The only row of a query with one text parameter: 1, none or several: 0, failure: -1. */
-static int point_only(struct catalog *catalog, struct arena *arena, enum sql_query query,
-                      const char *parameter, struct catalog_point *point, struct error *err)
-{
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_text(statement, parameter);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        point_read_row(statement, arena, point);
-        int second = statement_next(statement, err);
-        found = second < 0 ? -1 : 1 - second;
-    }
-    statement_close(statement);
-    return found;
-}
-
 const struct catalog_point *catalog_point_find(struct catalog *catalog, struct arena *arena,
                                                const char *reference, struct error *err)
 {
     struct catalog_point *point = arena_alloc(arena, sizeof *point);
-    int found = point_only(catalog, arena, SQL_POINT_BY_ID, reference, point, err);
-    if (found == 0 && strlen(reference) >= POINT_PREFIX_MIN) {
-        found = point_only(catalog, arena, SQL_POINT_BY_PREFIX, reference, point, err);
-    }
+    int found = statement_find(catalog, arena, SQL_POINT_BY_ID, SQL_POINT_BY_PREFIX, reference,
+                               point_read_row, point, err);
     if (found == 0) {
         error_set(err, ERROR_RP_NOT_FOUND, "There is no recovery point %s", reference);
     }
@@ -196,8 +154,10 @@ const struct catalog_point *catalog_point_find(struct catalog *catalog, struct a
 static int point_or_none(struct catalog *catalog, struct arena *arena, enum sql_query query,
                          const char *parameter, const struct catalog_point **point, struct error *err)
 {
+    struct statement *statement = statement_open(catalog, query);
     struct catalog_point *only = arena_alloc(arena, sizeof *only);
-    int found = point_only(catalog, arena, query, parameter, only, err);
+    statement_bind_text(statement, parameter);
+    int found = statement_only(statement, arena, point_read_row, only, err);
     *point = found > 0 ? only : NULL;
     return found < 0 ? -1 : 0;
 }
@@ -220,91 +180,60 @@ int catalog_point_list(struct catalog *catalog, struct arena *arena,
 {
     const char *vm_id = filter == NULL ? NULL : filter->vm_id;
     struct statement *statement =
-        statement_open(catalog, vm_id == NULL ? SQL_POINT_LIST : SQL_POINT_LIST_OF_VM, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_integer(statement, filter == NULL ? 0 : filter->since_ms);
-    statement_bind_integer(statement, filter == NULL || filter->until_ms == 0 ? INT64_MAX : filter->until_ms);
+        statement_open(catalog, vm_id == NULL ? SQL_POINT_LIST : SQL_POINT_LIST_OF_VM);
+    statement_bind_integer(statement, catalog_page_before(page));
     statement_bind_integer(statement, catalog_page_limit(page));
     statement_bind_integer(statement, filter == NULL ? CATALOG_POINTS_ALL : filter->which);
     if (vm_id != NULL) {
         statement_bind_text(statement, vm_id);
     }
-    struct catalog_point *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        point_read_row(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *points = items;
-    return more;
+    return statement_rows(statement, arena, point_read_row, sizeof **points, points, count, err);
+}
+
+static void point_disk_read(struct statement *statement, struct arena *arena, void *into)
+{
+    struct catalog_point_disk *disk = into;
+    disk->name = statement_text(statement, arena);
+    disk->format = statement_text(statement, arena);
+    disk->size = statement_size(statement);
+    disk->transferred_bytes = statement_size(statement);
 }
 
 int catalog_point_disk_list(struct catalog *catalog, struct arena *arena, const char *point_id,
                             const struct catalog_point_disk **disks, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POINT_DISK_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POINT_DISK_LIST);
     statement_bind_text(statement, point_id);
-    struct catalog_point_disk *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        struct catalog_point_disk *disk = &items[(*count)++];
-        disk->name = statement_text(statement, arena);
-        disk->format = statement_text(statement, arena);
-        disk->size = statement_size(statement);
-        disk->transferred_bytes = statement_size(statement);
-    }
-    statement_close(statement);
-    *disks = items;
-    return more;
+    return statement_rows(statement, arena, point_disk_read, sizeof **disks, disks, count, err);
+}
+
+static void tracking_read(struct statement *statement, struct arena *arena, void *into)
+{
+    struct catalog_tracking *item = into;
+    item->name = statement_text(statement, arena);
+    item->metadata = statement_text(statement, arena);
+    item->point_id = statement_text(statement, arena);
+    item->left_out = statement_text(statement, arena);
 }
 
 int catalog_tracking_list(struct catalog *catalog, struct arena *arena, const char *vm_id,
                           const struct catalog_tracking **tracking, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_TRACKING_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_TRACKING_LIST);
     statement_bind_text(statement, vm_id);
-    struct catalog_tracking *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        struct catalog_tracking *item = &items[(*count)++];
-        item->name = statement_text(statement, arena);
-        item->metadata = statement_text(statement, arena);
-        item->point_id = statement_text(statement, arena);
-        item->left_out = statement_text(statement, arena);
-    }
-    statement_close(statement);
-    *tracking = items;
-    return more;
+    return statement_rows(statement, arena, tracking_read, sizeof **tracking, tracking, count, err);
 }
 
 /* vm_id and, where the query has one, a name. */
 static int tracking_run(struct catalog *catalog, enum sql_query query, const char *vm_id, const char *name,
                         struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, vm_id);
     if (name != NULL) {
         statement_bind_text(statement, name);
     }
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struct catalog_tracking *tracking,
@@ -313,16 +242,13 @@ int catalog_tracking_add(struct catalog *catalog, const char *vm_id, const struc
     if (tracking_run(catalog, SQL_TRACKING_REMOVE, vm_id, tracking->name, err) != 0) {
         return -1;
     }
-    struct statement *statement = statement_open(catalog, SQL_TRACKING_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_TRACKING_INSERT);
     statement_bind_text(statement, vm_id);
     statement_bind_text(statement, tracking->name);
     statement_bind_text(statement, tracking->metadata);
     statement_bind_text(statement, tracking->point_id);
     statement_bind_text(statement, tracking->left_out);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 int catalog_tracking_trim(struct catalog *catalog, const char *vm_id, struct error *err)

@@ -6,9 +6,9 @@
 #include "server/catalog/catalog_statement.h"
 #include <string.h>
 
-void catalog_policy_read(struct statement *row, struct arena *arena, struct catalog_policy *policy)
+void catalog_policy_read(struct statement *row, struct arena *arena, void *into)
 {
-    *policy = (struct catalog_policy){0};
+    struct catalog_policy *policy = into;
     policy->number = statement_integer(row);
     policy->id = statement_text(row, arena);
     policy->name = statement_text(row, arena);
@@ -43,10 +43,7 @@ void catalog_policy_read(struct statement *row, struct arena *arena, struct cata
 static int policy_write_version(struct catalog *catalog, const struct catalog_policy *policy,
                                 struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POLICY_VERSION_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POLICY_VERSION_INSERT);
     statement_bind_text(statement, policy->id);
     statement_bind_integer(statement, clock_wall_ms());
     statement_bind_integer(statement, policy->enabled);
@@ -71,17 +68,14 @@ static int policy_write_version(struct catalog *catalog, const struct catalog_po
     statement_bind_integer(statement, policy->schedule_changed_ms);
     statement_bind_text(statement, policy->changed_by);
     statement_bind_integer(statement, policy->lock_days);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 /* The row of the policy itself, before its version. */
 static int policy_write(struct catalog *catalog, enum sql_query query, const struct catalog_policy *policy,
                         struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, policy->id);
     statement_bind_text(statement, policy->name);
     statement_bind_integer(statement, query == SQL_POLICY_INSERT ? clock_wall_ms() : policy->version);
@@ -104,11 +98,9 @@ static int policy_store(struct catalog *catalog, enum sql_query query, const str
     if (catalog_begin(catalog, err) != 0) {
         return -1;
     }
-    if (policy_write(catalog, query, policy, err) != 0 || policy_write_version(catalog, policy, err) != 0) {
-        catalog_roll_back(catalog);
-        return -1;
-    }
-    return catalog_commit(catalog, err);
+    bool done =
+        policy_write(catalog, query, policy, err) == 0 && policy_write_version(catalog, policy, err) == 0;
+    return catalog_end(catalog, done ? 0 : -1, err);
 }
 
 int catalog_policy_insert(struct catalog *catalog, const struct catalog_policy *policy, struct error *err)
@@ -123,10 +115,7 @@ int catalog_policy_update(struct catalog *catalog, const struct catalog_policy *
 
 int catalog_policy_delete(struct catalog *catalog, const char *id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POLICY_DELETE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_POLICY_DELETE);
     statement_bind_text(statement, id);
     switch (statement_run(statement, err)) {
     case STATEMENT_DONE:
@@ -150,51 +139,31 @@ const struct catalog_policy *catalog_policy_version_find(struct catalog *catalog
                                                          const char *reference, int version,
                                                          struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POLICY_FIND, err);
-    if (statement == NULL) {
-        return NULL;
-    }
-    struct catalog_policy *policy = NULL;
+    struct statement *statement = statement_open(catalog, SQL_POLICY_FIND);
+    struct catalog_policy *policy = arena_alloc(arena, sizeof *policy);
     statement_bind_text(statement, reference);
     statement_bind_integer(statement, version);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        policy = arena_alloc(arena, sizeof *policy);
-        catalog_policy_read(statement, arena, policy);
-    } else if (found == 0 && version == 0) {
+    int found = statement_first(statement, arena, catalog_policy_read, policy, err);
+    if (found == 0 && version == 0) {
         error_set(err, ERROR_POLICY_NOT_FOUND, "There is no policy %s", reference);
     } else if (found == 0) {
         error_set(err, ERROR_POLICY_NOT_FOUND, "There is no policy %s that has a version %d", reference,
                   version);
     }
-    statement_close(statement);
-    return policy;
+    return found > 0 ? policy : NULL;
 }
 
 int catalog_policy_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
                         const struct catalog_policy **policies, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_POLICY_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_integer(statement, catalog_page_limit(page));
-    struct catalog_policy *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        catalog_policy_read(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *policies = items;
-    return more;
+    struct statement *statement = statement_open(catalog, SQL_POLICY_LIST);
+    statement_bind_page(statement, page);
+    return statement_rows(statement, arena, catalog_policy_read, sizeof **policies, policies, count, err);
 }
 
-static void group_read(struct statement *row, struct arena *arena, struct catalog_group *group)
+static void group_read(struct statement *row, struct arena *arena, void *into)
 {
-    *group = (struct catalog_group){0};
+    struct catalog_group *group = into;
     group->number = statement_integer(row);
     group->id = statement_text(row, arena);
     group->name = statement_text(row, arena);
@@ -226,10 +195,7 @@ static int group_result(enum statement_outcome outcome, const struct catalog_gro
 
 int catalog_group_insert(struct catalog *catalog, const struct catalog_group *group, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_GROUP_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_GROUP_INSERT);
     statement_bind_text(statement, group->id);
     statement_bind_text(statement, group->name);
     statement_bind_text(statement, group->policy_id);
@@ -241,10 +207,7 @@ int catalog_group_insert(struct catalog *catalog, const struct catalog_group *gr
 
 int catalog_group_update(struct catalog *catalog, const struct catalog_group *group, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_GROUP_UPDATE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_GROUP_UPDATE);
     statement_bind_text(statement, group->id);
     statement_bind_text(statement, group->name);
     statement_bind_text(statement, group->policy_id);
@@ -255,21 +218,15 @@ int catalog_group_update(struct catalog *catalog, const struct catalog_group *gr
 int catalog_group_set_scheduled(struct catalog *catalog, const char *id, int64_t scheduled_ms,
                                 struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_GROUP_SET_SCHEDULED, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_GROUP_SET_SCHEDULED);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, scheduled_ms);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 int catalog_group_delete(struct catalog *catalog, const char *id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_GROUP_DELETE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_GROUP_DELETE);
     statement_bind_text(statement, id);
     return group_result(statement_run(statement, err), &(struct catalog_group){.id = id}, err);
 }
@@ -277,52 +234,29 @@ int catalog_group_delete(struct catalog *catalog, const char *id, struct error *
 const struct catalog_group *catalog_group_find(struct catalog *catalog, struct arena *arena,
                                                const char *reference, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_GROUP_FIND, err);
-    if (statement == NULL) {
-        return NULL;
-    }
-    struct catalog_group *group = NULL;
+    struct statement *statement = statement_open(catalog, SQL_GROUP_FIND);
+    struct catalog_group *group = arena_alloc(arena, sizeof *group);
     statement_bind_text(statement, reference);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        group = arena_alloc(arena, sizeof *group);
-        group_read(statement, arena, group);
-    } else if (found == 0) {
+    int found = statement_first(statement, arena, group_read, group, err);
+    if (found == 0) {
         error_set(err, ERROR_GROUP_NOT_FOUND, "There is no protection group %s", reference);
     }
-    statement_close(statement);
-    return group;
+    return found > 0 ? group : NULL;
 }
 
 int catalog_group_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
                        const struct catalog_group **groups, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_GROUP_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_integer(statement, catalog_page_limit(page));
-    struct catalog_group *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        group_read(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *groups = items;
-    return more;
+    struct statement *statement = statement_open(catalog, SQL_GROUP_LIST);
+    statement_bind_page(statement, page);
+    return statement_rows(statement, arena, group_read, sizeof **groups, groups, count, err);
 }
 
 /* The VM is in a group: say in which, unless it is this one. */
 static int group_explain_taken(struct catalog *catalog, const char *group_id, const char *vm_id,
                                struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_GROUP_OF_VM, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_GROUP_OF_VM);
     struct arena *arena = arena_create();
     int result = -1;
     statement_bind_text(statement, vm_id);
@@ -339,10 +273,7 @@ static int group_explain_taken(struct catalog *catalog, const char *group_id, co
 
 int catalog_group_add(struct catalog *catalog, const char *group_id, const char *vm_id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_GROUP_ADD, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_GROUP_ADD);
     statement_bind_text(statement, group_id);
     statement_bind_text(statement, vm_id);
     statement_bind_integer(statement, clock_wall_ms());
@@ -360,10 +291,7 @@ int catalog_group_add(struct catalog *catalog, const char *group_id, const char 
 
 int catalog_group_remove(struct catalog *catalog, const char *group_id, const char *vm_id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_GROUP_REMOVE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_GROUP_REMOVE);
     statement_bind_text(statement, group_id);
     statement_bind_text(statement, vm_id);
     switch (statement_run(statement, err)) {

@@ -4,21 +4,15 @@
 
 static int run_with_day(struct catalog *catalog, enum sql_query query, int64_t day, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_integer(statement, day);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 static int put_store_sample(struct catalog *catalog, const struct catalog_store_sample *sample,
                             struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_STORE_SAMPLE_PUT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_STORE_SAMPLE_PUT);
     statement_bind_integer(statement, sample->day);
     statement_bind_integer(statement, sample->time_ms);
     statement_bind_size(statement, sample->stored_bytes);
@@ -26,7 +20,7 @@ static int put_store_sample(struct catalog *catalog, const struct catalog_store_
     statement_bind_size(statement, sample->free_bytes);
     statement_bind_size(statement, sample->total_bytes);
     statement_bind_size(statement, sample->points);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 int catalog_sample_put(struct catalog *catalog, const struct catalog_store_sample *sample, struct error *err)
@@ -34,12 +28,9 @@ int catalog_sample_put(struct catalog *catalog, const struct catalog_store_sampl
     if (catalog_begin(catalog, err) != 0) {
         return -1;
     }
-    if (put_store_sample(catalog, sample, err) != 0 ||
-        run_with_day(catalog, SQL_VM_SAMPLES_PUT, sample->day, err) != 0) {
-        catalog_roll_back(catalog);
-        return -1;
-    }
-    return catalog_commit(catalog, err);
+    bool done = put_store_sample(catalog, sample, err) == 0 &&
+                run_with_day(catalog, SQL_VM_SAMPLES_PUT, sample->day, err) == 0;
+    return catalog_end(catalog, done ? 0 : -1, err);
 }
 
 int catalog_sample_prune(struct catalog *catalog, int64_t store_day, int64_t vm_day, struct error *err)
@@ -52,38 +43,14 @@ int catalog_sample_prune(struct catalog *catalog, int64_t store_day, int64_t vm_
 
 /* A page of a query whose parameters are: after, from, to, limit. */
 static struct statement *open_span(struct catalog *catalog, enum sql_query query, int64_t from, int64_t to,
-                                   const struct catalog_page *page, struct error *err)
+                                   const struct catalog_page *page)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement != NULL) {
-        statement_bind_integer(statement, page->after);
-        statement_bind_integer(statement, from);
-        statement_bind_integer(statement, to);
-        statement_bind_integer(statement, catalog_page_limit(page));
-    }
+    struct statement *statement = statement_open(catalog, query);
+    statement_bind_integer(statement, catalog_page_after(page));
+    statement_bind_integer(statement, from);
+    statement_bind_integer(statement, to);
+    statement_bind_integer(statement, catalog_page_limit(page));
     return statement;
-}
-
-/* Reads every row into an array of the arena; the statement is closed. NULL: could not be opened. */
-typedef void (*row_reader)(struct statement *statement, struct arena *arena, void *row);
-static int read_rows(struct statement *statement, struct arena *arena, row_reader reader, size_t row_size,
-                     const void **rows, size_t *count, struct error *err)
-{
-    char *list = NULL;
-    int more;
-    *count = 0;
-    *rows = NULL;
-    if (statement == NULL) {
-        return -1;
-    }
-    while ((more = statement_next(statement, err)) > 0) {
-        list = arena_grow(arena, list, *count, row_size);
-        reader(statement, arena, list + *count * row_size);
-        (*count)++;
-    }
-    statement_close(statement);
-    *rows = list;
-    return more < 0 ? -1 : 0;
 }
 
 static void read_sample(struct statement *statement, struct arena *arena, void *cookie)
@@ -103,8 +70,8 @@ int catalog_store_sample_list(struct catalog *catalog, struct arena *arena, int6
                               const struct catalog_page *page, const struct catalog_store_sample **samples,
                               size_t *count, struct error *err)
 {
-    return read_rows(open_span(catalog, SQL_STORE_SAMPLE_LIST, first, last, page, err), arena, read_sample,
-                     sizeof **samples, (const void **)samples, count, err);
+    return statement_rows(open_span(catalog, SQL_STORE_SAMPLE_LIST, first, last, page), arena, read_sample,
+                          sizeof **samples, samples, count, err);
 }
 
 static void read_growth(struct statement *statement, struct arena *arena, void *cookie)
@@ -128,8 +95,8 @@ int catalog_vm_growth_list(struct catalog *catalog, struct arena *arena, int64_t
                            const struct catalog_page *page, const struct catalog_vm_growth **vms,
                            size_t *count, struct error *err)
 {
-    return read_rows(open_span(catalog, SQL_VM_GROWTH_LIST, first, last, page, err), arena, read_growth,
-                     sizeof **vms, (const void **)vms, count, err);
+    return statement_rows(open_span(catalog, SQL_VM_GROWTH_LIST, first, last, page), arena, read_growth,
+                          sizeof **vms, vms, count, err);
 }
 
 static void read_vm(struct statement *statement, struct arena *arena, void *cookie)
@@ -156,6 +123,7 @@ static void read_vm(struct statement *statement, struct arena *arena, void *cook
     row->last_code = statement_text(statement, arena);
     row->last_finished_ms = statement_integer(statement);
     row->longest_gap_ms = statement_integer(statement);
+    row->longest_gap_end_ms = statement_integer(statement);
     row->last_made_ms = statement_integer(statement);
 }
 
@@ -163,8 +131,8 @@ int catalog_vm_report_list(struct catalog *catalog, struct arena *arena, int64_t
                            const struct catalog_page *page, const struct catalog_vm_report_row **rows,
                            size_t *count, struct error *err)
 {
-    return read_rows(open_span(catalog, SQL_REPORT_VM_LIST, since_ms, until_ms, page, err), arena, read_vm,
-                     sizeof **rows, (const void **)rows, count, err);
+    return statement_rows(open_span(catalog, SQL_REPORT_VM_LIST, since_ms, until_ms, page), arena, read_vm,
+                          sizeof **rows, rows, count, err);
 }
 
 static void read_job_total(struct statement *statement, struct arena *arena, void *cookie)
@@ -182,22 +150,11 @@ static void read_job_total(struct statement *statement, struct arena *arena, voi
 int catalog_job_totals(struct catalog *catalog, struct arena *arena, const struct catalog_job_total **totals,
                        size_t *count, struct error *err)
 {
-    return read_rows(statement_open(catalog, SQL_REPORT_JOB_LIST, err), arena, read_job_total,
-                     sizeof **totals, (const void **)totals, count, err);
+    return statement_rows(statement_open(catalog, SQL_REPORT_JOB_LIST), arena, read_job_total,
+                          sizeof **totals, totals, count, err);
 }
 
-int catalog_point_totals_read(struct catalog *catalog, struct catalog_point_totals *totals, struct error *err)
+int catalog_point_oldest(struct catalog *catalog, int64_t *time_ms, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_REPORT_OLDEST_POINT, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        totals->oldest_ms = statement_integer(statement);
-        totals->count = statement_size(statement);
-        totals->damaged = statement_size(statement);
-    }
-    statement_close(statement);
-    return found < 0 ? -1 : 0;
+    return statement_first_integer(statement_open(catalog, SQL_REPORT_OLDEST_POINT), time_ms, err);
 }

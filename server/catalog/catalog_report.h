@@ -57,7 +57,7 @@ struct catalog_vm_report_row {
     const char *policy_id;  /* "" */
     bool stopped;           /* the group */
     int64_t added_ms;       /* to the group */
-    int64_t last_point_ms;
+    int64_t last_point_ms;  /* of the newest that restores from the store; 0 */
     uint64_t points;
     /* of jobs created in the time asked for */
     uint64_t completed;
@@ -72,6 +72,7 @@ struct catalog_vm_report_row {
     int64_t last_finished_ms;
     /* of jobs in the time asked for that made a point */
     int64_t longest_gap_ms;
+    int64_t longest_gap_end_ms;
     int64_t last_made_ms;
 };
 /* VMs that are there, protected, or have points; with their jobs created in [since, until). */
@@ -91,12 +92,7 @@ struct catalog_job_total {
 int catalog_job_totals(struct catalog *catalog, struct arena *arena, const struct catalog_job_total **totals,
                        size_t *count, struct error *err);
 
-struct catalog_point_totals {
-    int64_t oldest_ms; /* 0: there is none */
-    uint64_t count;
-    uint64_t damaged;
-};
-int catalog_point_totals_read(struct catalog *catalog, struct catalog_point_totals *totals,
-                              struct error *err);
+/* *time_ms: of the oldest recovery point; 0: there is none. */
+int catalog_point_oldest(struct catalog *catalog, int64_t *time_ms, struct error *err);
 
 #endif

@@ -22,6 +22,6 @@ int catalog_group_priority(struct catalog *catalog, const char *group_id, enum p
                            struct error *err);
 
 /* A policy from the columns that every query of policies gives. */
-void catalog_policy_read(struct statement *row, struct arena *arena, struct catalog_policy *policy);
+void catalog_policy_read(struct statement *row, struct arena *arena, void *into);
 
 #endif

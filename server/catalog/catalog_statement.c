@@ -63,15 +63,14 @@ static struct statement *take_statement(struct catalog *catalog, enum sql_query 
     return statement;
 }
 
-struct statement *statement_open(struct catalog *catalog, enum sql_query query, struct error *err)
+struct statement *statement_open(struct catalog *catalog, enum sql_query query)
 {
     struct statement *statement = take_statement(catalog, query);
-    if (statement->prepared == NULL &&
+    if (statement->prepared == NULL) {
+        /* A failure is told by the first step: a statement that is NULL takes parameters and gives no rows.
+         */
         sqlite3_prepare_v3(statement->database, sql_queries[query], -1, SQLITE_PREPARE_PERSISTENT,
-                           &statement->prepared, NULL) != SQLITE_OK) {
-        statement_failed(statement, err);
-        pthread_mutex_unlock(statement->lock);
-        return NULL;
+                           &statement->prepared, NULL);
     }
     statement->parameter = 0;
     return statement;
@@ -168,8 +167,10 @@ bool statement_boolean(struct statement *statement)
 
 void statement_close(struct statement *statement)
 {
-    sqlite3_reset(statement->prepared);
-    sqlite3_clear_bindings(statement->prepared);
+    if (statement->prepared != NULL) {
+        sqlite3_reset(statement->prepared);
+        sqlite3_clear_bindings(statement->prepared);
+    }
     pthread_mutex_unlock(statement->lock);
 }
 
@@ -198,8 +199,130 @@ enum statement_outcome statement_run(struct statement *statement, struct error *
     return outcome;
 }
 
+int statement_execute(struct statement *statement, struct error *err)
+{
+    enum statement_outcome outcome = statement_run(statement, err);
+    return outcome == STATEMENT_DONE || outcome == STATEMENT_NOTHING ? 0 : -1;
+}
+
+int statement_rows(struct statement *statement, struct arena *arena, row_reader reader, size_t row_size,
+                   void *rows, size_t *count, struct error *err)
+{
+    char *list = NULL;
+    int more;
+    *count = 0;
+    while ((more = statement_next(statement, err)) > 0) {
+        list = arena_grow(arena, list, *count, row_size);
+        char *row = list + *count * row_size;
+        memset(row, 0, row_size);
+        reader(statement, arena, row);
+        (*count)++;
+    }
+    statement_close(statement);
+    memcpy(rows, &list, sizeof list);
+    return more;
+}
+
+static void text_read(struct statement *row, struct arena *arena, void *into)
+{
+    const char **text = into;
+    *text = statement_text(row, arena);
+}
+
+int statement_texts(struct statement *statement, struct arena *arena, const char *const **texts,
+                    size_t *count, struct error *err)
+{
+    return statement_rows(statement, arena, text_read, sizeof **texts, texts, count, err);
+}
+
+int statement_first(struct statement *statement, struct arena *arena, row_reader reader, void *into,
+                    struct error *err)
+{
+    int found = statement_next(statement, err);
+    if (found > 0) {
+        reader(statement, arena, into);
+    }
+    statement_close(statement);
+    return found;
+}
+
+int statement_only(struct statement *statement, struct arena *arena, row_reader reader, void *into,
+                   struct error *err)
+{
+    int found = statement_next(statement, err);
+    if (found > 0) {
+        reader(statement, arena, into);
+        int second = statement_next(statement, err);
+        found = second < 0 ? -1 : 1 - second;
+    }
+    statement_close(statement);
+    return found;
+}
+
+int statement_first_text(struct statement *statement, struct arena *arena, const char **text,
+                         struct error *err)
+{
+    *text = NULL;
+    return statement_first(statement, arena, text_read, text, err) < 0 ? -1 : 0;
+}
+
+int statement_first_integer(struct statement *statement, int64_t *value, struct error *err)
+{
+    int found = statement_next(statement, err);
+    *value = found > 0 ? statement_integer(statement) : 0;
+    statement_close(statement);
+    return found < 0 ? -1 : 0;
+}
+
+int statement_first_size(struct statement *statement, uint64_t *value, struct error *err)
+{
+    int64_t number;
+    int result = statement_first_integer(statement, &number, err);
+    *value = number < 0 ? 0 : (uint64_t)number;
+    return result;
+}
+
+int statement_exists(struct statement *statement, bool *exists, struct error *err)
+{
+    int found = statement_next(statement, err);
+    *exists = found > 0;
+    statement_close(statement);
+    return found < 0 ? -1 : 0;
+}
+
+int statement_find(struct catalog *catalog, struct arena *arena, enum sql_query by_id,
+                   enum sql_query by_prefix, const char *reference, row_reader reader, void *into,
+                   struct error *err)
+{
+    struct statement *statement = statement_open(catalog, by_id);
+    statement_bind_text(statement, reference);
+    int found = statement_only(statement, arena, reader, into, err);
+    if (found == 0 && strlen(reference) >= STATEMENT_PREFIX_MIN) {
+        statement = statement_open(catalog, by_prefix);
+        statement_bind_text(statement, reference);
+        found = statement_only(statement, arena, reader, into, err);
+    }
+    return found;
+}
+
+int64_t catalog_page_after(const struct catalog_page *page)
+{
+    return page == NULL ? 0 : page->after;
+}
+
+int64_t catalog_page_before(const struct catalog_page *page)
+{
+    return page == NULL || page->after == 0 ? INT64_MAX : page->after;
+}
+
 int64_t catalog_page_limit(const struct catalog_page *page)
 {
     return page == NULL || page->limit == 0 || page->limit > CATALOG_PAGE_MAX ? CATALOG_PAGE_MAX
                                                                               : (int64_t)page->limit;
+}
+
+void statement_bind_page(struct statement *statement, const struct catalog_page *page)
+{
+    statement_bind_integer(statement, catalog_page_after(page));
+    statement_bind_integer(statement, catalog_page_limit(page));
 }

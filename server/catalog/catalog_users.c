@@ -10,8 +10,9 @@ static enum access_role read_role(struct statement *row, struct arena *arena)
     return role;
 }
 
-static void user_read(struct statement *row, struct arena *arena, struct catalog_user *user)
+static void user_read(struct statement *row, struct arena *arena, void *into)
 {
+    struct catalog_user *user = into;
     user->number = statement_integer(row);
     user->id = statement_text(row, arena);
     user->name = statement_text(row, arena);
@@ -44,10 +45,7 @@ static int user_result(enum statement_outcome outcome, const struct catalog_user
 
 int catalog_user_insert(struct catalog *catalog, const struct catalog_user *user, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_USER_INSERT, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_USER_INSERT);
     statement_bind_text(statement, user->id);
     statement_bind_text(statement, user->name);
     statement_bind_text(statement, access_role_name(user->role));
@@ -60,10 +58,7 @@ int catalog_user_insert(struct catalog *catalog, const struct catalog_user *user
 
 int catalog_user_update(struct catalog *catalog, const struct catalog_user *user, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_USER_UPDATE, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_USER_UPDATE);
     statement_bind_text(statement, user->id);
     statement_bind_text(statement, user->name);
     statement_bind_text(statement, access_role_name(user->role));
@@ -76,10 +71,7 @@ int catalog_user_update(struct catalog *catalog, const struct catalog_user *user
 static int change_user(struct catalog *catalog, enum sql_query query, const char *id, const char *text,
                        struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, id);
     if (text != NULL) {
         statement_bind_text(statement, text);
@@ -119,10 +111,7 @@ static int run_changes(struct statement *statement, bool *changed, struct error 
 int catalog_user_confirm_totp(struct catalog *catalog, const char *id, const char *secret, int64_t step,
                               bool *done, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_USER_CONFIRM_TOTP, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_USER_CONFIRM_TOTP);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, step);
     statement_bind_text(statement, secret);
@@ -139,10 +128,7 @@ int catalog_user_clear_factors(struct catalog *catalog, const char *id, struct e
 int catalog_user_use_totp_step(struct catalog *catalog, const char *id, int64_t step, bool *fresh,
                                struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_USER_USE_TOTP_STEP, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_USER_USE_TOTP_STEP);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, step);
     return run_changes(statement, fresh, err);
@@ -150,86 +136,54 @@ int catalog_user_use_totp_step(struct catalog *catalog, const char *id, int64_t 
 
 int catalog_user_logged_in(struct catalog *catalog, const char *id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_USER_LOGGED_IN, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_USER_LOGGED_IN);
     statement_bind_text(statement, id);
     statement_bind_integer(statement, clock_wall_ms());
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 const struct catalog_user *catalog_user_find(struct catalog *catalog, struct arena *arena,
                                              const char *reference, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_USER_FIND, err);
-    if (statement == NULL) {
-        return NULL;
-    }
-    struct catalog_user *user = NULL;
+    struct statement *statement = statement_open(catalog, SQL_USER_FIND);
+    struct catalog_user *user = arena_alloc(arena, sizeof *user);
     statement_bind_text(statement, reference);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        user = arena_alloc(arena, sizeof *user);
-        user_read(statement, arena, user);
-    } else if (found == 0) {
+    int found = statement_first(statement, arena, user_read, user, err);
+    if (found == 0) {
         error_set(err, ERROR_USER_NOT_FOUND, "There is no user %.100s", reference);
     }
-    statement_close(statement);
-    return user;
+    return found > 0 ? user : NULL;
 }
 
 int catalog_user_list(struct catalog *catalog, struct arena *arena, const struct catalog_page *page,
                       const struct catalog_user **users, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_USER_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_integer(statement, catalog_page_limit(page));
-    struct catalog_user *items = NULL;
-    int more;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        user_read(statement, arena, &items[(*count)++]);
-    }
-    statement_close(statement);
-    *users = items;
-    return more;
+    struct statement *statement = statement_open(catalog, SQL_USER_LIST);
+    statement_bind_page(statement, page);
+    return statement_rows(statement, arena, user_read, sizeof **users, users, count, err);
 }
 
 /* --- groups */
 
+static void user_group_read(struct statement *row, struct arena *arena, void *into)
+{
+    struct catalog_user_group *group = into;
+    group->id = statement_text(row, arena);
+    group->name = statement_text(row, arena);
+}
+
 int catalog_user_groups(struct catalog *catalog, struct arena *arena, const char *user_id,
                         const struct catalog_user_group **groups, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_USER_GROUP_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_USER_GROUP_LIST);
     statement_bind_text(statement, user_id);
-    struct catalog_user_group *items = NULL;
-    int more;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        items[*count].id = statement_text(statement, arena);
-        items[(*count)++].name = statement_text(statement, arena);
-    }
-    statement_close(statement);
-    *groups = items;
-    return more;
+    return statement_rows(statement, arena, user_group_read, sizeof **groups, groups, count, err);
 }
 
 static int run_pair(struct catalog *catalog, enum sql_query query, const char *a, const char *b,
                     bool *changed, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, a);
     if (b != NULL) {
         statement_bind_text(statement, b);

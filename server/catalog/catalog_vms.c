@@ -5,9 +5,9 @@
 #include "server/catalog/catalog_statement.h"
 #include <string.h>
 
-static void vm_read(struct statement *row, struct arena *arena, struct catalog_vm *vm)
+static void vm_read(struct statement *row, struct arena *arena, void *into)
 {
-    *vm = (struct catalog_vm){0};
+    struct catalog_vm *vm = into;
     vm->number = statement_integer(row);
     vm->id = statement_text(row, arena);
     vm->host_id = statement_text(row, arena);
@@ -37,10 +37,7 @@ static void vm_read(struct statement *row, struct arena *arena, struct catalog_v
 static int vm_write(struct catalog *catalog, enum sql_query query, const struct catalog_vm *vm,
                     struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, vm->id);
     statement_bind_text(statement, vm->host_id);
     statement_bind_text(statement, vm->uuid);
@@ -53,7 +50,7 @@ static int vm_write(struct catalog *catalog, enum sql_query query, const struct 
     statement_bind_integer(statement, vm->cpus);
     statement_bind_integer(statement, vm->present);
     statement_bind_integer(statement, vm->vanished_ms);
-    return statement_run(statement, err) == STATEMENT_DONE ? 0 : -1;
+    return statement_execute(statement, err);
 }
 
 int catalog_vm_insert(struct catalog *catalog, const struct catalog_vm *vm, struct error *err)
@@ -63,10 +60,7 @@ int catalog_vm_insert(struct catalog *catalog, const struct catalog_vm *vm, stru
 
 static int vm_run_for(struct catalog *catalog, enum sql_query query, const char *id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, id);
     enum statement_outcome outcome = statement_run(statement, err);
     return outcome == STATEMENT_DONE || outcome == STATEMENT_NOTHING ? 0 : -1;
@@ -79,10 +73,7 @@ static int vm_write_disks(struct catalog *catalog, const char *vm_id, const stru
         return -1;
     }
     for (size_t i = 0; i < count; i++) {
-        struct statement *statement = statement_open(catalog, SQL_VM_DISK_INSERT, err);
-        if (statement == NULL) {
-            return -1;
-        }
+        struct statement *statement = statement_open(catalog, SQL_VM_DISK_INSERT);
         statement_bind_text(statement, vm_id);
         statement_bind_integer(statement, (int64_t)i);
         statement_bind_text(statement, disks[i].name);
@@ -91,7 +82,7 @@ static int vm_write_disks(struct catalog *catalog, const char *vm_id, const stru
         statement_bind_size(statement, disks[i].size);
         statement_bind_integer(statement, disks[i].supported);
         statement_bind_text(statement, disks[i].reason);
-        if (statement_run(statement, err) != STATEMENT_DONE) {
+        if (statement_execute(statement, err) != 0) {
             return -1;
         }
     }
@@ -102,19 +93,16 @@ static int vm_write_disks(struct catalog *catalog, const char *vm_id, const stru
 static int vm_identify(struct catalog *catalog, enum sql_query query, const char *host_id,
                        const struct catalog_vm *vm, struct arena *arena, const char **id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, host_id);
     statement_bind_text(statement, vm->kind);
     statement_bind_text(statement, vm->uuid);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        *id = statement_text(statement, arena);
+    const char *known;
+    if (statement_first_text(statement, arena, &known, err) != 0) {
+        return -1;
     }
-    statement_close(statement);
-    return found;
+    *id = known != NULL ? known : *id;
+    return known != NULL ? 1 : 0;
 }
 
 static int vm_report_one(struct catalog *catalog, const char *host_id, const struct catalog_vm_report *report,
@@ -173,24 +161,21 @@ struct vm_move {
     const char *new_id;
 };
 
+static void move_read(struct statement *row, struct arena *arena, void *into)
+{
+    struct vm_move *move = into;
+    move->old_id = statement_text(row, arena);
+    move->new_id = statement_text(row, arena);
+}
+
 static int vm_merge_moved(struct catalog *catalog, const char *host_id, struct arena *arena,
                           struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_VM_MOVED_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_VM_MOVED_LIST);
     statement_bind_text(statement, host_id);
-    struct vm_move *moves = NULL;
-    size_t count = 0;
-    int more = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        moves = arena_grow(arena, moves, count, sizeof *moves);
-        moves[count].old_id = statement_text(statement, arena);
-        moves[count].new_id = statement_text(statement, arena);
-        count++;
-    }
-    statement_close(statement);
+    const struct vm_move *moves;
+    size_t count;
+    int more = statement_rows(statement, arena, move_read, sizeof *moves, &moves, &count, err);
     for (size_t i = 0; i < count && more == 0; i++) {
         more = vm_merge(catalog, moves[i].old_id, moves[i].new_id, arena, err);
     }
@@ -200,24 +185,18 @@ static int vm_merge_moved(struct catalog *catalog, const char *host_id, struct a
 static int vm_report_begin(struct catalog *catalog, const char *host_id, const char *silent_kinds,
                            struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_VM_REPORT_BEGIN, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_VM_REPORT_BEGIN);
     statement_bind_text(statement, host_id);
     statement_bind_text(statement, silent_kinds);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 static int vm_report_end(struct catalog *catalog, const char *host_id, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_VM_REPORT_END, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_VM_REPORT_END);
     statement_bind_text(statement, host_id);
     statement_bind_integer(statement, clock_wall_ms());
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 /* After the report's end: rows of VMs that are at another host by now, or here again, are not this host's to
@@ -225,14 +204,11 @@ static int vm_report_end(struct catalog *catalog, const char *host_id, struct er
 static int vm_report_moved(struct catalog *catalog, const char *host_id, const struct catalog_vm *vm,
                            struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_VM_MOVED_AWAY, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_VM_MOVED_AWAY);
     statement_bind_text(statement, host_id);
     statement_bind_text(statement, vm->kind);
     statement_bind_text(statement, vm->uuid);
-    return statement_run(statement, err) == STATEMENT_FAILED ? -1 : 0;
+    return statement_execute(statement, err);
 }
 
 int catalog_vm_report(struct catalog *catalog, const char *host_id, const struct catalog_vm_report *vms,
@@ -260,49 +236,38 @@ int catalog_vm_report(struct catalog *catalog, const char *host_id, const struct
         }
     }
     arena_destroy(arena);
-    if (result != 0) {
-        catalog_roll_back(catalog);
-        return -1;
-    }
-    return catalog_commit(catalog, err);
+    return catalog_end(catalog, result, err);
 }
 
-/* The rows of a query with one or two text parameters, at most two of them. */
+/* The rows of a query with one or two text parameters. */
 static int vm_candidates(struct catalog *catalog, struct arena *arena, enum sql_query query,
-                         const char *first, const char *second, struct catalog_vm candidates[2],
-                         struct error *err)
+                         const char *first, const char *second, const struct catalog_vm **candidates,
+                         size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, query, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, query);
     statement_bind_text(statement, first);
     if (second != NULL) {
         statement_bind_text(statement, second);
     }
-    int count = 0;
-    int more = 0;
-    while (count < 2 && (more = statement_next(statement, err)) > 0) {
-        vm_read(statement, arena, &candidates[count++]);
-    }
-    statement_close(statement);
-    return more < 0 ? -1 : count;
+    return statement_rows(statement, arena, vm_read, sizeof **candidates, candidates, count, err);
 }
 
 const struct catalog_vm *catalog_vm_find(struct catalog *catalog, struct arena *arena, const char *reference,
                                          struct error *err)
 {
-    struct catalog_vm *candidates = arena_alloc(arena, 2 * sizeof *candidates);
-    int count = vm_candidates(catalog, arena, SQL_VM_BY_ID, reference, NULL, candidates, err);
-    if (count == 0) {
-        count = vm_candidates(catalog, arena, SQL_VM_BY_NAME, reference, NULL, candidates, err);
+    const struct catalog_vm *candidates;
+    size_t count;
+    int result = vm_candidates(catalog, arena, SQL_VM_BY_ID, reference, NULL, &candidates, &count, err);
+    if (result == 0 && count == 0) {
+        result = vm_candidates(catalog, arena, SQL_VM_BY_NAME, reference, NULL, &candidates, &count, err);
     }
     const char *slash = strchr(reference, '/');
-    if (count == 0 && slash != NULL) {
+    if (result == 0 && count == 0 && slash != NULL) {
         const char *host = arena_format(arena, "%.*s", (int)(slash - reference), reference);
-        count = vm_candidates(catalog, arena, SQL_VM_BY_HOST_AND_NAME, host, slash + 1, candidates, err);
+        result =
+            vm_candidates(catalog, arena, SQL_VM_BY_HOST_AND_NAME, host, slash + 1, &candidates, &count, err);
     }
-    if (count < 0) {
+    if (result != 0) {
         return NULL;
     }
     if (count == 0) {
@@ -336,49 +301,37 @@ int catalog_vm_list(struct catalog *catalog, struct arena *arena, const struct c
                     const struct catalog_page *page, const struct catalog_vm **vms, size_t *count,
                     struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_VM_LIST, err);
-    if (statement == NULL) {
-        return -1;
+    static const struct catalog_vm_filter any = {0};
+    const struct catalog_vm_filter *by = filter != NULL ? filter : &any;
+    struct statement *statement = statement_open(catalog, by->group_id != NULL  ? SQL_VM_LIST_OF_GROUP
+                                                          : by->host_id != NULL ? SQL_VM_LIST_OF_HOST
+                                                                                : SQL_VM_LIST);
+    statement_bind_page(statement, page);
+    statement_bind_optional(statement, by->search);
+    if (by->host_id != NULL || by->group_id != NULL) {
+        statement_bind_optional(statement, by->host_id);
     }
-    statement_bind_integer(statement, page == NULL ? 0 : page->after);
-    statement_bind_optional(statement, filter == NULL ? NULL : filter->host_id);
-    statement_bind_optional(statement, filter == NULL ? NULL : filter->group_id);
-    statement_bind_optional(statement, filter == NULL ? NULL : filter->search);
-    statement_bind_integer(statement, catalog_page_limit(page));
-    struct catalog_vm *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        vm_read(statement, arena, &items[(*count)++]);
+    if (by->group_id != NULL) {
+        statement_bind_text(statement, by->group_id);
     }
-    statement_close(statement);
-    *vms = items;
-    return more;
+    return statement_rows(statement, arena, vm_read, sizeof **vms, vms, count, err);
+}
+
+static void vm_disk_read(struct statement *statement, struct arena *arena, void *into)
+{
+    struct catalog_vm_disk *disk = into;
+    disk->name = statement_text(statement, arena);
+    disk->path = statement_text(statement, arena);
+    disk->format = statement_text(statement, arena);
+    disk->size = statement_size(statement);
+    disk->supported = statement_boolean(statement);
+    disk->reason = statement_text(statement, arena);
 }
 
 int catalog_vm_disk_list(struct catalog *catalog, struct arena *arena, const char *vm_id,
                          const struct catalog_vm_disk **disks, size_t *count, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_VM_DISK_LIST, err);
-    if (statement == NULL) {
-        return -1;
-    }
+    struct statement *statement = statement_open(catalog, SQL_VM_DISK_LIST);
     statement_bind_text(statement, vm_id);
-    struct catalog_vm_disk *items = NULL;
-    int more = 0;
-    *count = 0;
-    while ((more = statement_next(statement, err)) > 0) {
-        items = arena_grow(arena, items, *count, sizeof *items);
-        struct catalog_vm_disk *disk = &items[(*count)++];
-        disk->name = statement_text(statement, arena);
-        disk->path = statement_text(statement, arena);
-        disk->format = statement_text(statement, arena);
-        disk->size = statement_size(statement);
-        disk->supported = statement_boolean(statement);
-        disk->reason = statement_text(statement, arena);
-    }
-    statement_close(statement);
-    *disks = items;
-    return more;
+    return statement_rows(statement, arena, vm_disk_read, sizeof **disks, disks, count, err);
 }

@@ -121,11 +121,7 @@ static bool import_one(struct import *import, const struct point *point)
         return false;
     }
     int result = import_point(import, point, &err);
-    if (result == 0) {
-        result = catalog_commit(import->catalog, &err);
-    } else {
-        catalog_roll_back(import->catalog);
-    }
+    result = catalog_end(import->catalog, result, &err);
     if (result != 0) {
         log_error("recovery point not listed", &err);
     } else {
@@ -153,8 +149,10 @@ int point_import_all(struct catalog *catalog, struct store *store, uint64_t *imp
 
 int point_mark_missing(struct catalog *catalog, struct store *store, struct error *err)
 {
+    enum { LOGGED_MAX = 100 };
     struct catalog_page page = {0};
     size_t count = 0;
+    size_t marked = 0;
     do {
         struct arena *arena = arena_create();
         const struct catalog_point *points = NULL;
@@ -165,21 +163,24 @@ int point_mark_missing(struct catalog *catalog, struct store *store, struct erro
             struct point *point = points[i].damaged ? NULL : point_read(store, points[i].id, &missing);
             if (point == NULL && !points[i].damaged &&
                 (missing.code == ERROR_RP_NOT_FOUND || missing.code == ERROR_RP_DAMAGED)) {
-                log_error("recovery point is damaged", &missing);
+                if (marked++ < LOGGED_MAX) {
+                    log_error("recovery point is damaged", &missing);
+                }
                 result = catalog_point_set_verified(catalog, points[i].id, true, err);
             }
             point_destroy(point);
             page.after = points[i].number;
         }
-        if (begun && result == 0) {
-            result = catalog_commit(catalog, err);
-        } else if (begun) {
-            catalog_roll_back(catalog);
+        if (begun) {
+            result = catalog_end(catalog, result, err);
         }
         arena_destroy(arena);
         if (result != 0) {
             return -1;
         }
     } while (count == CATALOG_PAGE_MAX);
+    if (marked > LOGGED_MAX) {
+        log_event(LOG_ERROR, "more recovery points are damaged", "all=%zu", marked);
+    }
     return 0;
 }

@@ -216,11 +216,7 @@ static int commit_to_catalog(struct job *job, const struct point *point, struct 
         if (result == 0) {
             result = catalog_tracking_trim(catalog, job->row.vm_id, err);
         }
-        if (result == 0) {
-            result = catalog_commit(catalog, err);
-        } else {
-            catalog_roll_back(catalog);
-        }
+        result = catalog_end(catalog, result, err);
     }
     arena_destroy(arena);
     return result;

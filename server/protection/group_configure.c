@@ -172,11 +172,7 @@ static int store_group(struct catalog *catalog, const struct group_request *requ
     for (size_t i = 0; i < request->count && result == 0; i++) {
         result = catalog_group_add(catalog, id, request->vm_ids[i], err);
     }
-    if (result != 0) {
-        catalog_roll_back(catalog);
-        return -1;
-    }
-    return catalog_commit(catalog, err);
+    return catalog_end(catalog, result, err);
 }
 
 /* Into the job's log; the first that refuses is the error. */

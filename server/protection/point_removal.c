@@ -110,11 +110,7 @@ static int purge(struct server *server, const struct catalog_point *point, struc
     if (catalog_begin(catalog, err) != 0) {
         return -1;
     }
-    if (purge_row(server, point->id, err) != 0) {
-        catalog_roll_back(catalog);
-        return -1;
-    }
-    return catalog_commit(catalog, err);
+    return catalog_end(catalog, purge_row(server, point->id, err), err);
 }
 
 /* First deleted with no days left, durably: an interruption leaves it to the next purge. */

@@ -109,20 +109,3 @@ int policy_edit(struct catalog *catalog, const struct catalog_policy *edited,
         schedule_is_same(edited, policy) ? edited->schedule_changed_ms : clock_wall_ms();
     return catalog_policy_update(catalog, &made, err);
 }
-
-const char *protection_state(const struct catalog_vm *vm)
-{
-    if (vm->group_id[0] == '\0') {
-        return "unprotected";
-    }
-    if (vm->group_stopped) {
-        return "stopped";
-    }
-    if (!vm->present) {
-        return "vanished";
-    }
-    if (vm->point_count == 0) {
-        return "waiting";
-    }
-    return strcmp(vm->last_backup, "failed") == 0 ? "failing" : "protected";
-}

@@ -24,8 +24,4 @@ int policy_create(struct catalog *catalog, const struct catalog_policy *policy, 
 int policy_edit(struct catalog *catalog, const struct catalog_policy *edited,
                 const struct catalog_policy *policy, struct error *err);
 
-/* "unprotected", "stopped" (its group), "vanished" (from its host, or the host is retired), "waiting" for its
- * first backup, "failing" (the last backup failed) or "protected". */
-const char *protection_state(const struct catalog_vm *vm);
-
 #endif

@@ -5,12 +5,13 @@
 #include "base/memory.h"
 #include "base/os_usage.h"
 #include "base/version.h"
+#include "server/alerts/alerts.h"
 #include "server/api/api_internal.h"
 #include "server/catalog/catalog_alerts.h"
 #include "server/catalog/catalog_counts.h"
 #include "server/protection/scheduler.h"
 #include "server/report/api_statistics.h"
-#include "server/report/rpo.h"
+#include "server/report/report.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -161,7 +162,8 @@ static const struct vm_metric {
 } vm_metrics[] = {
     {"holdfast_vm_last_success_timestamp_seconds", "Time of the VM's newest recovery point.", vm_last},
     {"holdfast_vm_rpo_age_seconds", "Age of the VM's newest recovery point.", vm_age},
-    {"holdfast_vm_rpo_allowed_seconds", "How old it may be by the VM's schedule.", vm_allowed},
+    {"holdfast_vm_rpo_allowed_seconds", "How old it may become until the next one counts as missed.",
+     vm_allowed},
     {"holdfast_vm_rpo_missed", "1 when it is older, or missing.", vm_missed},
     {"holdfast_vm_recovery_points", "Recovery points of the VM.", vm_points},
 };
@@ -172,27 +174,33 @@ static int add_vms(struct api_call *call, struct buffer *out, struct error *err)
 {
     struct vm_sample *samples = NULL;
     struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    struct rpo_policies policies;
+    struct rpo_rules *rules;
     size_t sample_count = 0;
     size_t count;
     int64_t now_ms = clock_wall_ms();
-    if (rpo_policies_read(server_catalog(call->server), call->arena, &policies, err) != 0) {
+    rules = rpo_rules_read(server_catalog(call->server), alerts_rpo_grace_ms(server_alerts(call->server)),
+                           now_ms, err);
+    if (rules == NULL) {
         return -1;
     }
     do {
         const struct catalog_vm_report_row *vms;
         if (catalog_vm_report_list(server_catalog(call->server), call->arena, INT64_MAX, INT64_MAX, &page,
                                    &vms, &count, err) != 0) {
+            rpo_rules_free(rules);
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
             samples = arena_grow(call->arena, samples, sample_count, sizeof *samples);
             struct vm_sample *sample = &samples[sample_count++];
             *sample = (struct vm_sample){.vm = &vms[i], .now_ms = now_ms};
-            sample->rpo = rpo_judge(&policies, &vms[i], now_ms, &sample->allowed_ms);
+            struct rpo_subject subject = report_subject(&vms[i]);
+            sample->rpo = rpo_judge(rules, &subject);
+            sample->allowed_ms = rpo_allowed_ms(rules, &subject);
             page.after = vms[i].number;
         }
     } while (count == CATALOG_PAGE_MAX);
+    rpo_rules_free(rules);
     for (size_t m = 0; m < sizeof vm_metrics / sizeof *vm_metrics; m++) {
         add_head(out, vm_metrics[m].name, "gauge", vm_metrics[m].help);
         for (size_t i = 0; i < sample_count; i++) {

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "server/alerts/alerts.h"
 #include "server/api/api_internal.h"
 #include "server/report/csv.h"
 #include <string.h>
@@ -110,10 +111,16 @@ int api_report(struct api_call *call, struct error *err)
     if (format != NULL && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0) {
         return error_set(err, ERROR_REQUEST_INVALID, "format is json or csv");
     }
-    if (read_span(call, kind, &reader.span, err) != 0 ||
-        rpo_policies_read(reader.catalog, call->arena, &reader.policies, err) != 0) {
+    if (read_span(call, kind, &reader.span, err) != 0) {
         return -1;
     }
-    return format != NULL && strcmp(format, "csv") == 0 ? answer_csv(call, kind, &reader, err)
-                                                        : answer_json(call, kind, &reader, err);
+    reader.rules = rpo_rules_read(reader.catalog, alerts_rpo_grace_ms(server_alerts(call->server)),
+                                  reader.span.now_ms, err);
+    if (reader.rules == NULL) {
+        return -1;
+    }
+    int result = format != NULL && strcmp(format, "csv") == 0 ? answer_csv(call, kind, &reader, err)
+                                                              : answer_json(call, kind, &reader, err);
+    rpo_rules_free(reader.rules);
+    return result;
 }

@@ -5,7 +5,8 @@
 #ifndef HOLDFAST_SERVER_REPORT_REPORT_H
 #define HOLDFAST_SERVER_REPORT_REPORT_H
 
-#include "server/report/rpo.h"
+#include "server/catalog/catalog_report.h"
+#include "server/protection/standing.h"
 #include <jansson.h>
 
 struct report_span {
@@ -19,7 +20,7 @@ struct report_reader {
     struct catalog *catalog;
     struct arena *arena;
     struct report_span span;
-    struct rpo_policies policies;
+    struct rpo_rules *rules;
 };
 
 struct report_kind {
@@ -31,6 +32,9 @@ struct report_kind {
     int (*read)(const struct report_reader *reader, const struct catalog_page *page, json_t *items,
                 int64_t *last, struct error *err);
 };
+
+/* What the VM is judged by. */
+struct rpo_subject report_subject(const struct catalog_vm_report_row *vm);
 
 extern const struct report_kind report_kinds[]; /* ends with a NULL name */
 /* by NULL: the first of that name. NULL: there is none. */

@@ -57,26 +57,28 @@ static int read_vms(const struct report_reader *reader, const struct catalog_pag
     return 0;
 }
 
-static const char *vm_state(const struct catalog_vm_report_row *vm)
+static const char *state_name(const struct catalog_vm_report_row *vm)
 {
-    return vm->group_name[0] == '\0'               ? "unprotected"
-           : strcmp(vm->last_state, "failed") == 0 ? "failing"
-           : vm->points > 0                        ? "protected"
-                                                   : "waiting";
+    struct vm_facts facts = {.grouped = vm->group_name[0] != '\0',
+                             .stopped = vm->stopped,
+                             .present = vm->present,
+                             .failed = strcmp(vm->last_state, job_state_name(JOB_FAILED)) == 0,
+                             .has_point = vm->last_point_ms > 0};
+    return vm_state_name(vm_state_judge(&facts));
 }
 
 static json_t *status_row(const struct report_reader *reader, const struct catalog_vm_report_row *vm)
 {
     (void)reader;
-    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o, s:o, s:o}",
-                     "vm_id", vm->id, "vm", vm->name, "host", vm->host_name, "group",
-                     text_json(vm->group_name), "state", vm_state(vm), "completed", (json_int_t)vm->completed,
-                     "completed_with_warnings", (json_int_t)vm->warned, "failed", (json_int_t)vm->failed,
-                     "cancelled", (json_int_t)vm->cancelled, "sent_bytes", (json_int_t)vm->sent_bytes,
-                     "stored_bytes", (json_int_t)vm->stored_bytes, "last_point", time_json(vm->last_point_ms),
-                     "points", (json_int_t)vm->points, "last_job", text_json(vm->last_state),
-                     "last_job_finished", time_json(vm->last_finished_ms), "last_error",
-                     strcmp(vm->last_code, "NONE") == 0 ? json_null() : text_json(vm->last_code));
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o, s:o, s:o}", "vm_id", vm->id,
+        "vm", vm->name, "host", vm->host_name, "group", text_json(vm->group_name), "state", state_name(vm),
+        "completed", (json_int_t)vm->completed, "completed_with_warnings", (json_int_t)vm->warned, "failed",
+        (json_int_t)vm->failed, "cancelled", (json_int_t)vm->cancelled, "sent_bytes",
+        (json_int_t)vm->sent_bytes, "stored_bytes", (json_int_t)vm->stored_bytes, "last_point",
+        time_json(vm->last_point_ms), "points", (json_int_t)vm->points, "last_job", text_json(vm->last_state),
+        "last_job_finished", time_json(vm->last_finished_ms), "last_error",
+        strcmp(vm->last_code, "NONE") == 0 ? json_null() : text_json(vm->last_code));
 }
 
 static int read_status(const struct report_reader *reader, const struct catalog_page *page, json_t *items,
@@ -85,35 +87,65 @@ static int read_status(const struct report_reader *reader, const struct catalog_
     return read_vms(reader, page, items, last, status_row, err);
 }
 
-/* The longest time without a new point, to the end of the span; what was before its beginning doesn't count.
- */
-static int64_t longest_gap_ms(const struct report_span *span, const struct catalog_vm_report_row *vm)
+struct rpo_subject report_subject(const struct catalog_vm_report_row *vm)
 {
-    int64_t end = span->until_ms < span->now_ms ? span->until_ms : span->now_ms;
-    int64_t from = span->since_ms > vm->added_ms ? span->since_ms : vm->added_ms;
-    int64_t open = end - (vm->last_made_ms > 0 ? vm->last_made_ms : from);
-    return open > vm->longest_gap_ms ? open : vm->longest_gap_ms;
+    return (struct rpo_subject){.policy_id = vm->policy_id,
+                                .stopped = vm->stopped,
+                                .added_ms = vm->added_ms,
+                                .last_point_ms = vm->last_point_ms};
+}
+
+/* The longest time without a new point; what was before the span's beginning doesn't count. */
+struct gap {
+    int64_t from_ms;
+    int64_t to_ms;
+};
+
+static int64_t length_ms(struct gap gap)
+{
+    return gap.to_ms - gap.from_ms;
+}
+
+/* Of those between two points, and of the one to the end of the span. */
+static struct gap gap_between(const struct catalog_vm_report_row *vm)
+{
+    return (struct gap){vm->longest_gap_end_ms - vm->longest_gap_ms, vm->longest_gap_end_ms};
+}
+
+static struct gap gap_to_end(const struct report_span *span, const struct catalog_vm_report_row *vm)
+{
+    int64_t from_ms = span->since_ms > vm->added_ms ? span->since_ms : vm->added_ms;
+    return (struct gap){vm->last_made_ms > 0 ? vm->last_made_ms : from_ms,
+                        span->until_ms < span->now_ms ? span->until_ms : span->now_ms};
+}
+
+static bool is_missed(const struct report_reader *reader, const struct catalog_vm_report_row *vm,
+                      struct gap gap)
+{
+    return rpo_gap_is_missed(reader->rules, vm->policy_id, gap.from_ms, gap.to_ms);
 }
 
 static json_t *rpo_row(const struct report_reader *reader, const struct catalog_vm_report_row *vm)
 {
-    int64_t allowed_ms;
-    enum rpo_state state = rpo_judge(&reader->policies, vm, reader->span.now_ms, &allowed_ms);
-    int64_t gap_ms = longest_gap_ms(&reader->span, vm);
+    struct rpo_subject subject = report_subject(vm);
+    enum rpo_state state = rpo_judge(reader->rules, &subject);
+    struct gap between = gap_between(vm);
+    struct gap open = gap_to_end(&reader->span, vm);
+    int64_t gap_ms = length_ms(open) > length_ms(between) ? length_ms(open) : length_ms(between);
     if (vm->group_name[0] == '\0') {
         return NULL; /* nothing was promised */
     }
     bool waiting = state == RPO_NONE || state == RPO_WAITING;
+    enum rpo_state in_span = waiting                                                         ? state
+                             : is_missed(reader, vm, between) || is_missed(reader, vm, open) ? RPO_MISSED
+                                                                                             : RPO_MET;
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s}", "vm_id", vm->id, "vm", vm->name,
                      "host", vm->host_name, "group", vm->group_name, "rpo", rpo_state_name(state),
-                     "allowed_seconds", seconds_json(allowed_ms), "age_seconds",
+                     "allowed_seconds", seconds_json(rpo_allowed_ms(reader->rules, &subject)), "age_seconds",
                      vm->last_point_ms > 0 ? seconds_json(reader->span.now_ms - vm->last_point_ms)
                                            : json_null(),
                      "last_point", time_json(vm->last_point_ms), "longest_gap_seconds",
-                     waiting ? json_null() : seconds_json(gap_ms), "rpo_in_span",
-                     waiting                ? rpo_state_name(state)
-                     : gap_ms <= allowed_ms ? "met"
-                                            : "missed");
+                     waiting ? json_null() : seconds_json(gap_ms), "rpo_in_span", rpo_state_name(in_span));
 }
 
 static int read_rpo(const struct report_reader *reader, const struct catalog_page *page, json_t *items,
@@ -224,9 +256,11 @@ static const char *const status_columns[] = {"vm_id",
                                              "last_job_finished",
                                              "last_error",
                                              NULL};
-static const char *const status_group_columns[] = {
-    "group",  "vms",       "protected",  "waiting",      "failing", "completed", "completed_with_warnings",
-    "failed", "cancelled", "sent_bytes", "stored_bytes", "points",  NULL};
+static const char *const status_group_columns[] = {"group",        "vms",       "protected",
+                                                   "waiting",      "failing",   "stopped",
+                                                   "vanished",     "completed", "completed_with_warnings",
+                                                   "failed",       "cancelled", "sent_bytes",
+                                                   "stored_bytes", "points",    NULL};
 static const char *const rpo_columns[] = {"vm_id",       "vm",         "host",
                                           "group",       "rpo",        "allowed_seconds",
                                           "age_seconds", "last_point", "longest_gap_seconds",

@@ -29,14 +29,17 @@ UPDATE users SET totp_last_step = ?2 WHERE id = ?1 AND totp_last_step < ?2;
 -- name: user_logged_in
 UPDATE users SET last_login_ms = ?2 WHERE id = ?1;
 
--- name: user_find
+-- All that is known of a user.
+-- fragment: user_columns
 SELECT number, id, name, role, everything, disabled, password_hash, pin_hash, totp_secret, totp_pending, totp_last_step,
        created_ms, last_login_ms, (SELECT COUNT(*) FROM recovery_codes c WHERE c.user_id = users.id)
+
+-- name: user_find
+{user_columns}
 FROM users WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1;
 
 -- name: user_list
-SELECT number, id, name, role, everything, disabled, password_hash, pin_hash, totp_secret, totp_pending, totp_last_step,
-       created_ms, last_login_ms, (SELECT COUNT(*) FROM recovery_codes c WHERE c.user_id = users.id)
+{user_columns}
 FROM users WHERE number > ?1 ORDER BY number LIMIT ?2;
 
 -- name: user_group_add
@@ -61,21 +64,23 @@ DELETE FROM recovery_codes WHERE user_id = ?1;
 INSERT INTO access_tokens (id, user_id, kind, name, secret_hash, role, destructive, address, created_ms, expires_ms, last_used_ms)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?9);
 
--- name: access_token_by_hash
+-- All that is known of a token.
+-- fragment: access_token_columns
 SELECT t.number, t.id, t.user_id, u.name, t.kind, t.name, t.role, t.destructive, t.address, t.created_ms, t.expires_ms,
        t.last_used_ms, u.role, u.everything, u.disabled
+
+-- name: access_token_by_hash
+{access_token_columns}
 FROM access_tokens t JOIN users u ON u.id = t.user_id WHERE t.secret_hash = ?1;
 
 -- name: access_token_list
-SELECT t.number, t.id, t.user_id, u.name, t.kind, t.name, t.role, t.destructive, t.address, t.created_ms, t.expires_ms,
-       t.last_used_ms, u.role, u.everything, u.disabled
+{access_token_columns}
 FROM access_tokens t JOIN users u ON u.id = t.user_id
 WHERE t.number > ?1 AND (?2 IS NULL OR t.user_id = ?2) ORDER BY t.number LIMIT ?3;
 
 -- The second bound is just behind every id that begins with ?1.
 -- name: access_token_find
-SELECT t.number, t.id, t.user_id, u.name, t.kind, t.name, t.role, t.destructive, t.address, t.created_ms, t.expires_ms,
-       t.last_used_ms, u.role, u.everything, u.disabled
+{access_token_columns}
 FROM access_tokens t JOIN users u ON u.id = t.user_id
 WHERE (t.id >= ?1 AND t.id < ?1 || 'g') AND (?2 IS NULL OR t.user_id = ?2) LIMIT 2;
 
@@ -123,21 +128,23 @@ WHERE u.user_id = ?1 AND j.id = ?2 LIMIT 1;
 INSERT INTO approvals (id, user_id, what, method, path, query, body, state, created_ms, expires_ms)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?9);
 
--- name: approval_list
+-- All columns of a request that waits for approval.
+-- fragment: approval_columns
 SELECT a.number, a.id, a.user_id, u.name, a.what, a.method, a.path, a.query, a.body, a.state, a.decided_by, a.created_ms,
        a.expires_ms, a.decided_ms
+
+-- name: approval_list
+{approval_columns}
 FROM approvals a JOIN users u ON u.id = a.user_id WHERE (?1 = 0 OR a.number < ?1) ORDER BY a.number DESC LIMIT ?2;
 
 -- The second bound is just behind every id that begins with ?1.
 -- name: approval_find
-SELECT a.number, a.id, a.user_id, u.name, a.what, a.method, a.path, a.query, a.body, a.state, a.decided_by, a.created_ms,
-       a.expires_ms, a.decided_ms
+{approval_columns}
 FROM approvals a JOIN users u ON u.id = a.user_id WHERE a.id >= ?1 AND a.id < ?1 || 'g' LIMIT 2;
 
 -- The same request again.
 -- name: approval_same
-SELECT a.number, a.id, a.user_id, u.name, a.what, a.method, a.path, a.query, a.body, a.state, a.decided_by, a.created_ms,
-       a.expires_ms, a.decided_ms
+{approval_columns}
 FROM approvals a JOIN users u ON u.id = a.user_id
 WHERE a.state = 'pending' AND a.expires_ms > ?1 AND a.user_id = ?2 AND a.method = ?3 AND a.path = ?4 AND a.query = ?5
   AND a.body = ?6 LIMIT 1;

@@ -15,15 +15,18 @@ UPDATE alerts SET acknowledged_ms = ?2, acknowledged_by = ?3, note = ?4 WHERE id
 -- name: alert_prune
 DELETE FROM alerts WHERE resolved_ms > 0 AND resolved_ms < ?1;
 
--- The second bound is just behind every id that begins with ?1.
--- name: alert_find
+-- All columns of an alert.
+-- fragment: alert_columns
 SELECT number, id, code, severity, object_kind, object_id, object_name, message, cause_code, cause, job_id, raised_ms,
        resolved_ms, acknowledged_ms, acknowledged_by, note
+
+-- The second bound is just behind every id that begins with ?1.
+-- name: alert_find
+{alert_columns}
 FROM alerts WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
 -- name: alert_list
-SELECT number, id, code, severity, object_kind, object_id, object_name, message, cause_code, cause, job_id, raised_ms,
-       resolved_ms, acknowledged_ms, acknowledged_by, note
+{alert_columns}
 FROM alerts WHERE (?1 = 0 OR number < ?1) AND (?3 OR resolved_ms = 0) AND (?4 IS NULL OR severity = ?4)
 ORDER BY number DESC LIMIT ?2;
 
@@ -32,18 +35,13 @@ SELECT severity, acknowledged_ms > 0, COUNT(*) FROM alerts WHERE resolved_ms = 0
 
 -- How a VM stands: its group's policy, its newest point, and the last backup and restore that ended.
 -- name: alert_vms
-SELECT v.number, v.id, v.name, h.name, v.power, v.present, v.moved_away, v.vanished_ms, COALESCE(g.id, ''),
-       COALESCE(g.stopped, 0), COALESCE(g.policy_id, ''), COALESCE(m.added_ms, 0),
-       COALESCE((SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1), 0),
-       COALESCE((SELECT j.id FROM jobs j INDEXED BY jobs_vm WHERE j.vm_id = v.id AND j.type IN ('backup', 'check')
-                 AND j.state IN ('completed', 'completed-with-warnings', 'failed') AND j.transfer_state <> 'skipped'
-                 ORDER BY j.number DESC LIMIT 1), ''),
+SELECT v.number, v.id, v.name, h.name, v.power, v.present, v.moved_away, v.vanished_ms, COALESCE(v.group_id, ''),
+       v.stopped, COALESCE(v.policy_id, ''), COALESCE(v.added_ms, 0), COALESCE(v.last_point_ms, 0),
+       COALESCE((SELECT j.id FROM jobs j WHERE j.number = v.last_backup), ''),
        COALESCE((SELECT j.id FROM jobs j INDEXED BY jobs_vm WHERE j.vm_id = v.id AND j.type = 'restore'
                  AND j.state IN ('completed', 'completed-with-warnings', 'failed') AND j.finished_ms > ?3
                  ORDER BY j.number DESC LIMIT 1), '')
-FROM vms v JOIN hosts h ON h.id = v.host_id
-LEFT JOIN group_members m ON m.vm_id = v.id
-LEFT JOIN protection_groups g ON g.id = m.group_id
+FROM vm_standing v JOIN hosts h ON h.id = v.host_id
 WHERE v.number > ?1 ORDER BY v.number LIMIT ?2;
 
 -- name: alert_job
@@ -91,20 +89,14 @@ SELECT 1 FROM anomalies a INDEXED BY anomalies_last_good WHERE a.last_good = ?1 
 -- name: anomaly_suspicious
 SELECT 1 FROM anomalies WHERE point_id = ?1 AND acknowledged_ms = 0;
 
--- VMs in groups with and without a recovery point, others, and those whose policy asks for points by itself.
+-- What VMs are judged by. ?3: those that this user's groups have, or NULL.
 -- name: standing_vms
-SELECT COALESCE(SUM(m.vm_id IS NOT NULL AND EXISTS (SELECT 1 FROM recovery_points p WHERE p.vm_id = v.id)), 0),
-       COALESCE(SUM(m.vm_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM recovery_points p WHERE p.vm_id = v.id)), 0),
-       COALESCE(SUM(m.vm_id IS NULL), 0),
-       COALESCE(SUM(w.enabled AND w.schedule <> 'manual' AND NOT g.stopped), 0)
-FROM vms v
-LEFT JOIN group_members m ON m.vm_id = v.id
-LEFT JOIN protection_groups g ON g.id = m.group_id
-LEFT JOIN policies y ON y.id = g.policy_id
-LEFT JOIN policy_versions w ON w.policy_id = y.id AND w.version = y.version;
+SELECT v.number, v.group_id IS NOT NULL, v.stopped, v.present, v.last_backup_state = 'failed', COALESCE(v.policy_id, ''),
+       COALESCE(v.added_ms, 0), COALESCE(v.last_point_ms, 0)
+FROM vm_standing v
+WHERE v.number > ?1
+  AND (?3 IS NULL OR EXISTS (SELECT 1 FROM user_groups u WHERE u.user_id = ?3 AND u.group_id = v.group_id))
+ORDER BY v.number LIMIT ?2;
 
 -- name: standing_jobs
 SELECT state, COUNT(*) FROM jobs WHERE created_ms >= ?1 GROUP BY state;
-
--- name: standing_alerts
-SELECT COUNT(*) FROM alerts WHERE resolved_ms = 0 AND code = ?1;

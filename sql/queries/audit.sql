@@ -2,17 +2,21 @@
 INSERT INTO audit (number, time_ms, actor, address, action, object, outcome, code, detail, of, hash)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
 
--- name: audit_last
+-- All columns.
+-- fragment: audit_columns
 SELECT number, time_ms, actor, address, action, object, outcome, code, detail, of, hash
+
+-- name: audit_last
+{audit_columns}
 FROM audit ORDER BY number DESC LIMIT 1;
 
 -- name: audit_walk
-SELECT number, time_ms, actor, address, action, object, outcome, code, detail, of, hash
+{audit_columns}
 FROM audit WHERE number > ?1 ORDER BY number LIMIT ?2;
 
 -- Newest first. A row that has its outcome in another is left out, unless ?7.
 -- name: audit_list
-SELECT number, time_ms, actor, address, action, object, outcome, code, detail, of, hash
+{audit_columns}
 FROM audit a
 WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3 AND (?5 IS NULL OR actor = ?5)
   AND (?6 IS NULL OR instr(' ' || object || ' ', ' ' || ?6 || ' ') > 0 OR instr(detail, ?6) > 0)

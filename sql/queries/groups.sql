@@ -10,16 +10,18 @@ UPDATE protection_groups SET scheduled_ms = ?2 WHERE id = ?1;
 -- name: group_delete
 DELETE FROM protection_groups WHERE id = ?1;
 
--- name: group_find
+-- All that is shown of a group.
+-- fragment: group_rows
 SELECT g.number, g.id, g.name, g.policy_id, p.name, g.stopped, g.created_ms, g.scheduled_ms,
        (SELECT COUNT(*) FROM group_members m WHERE m.group_id = g.id)
 FROM protection_groups g JOIN policies p ON p.id = g.policy_id
+
+-- name: group_find
+{group_rows}
 WHERE g.id = ?1 OR g.name = ?1 ORDER BY g.id = ?1 DESC LIMIT 1;
 
 -- name: group_list
-SELECT g.number, g.id, g.name, g.policy_id, p.name, g.stopped, g.created_ms, g.scheduled_ms,
-       (SELECT COUNT(*) FROM group_members m WHERE m.group_id = g.id)
-FROM protection_groups g JOIN policies p ON p.id = g.policy_id
+{group_rows}
 WHERE g.number > ?1 ORDER BY g.number LIMIT ?2;
 
 -- name: group_of_vm

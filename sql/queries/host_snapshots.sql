@@ -1,20 +1,44 @@
--- name: restorable_by_id
+-- All columns of what can be restored.
+-- fragment: restorable_columns
 SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+
+-- name: restorable_by_id
+{restorable_columns}
 FROM restorable_points WHERE id = ?1;
 
 -- name: restorable_by_prefix
-SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
+{restorable_columns}
 FROM restorable_points WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
--- name: restorable_list
-SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
-FROM restorable_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3
-  AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?4;
+-- name: restorable_by_number
+{restorable_columns}
+FROM restorable_points WHERE number = ?1;
 
--- name: restorable_list_of_vm
-SELECT number, id, vm_id, vm_name, kind, job_id, time_ms, consistency, size, host_only, host_id, host_name, until_ms, disks
-FROM restorable_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3
-  AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) AND vm_id = ?6 ORDER BY number DESC LIMIT ?4;
+-- The numbers of what can be restored, the newest first: ?1 before this one, ?2 at most so many, ?3 0 all, 1 what is not
+-- deleted, 2 what is, ?4 the VM.
+-- name: restorable_numbers
+SELECT number FROM (
+    SELECT number FROM recovery_points WHERE number < ?1
+      AND (?3 = 0 OR (?3 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?2)
+UNION ALL
+SELECT number FROM (
+    SELECT s.number FROM host_snapshots s
+    WHERE s.number < ?1 AND ?3 <> 2 AND NOT s.unwanted AND s.until_ms > strftime('%s', 'now') * 1000
+      AND NOT EXISTS (SELECT 1 FROM recovery_points p WHERE p.id = s.point_id)
+    ORDER BY s.number DESC LIMIT ?2)
+ORDER BY number DESC LIMIT ?2;
+
+-- name: restorable_numbers_of_vm
+SELECT number FROM (
+    SELECT number FROM recovery_points INDEXED BY recovery_points_vm WHERE vm_id = ?4 AND number < ?1
+      AND (?3 = 0 OR (?3 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?2)
+UNION ALL
+SELECT number FROM (
+    SELECT s.number FROM host_snapshots s
+    WHERE s.vm_id = ?4 AND s.number < ?1 AND ?3 <> 2 AND NOT s.unwanted AND s.until_ms > strftime('%s', 'now') * 1000
+      AND NOT EXISTS (SELECT 1 FROM recovery_points p WHERE p.id = s.point_id)
+    ORDER BY s.number DESC LIMIT ?2)
+ORDER BY number DESC LIMIT ?2;
 
 -- A host speaks of its own VMs only.
 -- name: snapshot_vm

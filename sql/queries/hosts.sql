@@ -21,17 +21,19 @@ UPDATE hosts SET last_seen_ms = ?1 WHERE state IN ('connected', 'outdated');
 -- name: host_disconnect_all
 UPDATE hosts SET state = 'unreachable', state_since_ms = last_seen_ms WHERE state IN ('connected', 'outdated');
 
--- name: host_find
+-- All columns of a host.
+-- fragment: host_columns
 SELECT number, id, name, state, state_since_ms, serial, previous_serial, certificate_expires_ms, software, system,
        kinds, address, enrolled_ms, last_seen_ms, draining, limit_rate, limit_other_rate, limit_from_minute,
        limit_to_minute, limit_days, limit_time_zone
+
+-- name: host_find
+{host_columns}
 FROM hosts WHERE id = ?1 OR name = ?1
 ORDER BY id = ?1 DESC, state = 'retired', number DESC LIMIT 1;
 
 -- name: host_list
-SELECT number, id, name, state, state_since_ms, serial, previous_serial, certificate_expires_ms, software, system,
-       kinds, address, enrolled_ms, last_seen_ms, draining, limit_rate, limit_other_rate, limit_from_minute,
-       limit_to_minute, limit_days, limit_time_zone
+{host_columns}
 FROM hosts WHERE number > ?1 ORDER BY number LIMIT ?2;
 
 -- name: host_set_limit

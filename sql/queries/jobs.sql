@@ -24,7 +24,8 @@ UPDATE jobs SET
     restored_name = ?43, bandwidth = ?44, restore_networks = ?45, restore_pool = ?46, restore_format = ?47
 WHERE id = ?1;
 
--- name: job_by_id
+-- All columns of a job.
+-- fragment: job_columns
 SELECT
     number, id, type, state, snapshot_state, transfer_state, vm_id, vm_name, host_id, host_name, group_id,
     point_id, requested_by, on_demand, full, mode, reason, step, retain_until_ms, attempt, max_attempts,
@@ -32,37 +33,22 @@ SELECT
     rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
     transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
     restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
+
+-- name: job_by_id
+{job_columns}
 FROM jobs WHERE id = ?1;
 
 -- The second bound is just behind every id that begins with ?1.
 -- name: job_by_prefix
-SELECT
-    number, id, type, state, snapshot_state, transfer_state, vm_id, vm_name, host_id, host_name, group_id,
-    point_id, requested_by, on_demand, full, mode, reason, step, retain_until_ms, attempt, max_attempts,
-    next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
-    rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
-    transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
+{job_columns}
 FROM jobs WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
 -- name: job_by_number
-SELECT
-    number, id, type, state, snapshot_state, transfer_state, vm_id, vm_name, host_id, host_name, group_id,
-    point_id, requested_by, on_demand, full, mode, reason, step, retain_until_ms, attempt, max_attempts,
-    next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
-    rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
-    transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
+{job_columns}
 FROM jobs WHERE number = ?1;
 
 -- name: job_list_open
-SELECT
-    number, id, type, state, snapshot_state, transfer_state, vm_id, vm_name, host_id, host_name, group_id,
-    point_id, requested_by, on_demand, full, mode, reason, step, retain_until_ms, attempt, max_attempts,
-    next_attempt_ms, error_code, error_message, error_cause, done_bytes, total_bytes, wire_bytes, stored_bytes,
-    rate, created_ms, started_ms, snapshot_started_ms, snapshot_finished_ms, transfer_started_ms,
-    transfer_finished_ms, finished_ms, restore_to_original, restore_start, restore_stop_running, restore_name,
-    restore_directory, restored_uuid, restored_name, bandwidth, restore_networks, restore_pool, restore_format
+{job_columns}
 FROM jobs INDEXED BY jobs_open WHERE state IN ('queued', 'running') ORDER BY number;
 
 -- name: job_last_scheduled

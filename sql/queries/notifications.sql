@@ -14,16 +14,18 @@ WHERE id = ?1;
 -- name: notification_delete
 DELETE FROM notifications WHERE id = ?1;
 
--- name: notification_find
+-- All that is known of a receiver.
+-- fragment: notification_columns
 SELECT number, id, name, kind, enabled, severity, events, digest_time, digest_zone, server, security, user, sender,
        recipients, authorities, secret, created_ms, digest_ms, delivered_ms, failures, failing_since_ms, lost, last_error,
        (SELECT COUNT(*) FROM notification_outbox o WHERE o.notification_id = n.id)
+
+-- name: notification_find
+{notification_columns}
 FROM notifications n WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1;
 
 -- name: notification_list
-SELECT number, id, name, kind, enabled, severity, events, digest_time, digest_zone, server, security, user, sender,
-       recipients, authorities, secret, created_ms, digest_ms, delivered_ms, failures, failing_since_ms, lost, last_error,
-       (SELECT COUNT(*) FROM notification_outbox o WHERE o.notification_id = n.id)
+{notification_columns}
 FROM notifications n WHERE number > ?1 ORDER BY number LIMIT ?2;
 
 -- name: notification_set_digest

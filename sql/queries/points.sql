@@ -20,44 +20,37 @@ UPDATE recovery_points SET retain_until_ms = ?2 WHERE id = ?1;
 -- name: point_set_verified
 UPDATE recovery_points SET damaged = ?2, verified_ms = CASE WHEN ?2 THEN verified_ms ELSE ?3 END WHERE id = ?1;
 
--- name: point_by_id
+-- All columns of a recovery point.
+-- fragment: point_columns
 SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
        consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms,
        locked_until_ms, deleted_ms, purge_ms, deleted_by, deleted_with
+
+-- name: point_by_id
+{point_columns}
 FROM recovery_points WHERE id = ?1;
 
 -- The second bound is just behind every id that begins with ?1.
 -- name: point_by_prefix
-SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
-       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms,
-       locked_until_ms, deleted_ms, purge_ms, deleted_by, deleted_with
+{point_columns}
 FROM recovery_points WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
 -- name: point_of_job
-SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
-       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms,
-       locked_until_ms, deleted_ms, purge_ms, deleted_by, deleted_with
+{point_columns}
 FROM recovery_points WHERE job_id = ?1 LIMIT 1;
 
 -- name: point_newest
-SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
-       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms,
-       locked_until_ms, deleted_ms, purge_ms, deleted_by, deleted_with
+{point_columns}
 FROM recovery_points WHERE vm_id = ?1 ORDER BY number DESC LIMIT 1;
 
 -- name: point_list
-SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
-       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms,
-       locked_until_ms, deleted_ms, purge_ms, deleted_by, deleted_with
-FROM recovery_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3
-  AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?4;
+{point_columns}
+FROM recovery_points WHERE number < ?1 AND (?3 = 0 OR (?3 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?2;
 
 -- name: point_list_of_vm
-SELECT number, id, vm_id, vm_name, host_id, host_name, kind, parent, job_id, time_ms, committed_ms, mode, reason, consistency,
-       consistency_reason, size, read_bytes, sent_bytes, stored_bytes, retain_until_ms, held, damaged, verified_ms,
-       locked_until_ms, deleted_ms, purge_ms, deleted_by, deleted_with
-FROM recovery_points WHERE (?1 = 0 OR number < ?1) AND time_ms >= ?2 AND time_ms < ?3
-  AND (?5 = 0 OR (?5 = 1) = (deleted_ms = 0)) AND vm_id = ?6 ORDER BY number DESC LIMIT ?4;
+{point_columns}
+FROM recovery_points INDEXED BY recovery_points_vm WHERE vm_id = ?4 AND number < ?1
+  AND (?3 = 0 OR (?3 = 1) = (deleted_ms = 0)) ORDER BY number DESC LIMIT ?2;
 
 -- name: point_disk_list
 SELECT name, format, size, transferred_bytes FROM recovery_point_disks WHERE point_id = ?1

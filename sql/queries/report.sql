@@ -41,10 +41,10 @@ ORDER BY v.number;
 -- the time between two backups that made a point, from the jobs: points may be gone.
 -- name: report_vm_list
 WITH page AS MATERIALIZED (
-    SELECT v.number, v.id, v.name, v.host_id, v.present, m.group_id, m.added_ms,
-           (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id) AS points
-    FROM vms v LEFT JOIN group_members m ON m.vm_id = v.id
-    WHERE v.number > ?1 AND (v.present OR m.vm_id IS NOT NULL
+    SELECT v.number, v.id, v.name, v.host_id, v.present, v.group_name, v.policy_id, v.stopped, v.added_ms, v.last_point_ms,
+           v.last_backup, (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id) AS points
+    FROM vm_standing v
+    WHERE v.number > ?1 AND (v.present OR v.group_id IS NOT NULL
                              OR EXISTS (SELECT 1 FROM recovery_points p WHERE p.vm_id = v.id))
     ORDER BY v.number LIMIT ?4),
 made AS MATERIALIZED (
@@ -58,19 +58,16 @@ counts AS (
            SUM(stored_bytes) AS stored
     FROM made GROUP BY vm_id),
 steps AS (SELECT vm_id, at, at - LAG(at) OVER (PARTITION BY vm_id ORDER BY at) AS gap FROM made WHERE good),
-gaps AS (SELECT vm_id, MAX(gap) AS longest, MAX(at) AS last FROM steps GROUP BY vm_id)
-SELECT v.number, v.id, v.name, h.name, v.present, COALESCE(g.name, ''), COALESCE(g.policy_id, ''),
-       COALESCE(g.stopped, 0), COALESCE(v.added_ms, 0),
-       COALESCE((SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id ORDER BY p.number DESC LIMIT 1), 0),
+gaps AS (SELECT vm_id, MAX(gap) AS longest, at AS gap_end FROM steps GROUP BY vm_id), -- at: of that row
+lasts AS (SELECT vm_id, MAX(at) AS last FROM made WHERE good GROUP BY vm_id)
+SELECT v.number, v.id, v.name, h.name, v.present, COALESCE(v.group_name, ''), COALESCE(v.policy_id, ''), v.stopped,
+       COALESCE(v.added_ms, 0), COALESCE(v.last_point_ms, 0),
        v.points, COALESCE(c.completed, 0), COALESCE(c.warned, 0), COALESCE(c.failed, 0), COALESCE(c.cancelled, 0),
        COALESCE(c.sent, 0), COALESCE(c.stored, 0), COALESCE(j.state, ''), COALESCE(j.error_code, ''),
-       COALESCE(j.finished_ms, 0), COALESCE(s.longest, 0), COALESCE(s.last, 0)
+       COALESCE(j.finished_ms, 0), COALESCE(s.longest, 0), COALESCE(s.gap_end, 0), COALESCE(l.last, 0)
 FROM page v JOIN hosts h ON h.id = v.host_id
-LEFT JOIN protection_groups g ON g.id = v.group_id
-LEFT JOIN counts c ON c.vm_id = v.id LEFT JOIN gaps s ON s.vm_id = v.id
-LEFT JOIN jobs j ON j.number = (SELECT k.number FROM jobs k INDEXED BY jobs_vm
-    WHERE k.vm_id = v.id AND k.type IN ('backup', 'check') AND k.state IN ('completed', 'completed-with-warnings', 'failed')
-      AND k.transfer_state <> 'skipped' ORDER BY k.number DESC LIMIT 1)
+LEFT JOIN counts c ON c.vm_id = v.id LEFT JOIN gaps s ON s.vm_id = v.id LEFT JOIN lasts l ON l.vm_id = v.id
+LEFT JOIN jobs j ON j.number = v.last_backup
 ORDER BY v.number;
 
 -- Jobs that are known, by type and state: how many, how long, how much.
@@ -81,4 +78,4 @@ SELECT type, state, COUNT(*), SUM(CASE WHEN finished_ms > started_ms AND started
 FROM jobs GROUP BY type, state;
 
 -- name: report_oldest_point
-SELECT COALESCE(MIN(time_ms), 0), COUNT(*), COALESCE(SUM(damaged), 0) FROM recovery_points;
+SELECT time_ms FROM recovery_points ORDER BY time_ms LIMIT 1;

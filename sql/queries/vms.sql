@@ -49,74 +49,42 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
 -- name: vm_disk_list
 SELECT name, path, format, size, supported, reason FROM vm_disks WHERE vm_id = ?1 ORDER BY position;
 
--- name: vm_by_id
+-- All that is shown of a VM.
+-- fragment: vm_rows
 SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
        v.cpus, v.present, v.vanished_ms, v.moved_away,
        (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
        (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
-       g.id, g.name,
+       v.group_id, v.group_name,
        (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
-       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
-       COALESCE(g.stopped, 0),
-       (SELECT j.state FROM jobs j WHERE j.vm_id = v.id AND j.type IN ('backup', 'check') AND j.finished_ms > 0
-          AND j.transfer_state <> 'skipped' AND j.state <> 'cancelled' ORDER BY j.number DESC LIMIT 1)
-FROM vms v JOIN hosts h ON h.id = v.host_id
-LEFT JOIN group_members m ON m.vm_id = v.id
-LEFT JOIN protection_groups g ON g.id = m.group_id
+       (SELECT p.id FROM recovery_points p WHERE p.number = v.last_point), v.last_point_ms, v.stopped,
+       v.last_backup_state
+FROM vm_standing v JOIN hosts h ON h.id = v.host_id
+
+-- name: vm_by_id
+{vm_rows}
 WHERE v.id = ?1;
 
 -- name: vm_by_name
-SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
-       v.cpus, v.present, v.vanished_ms, v.moved_away,
-       (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
-       (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
-       g.id, g.name,
-       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
-       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
-       COALESCE(g.stopped, 0),
-       (SELECT j.state FROM jobs j WHERE j.vm_id = v.id AND j.type IN ('backup', 'check') AND j.finished_ms > 0
-          AND j.transfer_state <> 'skipped' AND j.state <> 'cancelled' ORDER BY j.number DESC LIMIT 1)
-FROM vms v JOIN hosts h ON h.id = v.host_id
-LEFT JOIN group_members m ON m.vm_id = v.id
-LEFT JOIN protection_groups g ON g.id = m.group_id
+{vm_rows}
 WHERE v.name = ?1 ORDER BY v.present DESC, v.number LIMIT 2;
 
 -- name: vm_by_host_and_name
-SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
-       v.cpus, v.present, v.vanished_ms, v.moved_away,
-       (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
-       (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
-       g.id, g.name,
-       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
-       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
-       COALESCE(g.stopped, 0),
-       (SELECT j.state FROM jobs j WHERE j.vm_id = v.id AND j.type IN ('backup', 'check') AND j.finished_ms > 0
-          AND j.transfer_state <> 'skipped' AND j.state <> 'cancelled' ORDER BY j.number DESC LIMIT 1)
-FROM vms v JOIN hosts h ON h.id = v.host_id
-LEFT JOIN group_members m ON m.vm_id = v.id
-LEFT JOIN protection_groups g ON g.id = m.group_id
+{vm_rows}
 WHERE h.name = ?1 AND v.name = ?2 ORDER BY v.present DESC, v.number LIMIT 2;
 
+-- Lists: ?1 after this number, ?2 at most so many, ?3 part of the name or NULL, ?4 host or NULL, ?5 group.
 -- name: vm_list
-SELECT v.number, v.id, v.host_id, h.name, v.uuid, v.kind, v.name, v.power, v.guest_agent, v.tracking, v.memory_mib,
-       v.cpus, v.present, v.vanished_ms, v.moved_away,
-       (SELECT COALESCE(SUM(d.size), 0) FROM vm_disks d WHERE d.vm_id = v.id),
-       (SELECT COUNT(*) FROM vm_disks d WHERE d.vm_id = v.id),
-       g.id, g.name,
-       (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0),
-       (SELECT p.id FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
-       (SELECT p.time_ms FROM recovery_points p WHERE p.vm_id = v.id AND p.deleted_ms = 0 ORDER BY p.number DESC LIMIT 1),
-       COALESCE(g.stopped, 0),
-       (SELECT j.state FROM jobs j WHERE j.vm_id = v.id AND j.type IN ('backup', 'check') AND j.finished_ms > 0
-          AND j.transfer_state <> 'skipped' AND j.state <> 'cancelled' ORDER BY j.number DESC LIMIT 1)
-FROM vms v JOIN hosts h ON h.id = v.host_id
-LEFT JOIN group_members m ON m.vm_id = v.id
-LEFT JOIN protection_groups g ON g.id = m.group_id
-WHERE v.number > ?1
-  AND (?2 IS NULL OR v.host_id = ?2)
-  AND (?3 IS NULL OR COALESCE(g.id, '') = ?3)
-  AND (?4 IS NULL OR instr(lower(v.name), lower(?4)) > 0)
-ORDER BY v.number LIMIT ?5;
+{vm_rows}
+WHERE v.number > ?1 AND (?3 IS NULL OR instr(lower(v.name), lower(?3)) > 0) ORDER BY v.number LIMIT ?2;
+
+-- name: vm_list_of_host
+{vm_rows}
+WHERE v.host_id = ?4 AND v.number > ?1 AND (?3 IS NULL OR instr(lower(v.name), lower(?3)) > 0) ORDER BY v.number LIMIT ?2;
+
+-- The members first: not the VMs by number.
+-- name: vm_list_of_group
+{vm_rows}
+WHERE v.id IN (SELECT vm_id FROM group_members WHERE group_id = ?5) AND +v.number > ?1 AND (?4 IS NULL OR +v.host_id = ?4)
+  AND (?3 IS NULL OR instr(lower(v.name), lower(?3)) > 0)
+ORDER BY v.number LIMIT ?2;

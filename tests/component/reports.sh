@@ -21,7 +21,9 @@ backup bad
 backup '=1+1'
 
 step "a VM whose newest point is too old, one whose backup failed"
-sql "UPDATE recovery_points SET time_ms = time_ms - 7200000 WHERE vm_name = 'bad'"
+sql "UPDATE recovery_points SET time_ms = time_ms - 14400000 WHERE vm_name = 'bad';
+     UPDATE group_members SET added_ms = added_ms - 86400000 WHERE vm_id = (SELECT id FROM vms WHERE name = 'bad');
+     UPDATE policy_versions SET schedule_changed_ms = schedule_changed_ms - 86400000"
 sql "UPDATE jobs SET state = 'failed', error_code = 'SNAPSHOT_FAILED' WHERE vm_name = 'bad'"
 equal protected "$(row good .state status)" "the state"
 equal failing "$(row bad .state status)" "the state"
@@ -34,7 +36,8 @@ equal met "$(row good .rpo rpo)" "the RPO"
 equal missed "$(row bad .rpo rpo)" "the RPO"
 equal waiting "$(row later .rpo rpo)" "the RPO"
 equal none "$(row '=1+1' .rpo rpo)" "the RPO"
-equal 5400 "$(row good .allowed_seconds rpo)" "the age that is allowed"
+equal true "$(row good '.allowed_seconds > 3590 and .allowed_seconds < 7210' rpo)" "to the next hour, and an hour's grace"
+equal true "$(row bad '.allowed_seconds < .age_seconds' rpo)" "older than allowed"
 equal "3 1 1 1" "$(row web '"\(.vms) \(.protected) \(.failing) \(.waiting)"' status --by group)" "the group"
 equal "1 1 1" "$(row web '"\(.met) \(.missed) \(.waiting)"' rpo --by group)" "the group"
 holdfast report status >"$work/out"
@@ -95,3 +98,15 @@ less 24000000 "$(page "/v1/store/capacity?group=web" | jq .expected.free_bytes)"
 equal true "$(page "/v1/store/capacity?group=web" | jq '.expected.need_bytes > 1000000')" "need"
 holdfast status >"$work/out"
 said "1 VMs on time, 1 late, 1 waiting"
+
+step "a VM whose first backup failed"
+sql "UPDATE jobs SET vm_id = (SELECT id FROM vms WHERE name = 'later') WHERE vm_name = 'bad'"
+equal failing "$(value .protection vm show later)" "the state in the list"
+equal failing "$(row later .state status)" "the state in the report"
+equal "1 0" "$(value '"\(.vms.failing) \(.vms.waiting)"' status)" "failing and waiting"
+equal "1 0" "$(page /v1/digest | jq -r '.data.vms | "\(.failing) \(.waiting)"')" "failing and waiting in the digest"
+equal "1 1 1" "$(page /v1/digest | jq -r '.data.rpo | "\(.met) \(.missed) \(.waiting)"')" "recovery points in the digest"
+alerted() { [ "$(sql "SELECT COUNT(*) FROM alerts WHERE code = 'RPO_MISSED' AND resolved_ms = 0 AND object_name = 'bad'")" = 1 ]; }
+backup good # after which alerts are looked at
+wait_for 60 alerted || fail "no alert tells of the missed point"
+equal 1 "$(sql "SELECT COUNT(*) FROM alerts WHERE code = 'RPO_MISSED' AND resolved_ms = 0")" "alerts of missed points"

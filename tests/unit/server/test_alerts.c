@@ -88,24 +88,6 @@ static void idle_history_is_no_division_by_zero(void **state)
     assert_false(verdict.suspicious);
 }
 
-static void late_points_are_known(void **state)
-{
-    (void)state;
-    struct error err;
-    struct catalog_policy policy;
-    const int64_t sunday_ms = 1769904000000; /* 2026-02-01T00:00:00Z */
-    int64_t due_ms;
-    policy_default(&policy);
-    policy.daily_times = "22:00";
-    policy.days = 1 << 1; /* Mondays */
-    policy.spread_minutes = 30;
-    check(rpo_due(&policy, sunday_ms, &due_ms, &err), err);
-    assert_int_equal(due_ms, sunday_ms + DAY_MS + (22 * 60 + 30) * 60000);
-    policy.enabled = false;
-    check(rpo_due(&policy, sunday_ms, &due_ms, &err), err);
-    assert_int_equal(due_ms, SCHEDULE_NEVER);
-}
-
 static void headers_are_safe(void **state)
 {
     (void)state;
@@ -312,7 +294,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_are_judged),
         cmocka_unit_test(idle_history_is_no_division_by_zero),
-        cmocka_unit_test(late_points_are_known),
         cmocka_unit_test(headers_are_safe),
         cmocka_unit_test(the_digest_has_its_time),
         cmocka_unit_test(html_is_escaped),

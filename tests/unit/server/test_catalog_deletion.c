@@ -1,6 +1,8 @@
 /* Deleted points in the catalog, and what retention plans by what is in it. */
 #include "catalog_fixture.h"
 
+#include "server/protection/standing.h"
+
 #include "base/clock.h"
 #include "server/catalog/catalog_deletion.h"
 #include "server/protection/retention.h"
@@ -162,7 +164,7 @@ static void test_plan(void **state)
     check(catalog_group_update(catalog, &group, &err), err);
     assert_int_equal(plan_kept(&shelf, &changed, &newest), 4);
     assert_int_equal(newest, RETENTION_ALWAYS);
-    assert_string_equal(protection_state(world_vm(shelf.world, "web1")), "stopped");
+    assert_string_equal(vm_state_name(vm_state_of(world_vm(shelf.world, "web1"))), "stopped");
     visited = 0;
     check(retention_preview(catalog, &changed, count_visit, &visited, &err), err);
     assert_int_equal(visited, 0);

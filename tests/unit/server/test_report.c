@@ -3,7 +3,6 @@
 
 #include "server/capacity/forecast.h"
 #include "server/report/csv.h"
-#include "server/report/rpo.h"
 
 enum { GIB = 1 << 30 };
 
@@ -108,31 +107,12 @@ static void csv_has_a_bound(void **state)
     buffer_free(&out);
 }
 
-static int64_t allowed_minutes(enum schedule_kind kind, unsigned minutes, const char *times, unsigned days)
-{
-    struct catalog_policy policy = {
-        .enabled = true, .schedule = kind, .interval_minutes = minutes, .daily_times = times, .days = days};
-    return rpo_allowed_ms(&policy) / 60000;
-}
-
-static void rpo_follows_the_schedule(void **state)
-{
-    enum { EVERY_DAY = 127, WEEKDAYS = 62, SUNDAY = 1, DAY = 24 * 60, SLACK = 4 * 60 };
-    (void)state;
-    assert_int_equal(allowed_minutes(SCHEDULE_INTERVAL, 60, "", 0), 90);
-    assert_int_equal(allowed_minutes(SCHEDULE_DAILY, 0, "22:00", EVERY_DAY), DAY + SLACK);
-    assert_int_equal(allowed_minutes(SCHEDULE_DAILY, 0, "06:00,22:00", EVERY_DAY), 16 * 60 + SLACK);
-    assert_int_equal(allowed_minutes(SCHEDULE_DAILY, 0, "22:00", WEEKDAYS), 3 * DAY + SLACK);
-    assert_int_equal(allowed_minutes(SCHEDULE_DAILY, 0, "00:00", SUNDAY), 7 * DAY + SLACK);
-    assert_int_equal(allowed_minutes(SCHEDULE_MANUAL, 0, "", 0), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forecast_needs_history),    cmocka_unit_test(forecast_follows_the_line),
         cmocka_unit_test(forecast_ignores_odd_days), cmocka_unit_test(csv_is_rfc_4180),
-        cmocka_unit_test(csv_has_a_bound),           cmocka_unit_test(rpo_follows_the_schedule),
+        cmocka_unit_test(csv_has_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
