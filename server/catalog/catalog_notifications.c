@@ -223,37 +223,41 @@ static void message_read(struct statement *row, struct arena *arena, struct cata
     message->attempts = statement_unsigned(row);
 }
 
-static int next_time(struct catalog *catalog, int64_t *next_ms, struct error *err)
+static bool is_among(const char *text, const char *const *list, size_t count)
 {
-    struct statement *statement = statement_open(catalog, SQL_OUTBOX_NEXT, err);
-    if (statement == NULL) {
-        return -1;
+    size_t i = 0;
+    while (i < count && strcmp(list[i], text) != 0) {
+        i++;
     }
-    int found = statement_next(statement, err);
-    *next_ms = found > 0 ? statement_integer(statement) : 0;
-    statement_close(statement);
-    return found < 0 ? -1 : 0;
+    return i < count;
 }
 
-int catalog_outbox_due(struct catalog *catalog, struct arena *arena, int64_t now_ms,
-                       const struct catalog_message **message, int64_t *next_ms, struct error *err)
+int catalog_outbox_due(struct catalog *catalog, struct arena *arena, int64_t now_ms, const char *const *busy,
+                       size_t busy_count, const struct catalog_message **message, int64_t *next_ms,
+                       struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DUE, err);
-    struct catalog_message *found_message = NULL;
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_FIRST, err);
+    struct catalog_message *first = arena_alloc(arena, sizeof *first);
+    int found;
     *message = NULL;
     *next_ms = 0;
     if (statement == NULL) {
         return -1;
     }
-    statement_bind_integer(statement, now_ms);
-    int found = statement_next(statement, err);
-    if (found > 0) {
-        found_message = arena_alloc(arena, sizeof *found_message);
-        message_read(statement, arena, found_message);
-    }
+    statement_bind_integer(statement, (int64_t)busy_count + 1);
+    do {
+        found = statement_next(statement, err);
+        if (found > 0) {
+            message_read(statement, arena, first);
+            *next_ms = statement_integer(statement);
+        }
+    } while (found > 0 && is_among(first->notification_id, busy, busy_count));
     statement_close(statement);
-    *message = found_message;
-    return found < 0 ? -1 : found > 0 ? 0 : next_time(catalog, next_ms, err);
+    if (found > 0 && *next_ms <= now_ms) {
+        *message = first;
+    }
+    *next_ms = found > 0 ? *next_ms : 0;
+    return found < 0 ? -1 : 0;
 }
 
 static int outbox_delete(struct catalog *catalog, int64_t number, struct error *err)
