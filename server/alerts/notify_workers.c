@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "server/alerts/delivery.h"
 #include "server/alerts/notify_internal.h"
-#include "server/alerts/notify_secret.h"
+#include "server/sealed_secret.h"
 #include <stdio.h>
 
 enum { LOOK_MS = 60000, RETRY_MAX_MS = 3600 * 1000, RETRY_DOUBLINGS_MAX = 12 };
@@ -21,7 +21,8 @@ static int deliver(struct notify *notify, const struct catalog_notification *to,
                    const struct catalog_message *message, struct error *err)
 {
     char *secret = NULL;
-    if (notify_secret_open(notify->data_directory, to->id, to->secret, &secret, err) != 0) {
+    if (sealed_secret_open(notify->data_directory, SEALED_NOTIFICATION, to->id, to->secret, &secret, err) !=
+        0) {
         return -1;
     }
     struct delivery delivery = {.to = to,
@@ -31,7 +32,7 @@ static int deliver(struct notify *notify, const struct catalog_notification *to,
                                 .timeout_ms = notify->options.timeout_ms,
                                 .stop = &notify->stopping};
     int result = delivery_send(&delivery, err);
-    notify_secret_free(secret);
+    sealed_secret_free(secret);
     return result;
 }
 

@@ -202,6 +202,20 @@ void catalog_roll_back(struct catalog *catalog)
     pthread_mutex_unlock(&catalog->lock);
 }
 
+int catalog_rewrite(struct catalog *catalog, struct error *err)
+{
+    struct statement *statement = NULL;
+    if (catalog_run_simple(catalog, SQL_VACUUM, err) != 0 ||
+        (statement = statement_open(catalog, SQL_CHECKPOINT, err)) == NULL) {
+        return -1;
+    }
+    int found = statement_next(statement, err);
+    bool blocked = found > 0 && statement_boolean(statement);
+    statement_close(statement);
+    return blocked ? error_set(err, ERROR_CATALOG_FAILED, "The catalog is in use by another program")
+                   : (found < 0 ? -1 : 0);
+}
+
 int catalog_setting_get(struct catalog *catalog, struct arena *arena, const char *name, const char **value,
                         struct error *err)
 {

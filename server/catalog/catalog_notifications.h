@@ -33,7 +33,7 @@ struct catalog_notification {
     const char *recipients; /* mail: addresses, commas between */
     const char
         *authorities;   /* PEM of those that may have signed the server's certificate; "": the system's */
-    const char *secret; /* sealed (server/alerts/notify_secret.h); "" for none */
+    const char *secret; /* sealed (server/sealed_secret.h); "" for none */
     int64_t created_ms;
     int64_t digest_ms;    /* of the last digest */
     int64_t delivered_ms; /* of the last message; 0 */

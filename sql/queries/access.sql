@@ -16,6 +16,9 @@ UPDATE users SET pin_hash = ?2 WHERE id = ?1;
 -- name: user_set_totp_pending
 UPDATE users SET totp_pending = ?2 WHERE id = ?1;
 
+-- name: user_set_totp_secret
+UPDATE users SET totp_secret = ?2 WHERE id = ?1;
+
 -- name: user_confirm_totp
 UPDATE users SET totp_secret = totp_pending, totp_pending = '', totp_last_step = ?2
 WHERE id = ?1 AND totp_pending = ?3 AND totp_pending <> '';
