@@ -423,6 +423,7 @@ int api_status(struct api_call *call, struct error *err)
                   "jobs_last_day", jobs, "store", "stored_bytes", (json_int_t)store.container_bytes,
                   "free_bytes", (json_int_t)store.free_bytes, "points", (json_int_t)store.points,
                   "damaged_chunks", (json_int_t)store.damaged_chunks);
-    return api_status_alerts(call, call->reply, err) != 0 ? -1
-                                                          : dashboard_add(call->server, call->reply, err);
+    return api_status_alerts(call, call->reply, err) != 0
+               ? -1
+               : dashboard_add(call->server, access_scope_user(call), call->reply, err);
 }

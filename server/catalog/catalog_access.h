@@ -123,7 +123,15 @@ int catalog_access_token_count(struct catalog *catalog, const char *user_id, uns
 
 /* --- which objects a scoped user has */
 
-enum access_object { OBJECT_HOST, OBJECT_VM, OBJECT_POLICY, OBJECT_GROUP, OBJECT_POINT, OBJECT_JOB };
+enum access_object {
+    OBJECT_HOST,
+    OBJECT_VM,
+    OBJECT_POLICY,
+    OBJECT_GROUP,
+    OBJECT_POINT,
+    OBJECT_JOB,
+    OBJECT_ALERT
+};
 /* By the object's id. */
 int catalog_scope_has(struct catalog *catalog, const char *user_id, enum access_object kind, const char *id,
                       bool *has, struct error *err);

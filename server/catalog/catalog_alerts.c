@@ -174,6 +174,7 @@ int catalog_alert_list(struct catalog *catalog, struct arena *arena,
     statement_bind_integer(statement, filter->resolved);
     statement_bind_optional(
         statement, filter->severity < 0 ? NULL : alert_severity_name((enum alert_severity)filter->severity));
+    statement_bind_optional(statement, filter->user_id);
     struct catalog_alert *items = NULL;
     int more = 0;
     *count = 0;
@@ -186,12 +187,16 @@ int catalog_alert_list(struct catalog *catalog, struct arena *arena,
     return more;
 }
 
-int catalog_alert_count(struct catalog *catalog, struct catalog_alert_counts *counts, struct error *err)
+int catalog_alert_count(struct catalog *catalog, const char *user_id, struct catalog_alert_counts *counts,
+                        struct error *err)
 {
     struct arena *arena = arena_create();
     struct statement *statement = statement_open(catalog, SQL_ALERT_COUNT, err);
     int more = -1;
     *counts = (struct catalog_alert_counts){0};
+    if (statement != NULL) {
+        statement_bind_optional(statement, user_id);
+    }
     while (statement != NULL && (more = statement_next(statement, err)) > 0) {
         enum alert_severity severity = ALERT_INFORMATION;
         alert_severity_parse(statement_text(statement, arena), &severity);

@@ -62,7 +62,7 @@ int catalog_standing_read(struct catalog *catalog, int64_t jobs_since_ms, struct
         read_jobs(catalog, jobs_since_ms, standing, err) != 0 ||
         count_code(catalog, ERROR_BACKUP_FAILED, &standing->vms_failing, err) != 0 ||
         count_code(catalog, ERROR_RPO_MISSED, &standing->rpo_missed, err) != 0 ||
-        catalog_alert_count(catalog, &standing->alerts, err) != 0) {
+        catalog_alert_count(catalog, NULL, &standing->alerts, err) != 0) {
         return -1;
     }
     standing->rpo_met = scheduled > standing->rpo_missed ? scheduled - standing->rpo_missed : 0;

@@ -7,8 +7,8 @@
 
 enum { RPO_STATES = RPO_MISSED + 1 };
 
-static int count_vms(struct catalog *catalog, struct arena *arena, json_int_t states[RPO_STATES],
-                     struct error *err)
+static int count_vms(struct catalog *catalog, struct arena *arena, const char *user_id,
+                     json_int_t states[RPO_STATES], struct error *err)
 {
     const struct catalog_vm_report_row *vms;
     struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
@@ -20,7 +20,8 @@ static int count_vms(struct catalog *catalog, struct arena *arena, json_int_t st
         return -1;
     }
     do {
-        if (catalog_vm_report_list(catalog, arena, INT64_MAX, INT64_MAX, &page, &vms, &count, err) != 0) {
+        if (catalog_vm_report_list(catalog, arena, user_id, INT64_MAX, INT64_MAX, &page, &vms, &count, err) !=
+            0) {
             return -1;
         }
         for (size_t i = 0; i < count; i++) {
@@ -46,14 +47,14 @@ json_t *dashboard_capacity_json(const struct capacity_status *status)
                      api_time(status->full_ms));
 }
 
-int dashboard_add(struct server *server, json_t *status, struct error *err)
+int dashboard_add(struct server *server, const char *user_id, json_t *status, struct error *err)
 {
     struct catalog *catalog = server_catalog(server);
     struct arena *arena = arena_create();
     struct catalog_point_totals points = {0};
     struct capacity_status capacity;
     json_int_t states[RPO_STATES] = {0};
-    int result = count_vms(catalog, arena, states, err) != 0 ||
+    int result = count_vms(catalog, arena, user_id, states, err) != 0 ||
                          catalog_point_totals_read(catalog, &points, err) != 0 ||
                          capacity_read(server_capacity(server), &capacity, err) != 0
                      ? -1

@@ -5,8 +5,9 @@
 #include "server/server.h"
 #include <jansson.h>
 
-/* Adds to the object: vms.failing, rpo {met, missed, waiting, none}, oldest_point, capacity. */
-int dashboard_add(struct server *server, json_t *status, struct error *err);
+/* Adds to the object: rpo {met, missed, waiting, none} of the VMs of a user who is scoped to groups (NULL: of
+ * all), oldest_point, capacity. */
+int dashboard_add(struct server *server, const char *user_id, json_t *status, struct error *err);
 /* {"state", "reason", "used_percent", "growth_bytes_per_day", "full", ...}, as in the API. */
 json_t *dashboard_capacity_json(const struct capacity_status *status);
 

@@ -122,6 +122,10 @@ WHERE u.user_id = ?1 AND p.id = ?2 LIMIT 1;
 SELECT 1 FROM user_groups u JOIN group_members m ON m.group_id = u.group_id JOIN jobs j ON j.vm_id = m.vm_id
 WHERE u.user_id = ?1 AND j.id = ?2 LIMIT 1;
 
+-- name: scope_has_alert
+SELECT 1 FROM alerts a JOIN scope_objects s ON s.kind = a.object_kind AND s.id = a.object_id
+WHERE s.user_id = ?1 AND a.id = ?2 LIMIT 1;
+
 -- name: approval_insert
 INSERT INTO approvals (id, user_id, what, method, path, query, body, state, created_ms, expires_ms)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?9);

@@ -149,7 +149,7 @@ server_start
 ! in_catalog "$secret" || fail "a second factor of before is in the catalog as it is"
 expect 0 log_in alice 'battery staple' --code "$(totp)"
 mv "$work/server/factor.key" "$work/away.key"
-expect_error 6 SECRET_UNREADABLE factor.key log_in alice 'battery staple' --code 000000
+expect_error 1 SECRET_UNREADABLE factor.key log_in alice 'battery staple' --code 000000
 mv "$work/away.key" "$work/server/factor.key"
 expect 0 holdfast user reset-factor alice
 expect 0 as alice policy edit keeps --keep-days 29
