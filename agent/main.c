@@ -315,6 +315,7 @@ int main(int argc, char **argv)
                     {"remove-image", run_remove_image},
                     {"run", run_agent}};
     struct arguments arguments;
+    os_service_keep_standard_files();
     log_init("agent", LOG_WARNING);
     os_service_ignore_broken_pipes();
     if (argc == 3 && strcmp(argv[1], "read-pages") == 0) { /* the agent itself asks for this one */
@@ -331,5 +332,6 @@ int main(int argc, char **argv)
             return commands[i].run(&arguments);
         }
     }
-    return usage("there is no such command");
+    fprintf(stderr, "holdfast-agent: there is no command \"%.100s\"\n", arguments.words[0]);
+    return usage("enrol, add-image, remove-image or run");
 }

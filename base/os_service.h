@@ -11,6 +11,9 @@ void os_service_start(void);
 /* For other programs that use the network: writing to a connection that the other side has closed is an
  * error, not SIGPIPE. Once, on the main thread, before any other thread starts. */
 void os_service_ignore_broken_pipes(void);
+/* A program that was started without standard input, output or error: their numbers become no other file's or
+ * connection's, and what is written there fails. First of all in main. */
+void os_service_keep_standard_files(void);
 /* Tell the service manager, if there is one, that start-up is over. */
 void os_service_ready(void);
 /* Block until SIGTERM or SIGINT comes. */

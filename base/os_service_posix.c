@@ -1,5 +1,7 @@
 #include "base/os_service.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -15,6 +17,16 @@ static void ending_signals(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+}
+
+void os_service_keep_standard_files(void)
+{
+    for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++) {
+        if (fcntl(number, F_GETFD) == -1 && errno == EBADF &&
+            open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY) != number) {
+            abort(); /* the lowest that is free is taken, and /dev/null is there */
+        }
+    }
 }
 
 void os_service_ignore_broken_pipes(void)

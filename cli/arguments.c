@@ -195,6 +195,21 @@ static void note_word(struct arguments *arguments, const char *word)
     }
 }
 
+/* As a variable of a script that is not set: nothing has such a name. */
+static int check_not_empty(const struct arguments *arguments, struct failure *failure)
+{
+    const struct cli_command *command = arguments->command;
+    for (size_t i = arguments->first; i < arguments->word_count; i++) {
+        if (arguments->words[i][0] == '\0') {
+            failure_set(failure, ERROR_REQUEST_INVALID, "An argument of holdfast %s is empty; it takes: %s",
+                        command->name, command->arguments);
+            snprintf(failure->action, sizeof failure->action, "See `holdfast %s --help`.", command->name);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int check_words(struct arguments *arguments, struct failure *failure)
 {
     const struct cli_command *command = arguments->command;
@@ -223,7 +238,7 @@ static int check_words(struct arguments *arguments, struct failure *failure)
         snprintf(failure->action, sizeof failure->action, "See `holdfast %s --help`.", command->name);
         return -1;
     }
-    return 0;
+    return check_not_empty(arguments, failure);
 }
 
 struct arguments *arguments_parse(int argc, char *const *argv, const struct cli_command *commands,

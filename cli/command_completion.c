@@ -20,9 +20,18 @@ static const struct {
             "    found=(\"${(@f)$(holdfast complete -- \"${(@)words[2,CURRENT]}\" 2>/dev/null)}\")\n"
             "    if [[ -n \"$found\" ]]; then compadd -a found; else _files; fi\n"
             "}\n"
-            "compdef _holdfast holdfast\n"},
-    {"fish", "complete -c holdfast -a '(set -l words (commandline -opc) (commandline -ct); "
-             "holdfast complete -- $words[2..-1] 2>/dev/null)'\n"},
+            /* A file of $fpath is run as the function itself at the first time. */
+            "if [[ \"$funcstack[1]\" == _holdfast ]]; then _holdfast; else compdef _holdfast holdfast; fi\n"},
+    {"fish", "function __holdfast_complete\n"
+             "    set -l words (commandline -opc) (commandline -ct)\n"
+             "    set -l found (holdfast complete -- $words[2..-1] 2>/dev/null)\n"
+             "    if set -q found[1]\n"
+             "        printf '%s\\n' $found\n"
+             "    else\n"
+             "        __fish_complete_path (commandline -ct)\n"
+             "    end\n"
+             "end\n"
+             "complete -c holdfast -f -a '(__holdfast_complete)'\n"},
 };
 
 int run_completion(struct cli *cli, struct failure *failure)

@@ -112,6 +112,13 @@ static int usage(const char *problem)
     return EXIT_STATUS_USAGE;
 }
 
+/* With what was typed. */
+static int usage_of(const char *typed, const char *problem)
+{
+    fprintf(stderr, "holdfastd: %.100s: %s\ntry: holdfastd --help\n", typed, problem);
+    return EXIT_STATUS_USAGE;
+}
+
 static int parse_port(const char *text, uint16_t *port)
 {
     char *end;
@@ -214,12 +221,21 @@ static const char *parse(int argc, char **argv, struct arguments *arguments)
     return problem;
 }
 
+static unsigned port_or(uint16_t port, unsigned otherwise)
+{
+    return port != 0 ? port : otherwise;
+}
+
 static int run_init(struct arguments *arguments)
 {
     struct error err;
     bool made;
     if (arguments->config != NULL) {
         return usage("init takes no --config");
+    }
+    if (port_or(arguments->init.agent_port, AGENT_PORT_DEFAULT) ==
+        port_or(arguments->init.api_port, API_PORT_DEFAULT)) {
+        return usage("--agent-port and --api-port can't be the same");
     }
     if (arguments->init.listen_address != NULL && arguments->name_count < NAMES_MAX) {
         arguments->names[arguments->name_count++] = arguments->init.listen_address;
@@ -238,7 +254,7 @@ static int run_init(struct arguments *arguments)
         printf("A server is made in %s. Start it: holdfastd run --data %s\n"
                "Then log in: holdfast login https://HOST:%u --ca %s/ca.pem --token-file %s/admin.token\n",
                arguments->data_directory, arguments->data_directory,
-               arguments->init.api_port != 0 ? arguments->init.api_port : 7461, arguments->data_directory,
+               port_or(arguments->init.api_port, API_PORT_DEFAULT), arguments->data_directory,
                arguments->data_directory);
     } else {
         printf("%s is initialized already; nothing was changed.\n", arguments->data_directory);
@@ -305,15 +321,20 @@ static int run_admin_token(const struct arguments *arguments)
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.data_directory = default_directory};
+    os_service_keep_standard_files();
     const char *problem = parse(argc, argv, &arguments);
     if (problem != NULL) {
-        return usage(problem);
+        return usage_of(argv[optind - 1], problem);
+    }
+    if (arguments.data_directory[0] == '\0') {
+        return usage("--data is empty");
     }
     if (argc > optind && strcmp(argv[optind], "key") == 0) {
         return run_keys(&arguments, argv + optind + 1, argc - optind - 1);
     }
     if (argc - optind != 1) {
-        return usage(argc == optind ? "name a command: init or run" : "one command, please");
+        return argc == optind ? usage("name a command: init, run, admin-token or key")
+                              : usage_of(argv[optind + 1], "one command, please");
     }
     if (strcmp(argv[optind], "init") == 0) {
         return run_init(&arguments);
@@ -321,5 +342,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[optind], "admin-token") == 0) {
         return run_admin_token(&arguments);
     }
-    return strcmp(argv[optind], "run") == 0 ? run_server(&arguments) : usage("there is no such command");
+    return strcmp(argv[optind], "run") == 0
+               ? run_server(&arguments)
+               : usage_of(argv[optind], "there is no such command; init, run, admin-token or key");
 }

@@ -6,6 +6,7 @@
 #include "base/os_file.h"
 #include "base/version.h"
 #include "proto/pki.h"
+#include "server/access/factor.h"
 #include "server/alerts/alerts.h"
 #include "server/api/api_events.h"
 #include "server/catalog/point_import.h"
@@ -279,7 +280,8 @@ static int open_catalog(struct server *server, struct error *err)
     if (server->catalog != NULL) {
         catalog_on_full(server->catalog, make_room, server->capacity);
     }
-    return server->catalog != NULL && catalog_host_disconnect_all(server->catalog, err) == 0 &&
+    return server->catalog != NULL && factor_take_over(server->catalog, server->data_directory, err) == 0 &&
+                   catalog_host_disconnect_all(server->catalog, err) == 0 &&
                    point_import_all(server->catalog, server->store, &imported, err) == 0 &&
                    point_mark_missing(server->catalog, server->store, err) == 0
                ? 0

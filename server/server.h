@@ -20,6 +20,8 @@
 struct alerts;
 struct server;
 
+enum { AGENT_PORT_DEFAULT = 7460, API_PORT_DEFAULT = 7461 };
+
 struct server_init_options {
     const char *data_directory;
     const char *listen_address; /* NULL: "0.0.0.0" */

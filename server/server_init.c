@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAMES_MAX = 64, AGENT_PORT_DEFAULT = 7460, API_PORT_DEFAULT = 7461, TOKEN_BYTES = 32 };
+enum { NAMES_MAX = 64, TOKEN_BYTES = 32 };
 
 struct names {
     char *items[NAMES_MAX + 1];

@@ -35,10 +35,12 @@ static int read_settings(struct access *access, const struct config *config, str
     return 0;
 }
 
-struct access *access_create(struct catalog *catalog, const struct config *config, struct error *err)
+struct access *access_create(struct catalog *catalog, const struct config *config, const char *data_directory,
+                             struct error *err)
 {
     struct access *access = memory_zalloc(sizeof *access);
     access->catalog = catalog;
+    access->data_directory = data_directory;
     if (read_settings(access, config, err) != 0) {
         access_destroy(access);
         return NULL;

@@ -15,8 +15,9 @@
 
 struct access;
 
-/* CONFIG_INVALID. The catalog is borrowed. */
-struct access *access_create(struct catalog *catalog, const struct config *config, struct error *err);
+/* CONFIG_INVALID. The catalog and the text are borrowed. */
+struct access *access_create(struct catalog *catalog, const struct config *config, const char *data_directory,
+                             struct error *err);
 void access_destroy(struct access *access); /* NULL is fine */
 
 /* May this address, and whoever has this token (its digest; NULL: none), ask once more now? login: it is a
@@ -64,7 +65,7 @@ int access_check_password(struct access *access, const struct catalog_user *user
                           int64_t *wait_ms, struct error *err);
 /* The user's second factor: a code of TOTP or a recovery code, each of which works once, or his PIN when he
  * has no TOTP. code NULL, or no factor where one is demanded: SECOND_FACTOR_REQUIRED. AUTHENTICATION_FAILED,
- * LOGIN_DELAYED. Without a factor, and where none is demanded: fine. */
+ * LOGIN_DELAYED, SECRET_UNREADABLE. Without a factor, and where none is demanded: fine. */
 int access_check_factor(struct access *access, const struct catalog_user *user, const char *code,
                         bool demanded, int64_t *wait_ms, struct error *err);
 

@@ -7,6 +7,7 @@
 
 struct access {
     struct catalog *catalog;
+    const char *data_directory;
     bool factor_demanded;
     bool second_person;
     int64_t idle_ms;

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "server/access/access_internal.h"
-#include "server/access/totp.h"
+#include "server/access/factor.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -57,8 +57,8 @@ static int check_totp(struct access *access, const struct catalog_user *user, co
     uint8_t key[TOTP_KEY_SIZE];
     int64_t step;
     *right = false;
-    if (secret_base32_decode(user->totp_secret, key, sizeof key) != 0) {
-        return error_set(err, ERROR_INTERNAL, "The second factor of %s can't be read", user->name);
+    if (factor_open(access->data_directory, user->id, user->totp_secret, key, err) != 0) {
+        return -1;
     }
     bool fits = totp_check(key, code, clock_wall_ms(), user->totp_last_step, &step);
     OPENSSL_cleanse(key, sizeof key);

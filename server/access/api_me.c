@@ -3,7 +3,7 @@
 #include "base/identity.h"
 #include "base/log.h"
 #include "server/access/api_users.h"
-#include "server/access/totp.h"
+#include "server/access/factor.h"
 
 #include <ctype.h>
 #include <openssl/crypto.h>
@@ -125,6 +125,7 @@ int api_me_totp(struct api_call *call, struct error *err)
     static const char *const fields[] = {NULL};
     uint8_t key[TOTP_KEY_SIZE];
     char text[SECRET_BASE32_SIZE];
+    const char *sealed;
     const struct catalog_user *user =
         api_check_fields(call->body, fields, err) == 0 ? begin_factor(call, err) : NULL;
     if (user == NULL) {
@@ -133,7 +134,8 @@ int api_me_totp(struct api_call *call, struct error *err)
     identity_random(key, sizeof key);
     secret_base32_encode(key, sizeof key, text);
     OPENSSL_cleanse(key, sizeof key);
-    if (catalog_user_set_totp_pending(server_catalog(call->server), user->id, text, err) != 0) {
+    if (factor_seal(server_data_directory(call->server), user->id, text, call->arena, &sealed, err) != 0 ||
+        catalog_user_set_totp_pending(server_catalog(call->server), user->id, sealed, err) != 0) {
         return -1;
     }
     call->reply = json_pack(
@@ -190,8 +192,11 @@ int api_me_totp_confirm(struct api_call *call, struct error *err)
         api_text_field(call->body, "code", &code, err) != 0) {
         return -1;
     }
-    if (code == NULL || secret_base32_decode(user->totp_pending, key, sizeof key) != 0) {
+    if (code == NULL || user->totp_pending[0] == '\0') {
         return error_set(err, ERROR_REQUEST_INVALID, "This needs a code of the second factor that was begun");
+    }
+    if (factor_open(server_data_directory(call->server), user->id, user->totp_pending, key, err) != 0) {
+        return -1;
     }
     bool right = totp_check(key, code, clock_wall_ms(), 0, &step);
     OPENSSL_cleanse(key, sizeof key);

@@ -32,12 +32,14 @@ int access_confirm_alone(struct api_call *call, struct error *err);
 /* May whoever asks use this route? PERMISSION_DENIED. */
 int access_check_role(const struct api_call *call, const struct api_route *route, struct error *err);
 /* Are the objects that the request names there for him? By name: path, query and body fields `host`, `vm`,
- * `policy`, `group`, `point`, `job`, and lists of them in the plural. HOST_NOT_FOUND and so on. */
+ * `policy`, `group`, `point`, `job`, `alert`, and lists of them in the plural. HOST_NOT_FOUND and so on. */
 int access_check_objects(struct api_call *call, const struct api_route *route, struct error *err);
 /* Take out of a list what he must not see, and read on until the page is full or the list ends. Blocks for as
  * long as that takes. */
 int access_filter_list(struct api_call *call, const struct api_route *route, struct error *err);
 /* Is the object with this id there for him? Everything is for whom everything is. */
 int access_has(struct api_call *call, enum access_object kind, const char *id, bool *has, struct error *err);
+/* NULL for whom everything is; otherwise his id, for lists of what he is scoped to. Borrowed of the call. */
+const char *access_scope_user(const struct api_call *call);
 
 #endif

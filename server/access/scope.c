@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "server/access/guard.h"
 #include "server/api/api_internal.h"
+#include "server/catalog/catalog_alerts.h"
 #include "server/catalog/catalog_snapshots.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@ static const struct object_kind {
     {"group", "groups", "protection group", OBJECT_GROUP, ERROR_GROUP_NOT_FOUND},
     {"point", "points", "recovery point", OBJECT_POINT, ERROR_RP_NOT_FOUND},
     {"job", "jobs", "job", OBJECT_JOB, ERROR_JOB_NOT_FOUND},
+    {"alert", "alerts", "alert", OBJECT_ALERT, ERROR_ALERT_NOT_FOUND},
 };
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0] };
 
@@ -46,6 +48,11 @@ int access_has(struct api_call *call, enum access_object kind, const char *id, b
                : catalog_scope_has(server_catalog(call->server), call->identity.user_id, kind, id, has, err);
 }
 
+const char *access_scope_user(const struct api_call *call)
+{
+    return call->identity.everything ? NULL : call->identity.user_id;
+}
+
 /* The id behind a reference, or NULL. */
 static const char *find_id(struct api_call *call, enum access_object kind, const char *reference,
                            struct error *err)
@@ -58,6 +65,7 @@ static const char *find_id(struct api_call *call, enum access_object kind, const
     const struct catalog_group *group;
     const struct catalog_point *point;
     const struct catalog_job *job;
+    const struct catalog_alert *alert;
     switch (kind) {
     case OBJECT_HOST:
         return (host = catalog_host_find(catalog, arena, reference, err)) != NULL ? host->id : NULL;
@@ -69,6 +77,8 @@ static const char *find_id(struct api_call *call, enum access_object kind, const
         return (group = catalog_group_find(catalog, arena, reference, err)) != NULL ? group->id : NULL;
     case OBJECT_POINT:
         return (point = catalog_restorable_find(catalog, arena, reference, err)) != NULL ? point->id : NULL;
+    case OBJECT_ALERT:
+        return (alert = catalog_alert_find(catalog, arena, reference, err)) != NULL ? alert->id : NULL;
     default:
         return (job = catalog_job_find(catalog, arena, reference, err)) != NULL ? job->id : NULL;
     }

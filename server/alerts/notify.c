@@ -3,27 +3,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "server/alerts/delivery.h"
 #include "server/alerts/digest.h"
-#include "server/alerts/notify_secret.h"
+#include "server/alerts/notify_internal.h"
 #include <curl/curl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { LOOK_MS = 60000, RETRY_MAX_MS = 3600 * 1000, RETRY_DOUBLINGS_MAX = 12 };
-
-struct notify {
-    struct notify_options options; /* texts are copies */
-    char *data_directory;
-    char *server_id;
-    pthread_t thread;
-    bool started;
-    atomic_bool stopping;
-    pthread_mutex_t lock; /* guards `awake`; nothing is locked inside */
-    pthread_cond_t changed;
-    bool awake; /* there may be something new */
-};
 
 struct notify *notify_create(const struct notify_options *options)
 {
@@ -35,6 +19,7 @@ struct notify *notify_create(const struct notify_options *options)
     notify->server_id = memory_copy_text(options->server_id);
     notify->options.data_directory = notify->data_directory;
     notify->options.server_id = notify->server_id;
+    pthread_mutex_init(&notify->claim_lock, NULL);
     pthread_mutex_init(&notify->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -50,170 +35,10 @@ void notify_destroy(struct notify *notify)
     }
     pthread_cond_destroy(&notify->changed);
     pthread_mutex_destroy(&notify->lock);
+    pthread_mutex_destroy(&notify->claim_lock);
     free(notify->data_directory);
     free(notify->server_id);
     free(notify);
-}
-
-void notify_wake(struct notify *notify)
-{
-    pthread_mutex_lock(&notify->lock);
-    notify->awake = true;
-    pthread_cond_signal(&notify->changed);
-    pthread_mutex_unlock(&notify->lock);
-}
-
-/* --- delivering
- * --------------------------------------------------------------------------------------------------- */
-
-static int deliver(struct notify *notify, const struct catalog_notification *to,
-                   const struct catalog_message *message, struct error *err)
-{
-    char *secret = NULL;
-    if (notify_secret_open(notify->data_directory, to->id, to->secret, &secret, err) != 0) {
-        return -1;
-    }
-    struct delivery delivery = {.to = to,
-                                .secret = secret,
-                                .message = message,
-                                .server_id = notify->server_id,
-                                .timeout_ms = notify->options.timeout_ms,
-                                .stop = &notify->stopping};
-    int result = delivery_send(&delivery, err);
-    notify_secret_free(secret);
-    return result;
-}
-
-static int64_t next_attempt(const struct notify *notify, const struct catalog_message *message,
-                            int64_t now_ms)
-{
-    unsigned doublings = message->attempts < RETRY_DOUBLINGS_MAX ? message->attempts : RETRY_DOUBLINGS_MAX;
-    int64_t delay_ms = (int64_t)notify->options.retry_ms << doublings;
-    bool over = now_ms - message->created_ms >= notify->options.give_up_ms;
-    return over ? 0 : now_ms + (delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS);
-}
-
-static int deliver_due(struct notify *notify, struct arena *arena, const struct catalog_message *message,
-                       struct error *err)
-{
-    struct catalog *catalog = notify->options.catalog;
-    struct error why;
-    const struct catalog_notification *to =
-        catalog_notification_find(catalog, arena, message->notification_id, err);
-    if (to == NULL) {
-        return err->code == ERROR_NOTIFY_NOT_FOUND ? 0 : -1; /* deleted meanwhile, with its messages */
-    }
-    int result = to->enabled ? deliver(notify, to, message, &why)
-                             : error_set(&why, ERROR_NOTIFY_FAILED, "%s is disabled", to->name);
-    int64_t now_ms = clock_wall_ms();
-    if (result == 0) {
-        log_event(LOG_INFO, "notification delivered", "to=\"%s\" event=%s id=%s", to->name, message->event,
-                  message->id);
-        result = catalog_outbox_delivered(catalog, message, now_ms, err);
-    } else if (atomic_load(&notify->stopping)) {
-        return 0;
-    } else {
-        int64_t next_ms = to->enabled ? next_attempt(notify, message, now_ms) : 0;
-        log_event(LOG_WARNING, "notification not delivered", "to=\"%s\" id=%s try=%u cause=\"%s\"%s",
-                  to->name, message->id, message->attempts + 1, why.cause,
-                  next_ms == 0 ? " given_up=yes" : "");
-        result = catalog_outbox_failed(catalog, message, now_ms, next_ms,
-                                       why.cause[0] != '\0' ? why.cause : why.message, err);
-    }
-    if (notify->options.failing != NULL) {
-        notify->options.failing(notify->options.cookie);
-    }
-    return result;
-}
-
-/* One message. Gives how long there is nothing to do, 0 for more at once. */
-static unsigned work(struct notify *notify)
-{
-    struct error err;
-    struct arena *arena = arena_create();
-    const struct catalog_message *message;
-    int64_t next_ms;
-    int64_t wait_ms = LOOK_MS;
-    int result =
-        catalog_outbox_due(notify->options.catalog, arena, clock_wall_ms(), &message, &next_ms, &err);
-    if (result == 0 && message != NULL) {
-        result = deliver_due(notify, arena, message, &err);
-        wait_ms = 0;
-    } else if (result == 0 && next_ms > 0) {
-        int64_t left_ms = next_ms - clock_wall_ms();
-        wait_ms = left_ms < 1 ? 1 : left_ms < LOOK_MS ? left_ms : LOOK_MS;
-    }
-    if (result != 0) {
-        log_error("notifications not worked off", &err);
-        wait_ms = LOOK_MS;
-    }
-    arena_destroy(arena);
-    return (unsigned)wait_ms;
-}
-
-static void wait_for_more(struct notify *notify, unsigned wait_ms)
-{
-    enum { SECOND_MS = 1000, MS_NS = 1000000, SECOND_NS = 1000000000 };
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(wait_ms / SECOND_MS);
-    until.tv_nsec += (long)(wait_ms % SECOND_MS) * MS_NS;
-    if (until.tv_nsec >= SECOND_NS) {
-        until.tv_sec++;
-        until.tv_nsec -= SECOND_NS;
-    }
-    pthread_mutex_lock(&notify->lock);
-    while (wait_ms > 0 && !notify->awake &&
-           pthread_cond_timedwait(&notify->changed, &notify->lock, &until) == 0) {
-    }
-    notify->awake = false;
-    pthread_mutex_unlock(&notify->lock);
-}
-
-static void *notify_thread(void *cookie)
-{
-    struct notify *notify = cookie;
-    while (!atomic_load(&notify->stopping)) {
-        wait_for_more(notify, work(notify));
-    }
-    return NULL;
-}
-
-int notify_start(struct notify *notify, struct error *err)
-{
-    int failure = pthread_create(&notify->thread, NULL, notify_thread, notify);
-    if (failure != 0) {
-        return error_set_errno(err, ERROR_INTERNAL, failure, "The thread of notifications can't be made");
-    }
-    notify->started = true;
-    return 0;
-}
-
-void notify_stop(struct notify *notify)
-{
-    if (notify == NULL || !notify->started) {
-        return;
-    }
-    atomic_store(&notify->stopping, true);
-    notify_wake(notify);
-    pthread_join(notify->thread, NULL);
-    notify->started = false;
-}
-
-int notify_test(struct notify *notify, const struct catalog_notification *to, struct error *err)
-{
-    char id[IDENTITY_SIZE];
-    identity_create(id);
-    struct catalog_message message = {
-        .id = id,
-        .notification_id = to->id,
-        .event = "test",
-        .subject = "Holdfast: a test",
-        .body = "This is a test message. Whoever reads it gets this server's notifications.\n",
-        .html = "",
-        .data = "{}",
-        .created_ms = clock_wall_ms()};
-    return deliver(notify, to, &message, err);
 }
 
 /* --- the outbox

@@ -1,9 +1,9 @@
 /*
- * Telling people: messages are put into an outbox in the catalog, and a thread of their own delivers them. At
+ * Telling people: messages are put into an outbox in the catalog, and NOTIFY_WORKERS threads deliver them. At
  * least once (a server that dies behind a delivery sends it again, with the same id), in order for each
- * receiver, tried again with growing pauses, given up after a time. A receiver that hangs holds up others by
- * the timeout at most, and jobs not at all. An outbox holds CATALOG_OUTBOX_MAX messages of a receiver; more
- * are lost, and counted.
+ * receiver and one at a time, tried again with growing pauses, given up after a time. A receiver that hangs
+ * holds up others only when NOTIFY_WORKERS hang, and then by the timeout at most, and jobs not at all. An
+ * outbox holds CATALOG_OUTBOX_MAX messages of a receiver; more are lost, and counted.
  *
  * Thread-safe. The functions that put messages into the outbox may stand between catalog_begin and
  * catalog_commit.
@@ -15,6 +15,8 @@
 #include <jansson.h>
 
 struct notify;
+
+enum { NOTIFY_WORKERS = 8 };
 
 struct notify_options {
     struct catalog *catalog;
@@ -29,7 +31,8 @@ struct notify_options {
 
 struct notify *notify_create(const struct notify_options *options);
 int notify_start(struct notify *notify, struct error *err);
-/* Gives up what is being delivered; the next start tries it again. Blocks shortly. */
+/* Gives up what is being delivered; the next start tries it again. Also when notify_start failed. Blocks
+ * shortly. */
 void notify_stop(struct notify *notify);
 void notify_destroy(struct notify *notify); /* NULL is fine */
 /* There is something new. Never blocks. */

@@ -2,6 +2,7 @@
 #include "server/api/api_internal.h"
 
 #include "base/clock.h"
+#include "server/access/guard.h"
 #include "server/alerts/alerts.h"
 #include "server/alerts/digest.h"
 
@@ -12,7 +13,7 @@ enum { NOTE_MAX = 500 };
 
 int api_alert_list(struct api_call *call, struct error *err)
 {
-    struct catalog_alert_filter filter = {.severity = -1};
+    struct catalog_alert_filter filter = {.severity = -1, .user_id = access_scope_user(call)};
     struct catalog_page page;
     const struct catalog_alert *alerts;
     enum alert_severity severity = ALERT_INFORMATION;
@@ -94,12 +95,12 @@ int api_digest(struct api_call *call, struct error *err)
 
 int api_status_alerts(struct api_call *call, json_t *status, struct error *err)
 {
-    struct catalog_standing standing;
-    if (catalog_standing_read(server_catalog(call->server), clock_wall_ms(), &standing, err) != 0) {
+    struct catalog_alert_counts counts;
+    if (catalog_alert_count(server_catalog(call->server), access_scope_user(call), &counts, err) != 0) {
         return -1;
     }
-    const uint64_t *open = standing.alerts.open;
-    const uint64_t *seen = standing.alerts.acknowledged;
+    const uint64_t *open = counts.open;
+    const uint64_t *seen = counts.acknowledged;
     json_object_set_new(
         status, "alerts",
         json_pack("{s:I, s:I, s:I, s:I}", "critical", (json_int_t)open[ALERT_CRITICAL], "warning",

@@ -388,8 +388,7 @@ int api_status(struct api_call *call, struct error *err)
         HOLDFAST_VERSION, "time", api_time(clock_wall_ms()), "hosts", hosts, "jobs_last_day", jobs, "store",
         "stored_bytes", (json_int_t)store.container_bytes, "free_bytes", (json_int_t)store.free_bytes,
         "points", (json_int_t)store.points, "damaged_chunks", (json_int_t)store.damaged_chunks);
-    const char *user_id = call->identity.everything ? NULL : call->identity.user_id;
     return api_status_alerts(call, call->reply, err) != 0
                ? -1
-               : dashboard_add(call->server, user_id, call->reply, err);
+               : dashboard_add(call->server, access_scope_user(call), call->reply, err);
 }

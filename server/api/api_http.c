@@ -154,7 +154,8 @@ struct api *api_start(struct server *server, struct error *err)
     api->server = server;
     api->statistics = api_statistics_create();
     api->err = err;
-    if ((api->access = access_create(server_catalog(server), server_config(server), err)) == NULL ||
+    if ((api->access = access_create(server_catalog(server), server_config(server),
+                                     server_data_directory(server), err)) == NULL ||
         api_once_start(server, err) != 0 ||
         (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
         (api->pool = pool_create("api", API_WORKERS, API_QUEUE, err)) == NULL ||

@@ -79,8 +79,6 @@ static int read_filter(struct api_call *call, struct catalog_job_filter *filter,
     const char *group = api_query(call, "group");
     const char *type = api_query(call, "type");
     const char *state = api_query(call, "state");
-    const char *since = api_query(call, "since");
-    const char *until = api_query(call, "until");
     const char *host = api_query(call, "host");
     enum job_type type_value = JOB_BACKUP;
     enum job_state state_value = JOB_QUEUED;
@@ -107,12 +105,15 @@ static int read_filter(struct api_call *call, struct catalog_job_filter *filter,
         filter->host_id = found->id;
     }
     filter->requested_by = api_query(call, "requested_by");
-    if ((type != NULL && job_type_parse(type, &type_value) != 0) ||
-        (state != NULL && job_state_parse(state, &state_value) != 0) ||
-        (since != NULL && clock_parse_wall(since, &filter->since_ms) != 0) ||
-        (until != NULL && clock_parse_wall(until, &filter->until_ms) != 0)) {
-        return error_set(err, ERROR_REQUEST_INVALID,
-                         "There is no such type or state of jobs, or since or until is not a time");
+    if (type != NULL && job_type_parse(type, &type_value) != 0) {
+        return error_set(err, ERROR_REQUEST_INVALID, "There is no type of jobs %.40s", type);
+    }
+    if (state != NULL && job_state_parse(state, &state_value) != 0) {
+        return error_set(err, ERROR_REQUEST_INVALID, "There is no state of jobs %.40s", state);
+    }
+    if (api_query_time(call, "since", &filter->since_ms, err) != 0 ||
+        api_query_time(call, "until", &filter->until_ms, err) != 0) {
+        return -1;
     }
     filter->type = type != NULL ? (int)type_value : -1;
     filter->state = state != NULL ? (int)state_value : -1;

@@ -5,8 +5,8 @@
 #include "server/alerts/alerts.h"
 #include "server/alerts/delivery.h"
 #include "server/alerts/digest.h"
-#include "server/alerts/notify_secret.h"
 #include "server/protection/protection.h"
+#include "server/sealed_secret.h"
 
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -239,7 +239,8 @@ static int read_request(struct api_call *call, struct catalog_notification *item
     }
     if (secret != NULL) {
         char *sealed;
-        if (notify_secret_seal(server_data_directory(call->server), item->id, secret, &sealed, err) != 0) {
+        if (sealed_secret_make(server_data_directory(call->server), SEALED_NOTIFICATION, item->id, secret,
+                               &sealed, err) != 0) {
             return -1;
         }
         item->secret = arena_text(call->arena, sealed);

@@ -14,7 +14,7 @@ const struct api_route api_routes[] = {
     {"GET", "/metrics", api_metrics, ROLE_VIEWER, SCOPE_SERVER, NULL},
     {"GET", "/v1/audit", api_audit_list, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
     {"GET", "/v1/audit/verify", api_audit_verify, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
-    {"GET", "/v1/reports/{report}", api_report, ROLE_VIEWER, SCOPE_SERVER, NULL},
+    {"GET", "/v1/reports/{report}", api_report, ROLE_VIEWER, SCOPE_NAMED, NULL},
     {"GET", "/v1/hosts", api_host_list, ROLE_VIEWER, SCOPE_HOSTS, NULL},
     {"POST", "/v1/host-tokens", api_host_token, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
     {"GET", "/v1/hosts/{host}", api_host_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
@@ -65,9 +65,9 @@ const struct api_route api_routes[] = {
     {"GET", "/v1/jobs/{job}", api_job_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
     {"GET", "/v1/jobs/{job}/log", api_job_log, ROLE_VIEWER, SCOPE_NAMED, NULL},
     {"POST", "/v1/jobs/{job}/cancel", api_job_cancel, ROLE_OPERATOR, SCOPE_NAMED, NULL},
-    {"GET", "/v1/alerts", api_alert_list, ROLE_VIEWER, SCOPE_SERVER, NULL},
-    {"GET", "/v1/alerts/{alert}", api_alert_show, ROLE_VIEWER, SCOPE_SERVER, NULL},
-    {"POST", "/v1/alerts/{alert}/ack", api_alert_acknowledge, ROLE_OPERATOR, SCOPE_SERVER, NULL},
+    {"GET", "/v1/alerts", api_alert_list, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"GET", "/v1/alerts/{alert}", api_alert_show, ROLE_VIEWER, SCOPE_NAMED, NULL},
+    {"POST", "/v1/alerts/{alert}/ack", api_alert_acknowledge, ROLE_OPERATOR, SCOPE_NAMED, NULL},
     {"GET", "/v1/digest", api_digest, ROLE_VIEWER, SCOPE_SERVER, NULL},
     {"GET", "/v1/notifications", api_notification_list, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
     {"POST", "/v1/notifications", api_notification_create, ROLE_ADMINISTRATOR, SCOPE_SERVER, NULL},
@@ -332,6 +332,7 @@ int api_error_status(const struct error *err)
     case ERROR_INTERNAL:
     case ERROR_CATALOG_FAILED:
     case ERROR_AUDIT_FAILED:
+    case ERROR_SECRET_UNREADABLE:
         return 500;
     case ERROR_NOTIFY_FAILED:
         return 502; /* who should have taken it did not */

@@ -200,6 +200,17 @@ int catalog_end(struct catalog *catalog, int result, struct error *err)
     return -1;
 }
 
+int catalog_rewrite(struct catalog *catalog, struct error *err)
+{
+    int64_t blocked;
+    if (statement_execute(statement_open(catalog, SQL_VACUUM), err) != 0 ||
+        statement_first_integer(statement_open(catalog, SQL_CHECKPOINT), &blocked, err) != 0) {
+        return -1;
+    }
+    return blocked != 0 ? error_set(err, ERROR_CATALOG_FAILED, "The catalog is in use by another program")
+                        : 0;
+}
+
 int catalog_setting_get(struct catalog *catalog, struct arena *arena, const char *name, const char **value,
                         struct error *err)
 {

@@ -59,6 +59,9 @@ struct catalog_page {
 int catalog_setting_get(struct catalog *catalog, struct arena *arena, const char *name, const char **value,
                         struct error *err);
 int catalog_setting_set(struct catalog *catalog, const char *name, const char *value, struct error *err);
+/* Writes the catalog's file anew, so that nothing that was deleted or changed is in it or in its log any
+ * more. Needs room for a copy. Not while others use the catalog; not in a transaction. */
+int catalog_rewrite(struct catalog *catalog, struct error *err);
 
 /* --- enrolment tokens
  * -------------------------------------------------------------------------------------------- */

@@ -158,6 +158,7 @@ int catalog_scope_has(struct catalog *catalog, const char *user_id, enum access_
         [OBJECT_HOST] = SQL_SCOPE_HAS_HOST,     [OBJECT_VM] = SQL_SCOPE_HAS_VM,
         [OBJECT_POLICY] = SQL_SCOPE_HAS_POLICY, [OBJECT_GROUP] = SQL_SCOPE_HAS_GROUP,
         [OBJECT_POINT] = SQL_SCOPE_HAS_POINT,   [OBJECT_JOB] = SQL_SCOPE_HAS_JOB,
+        [OBJECT_ALERT] = SQL_SCOPE_HAS_ALERT,
     };
     struct statement *statement = statement_open(catalog, queries[kind]);
     statement_bind_text(statement, user_id);

@@ -21,8 +21,8 @@ struct catalog_user {
     bool disabled;
     const char *password_hash; /* "" when he has none */
     const char *pin_hash;      /* "" */
-    const char *totp_secret;   /* base 32; "" */
-    const char *totp_pending;  /* not yet confirmed; "" */
+    const char *totp_secret;   /* sealed (server/access/factor.h); "" */
+    const char *totp_pending;  /* the same, not yet confirmed; "" */
     int64_t totp_last_step;    /* of the last code that was used */
     int64_t created_ms;
     int64_t last_login_ms;
@@ -39,6 +39,8 @@ int catalog_user_set_password(struct catalog *catalog, const char *id, const cha
 int catalog_user_set_pin(struct catalog *catalog, const char *id, const char *hash, struct error *err);
 int catalog_user_set_totp_pending(struct catalog *catalog, const char *id, const char *secret,
                                   struct error *err);
+int catalog_user_set_totp_secret(struct catalog *catalog, const char *id, const char *secret,
+                                 struct error *err);
 /* The pending secret counts from now on, and this step is used. False in *done when it is no longer the
  * pending one. */
 int catalog_user_confirm_totp(struct catalog *catalog, const char *id, const char *secret, int64_t step,
@@ -121,7 +123,15 @@ int catalog_access_token_count(struct catalog *catalog, const char *user_id, uns
 
 /* --- which objects a scoped user has */
 
-enum access_object { OBJECT_HOST, OBJECT_VM, OBJECT_POLICY, OBJECT_GROUP, OBJECT_POINT, OBJECT_JOB };
+enum access_object {
+    OBJECT_HOST,
+    OBJECT_VM,
+    OBJECT_POLICY,
+    OBJECT_GROUP,
+    OBJECT_POINT,
+    OBJECT_JOB,
+    OBJECT_ALERT
+};
 /* By the object's id. */
 int catalog_scope_has(struct catalog *catalog, const char *user_id, enum access_object kind, const char *id,
                       bool *has, struct error *err);

@@ -141,15 +141,18 @@ int catalog_alert_list(struct catalog *catalog, struct arena *arena,
     statement_bind_integer(statement, filter->resolved);
     statement_bind_optional(
         statement, filter->severity < 0 ? NULL : alert_severity_name((enum alert_severity)filter->severity));
+    statement_bind_optional(statement, filter->user_id);
     return statement_rows(statement, arena, alert_read, sizeof **alerts, alerts, count, err);
 }
 
-int catalog_alert_count(struct catalog *catalog, struct catalog_alert_counts *counts, struct error *err)
+int catalog_alert_count(struct catalog *catalog, const char *user_id, struct catalog_alert_counts *counts,
+                        struct error *err)
 {
     struct arena *arena = arena_create();
     struct statement *statement = statement_open(catalog, SQL_ALERT_COUNT);
     int more;
     *counts = (struct catalog_alert_counts){0};
+    statement_bind_optional(statement, user_id);
     while ((more = statement_next(statement, err)) > 0) {
         enum alert_severity severity = ALERT_INFORMATION;
         alert_severity_parse(statement_text(statement, arena), &severity);

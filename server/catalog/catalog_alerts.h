@@ -48,8 +48,9 @@ int catalog_alert_prune(struct catalog *catalog, int64_t before_ms, struct error
 const struct catalog_alert *catalog_alert_find(struct catalog *catalog, struct arena *arena,
                                                const char *reference, struct error *err);
 struct catalog_alert_filter {
-    bool resolved; /* these, too */
-    int severity;  /* enum alert_severity, or -1 */
+    bool resolved;       /* these, too */
+    int severity;        /* enum alert_severity, or -1 */
+    const char *user_id; /* of VMs, hosts and groups that he is scoped to; NULL: all */
 };
 /* Newest first. */
 int catalog_alert_list(struct catalog *catalog, struct arena *arena,
@@ -59,7 +60,9 @@ struct catalog_alert_counts {
     uint64_t open[ALERT_SEVERITY_COUNT];         /* acknowledged or not */
     uint64_t acknowledged[ALERT_SEVERITY_COUNT]; /* of them */
 };
-int catalog_alert_count(struct catalog *catalog, struct catalog_alert_counts *counts, struct error *err);
+/* user_id: as in the filter. */
+int catalog_alert_count(struct catalog *catalog, const char *user_id, struct catalog_alert_counts *counts,
+                        struct error *err);
 
 /* --- what alerts are judged by */
 

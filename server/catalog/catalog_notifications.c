@@ -186,17 +186,38 @@ static void message_read(struct statement *row, struct arena *arena, void *into)
     message->attempts = statement_unsigned(row);
 }
 
-int catalog_outbox_due(struct catalog *catalog, struct arena *arena, int64_t now_ms,
-                       const struct catalog_message **message, int64_t *next_ms, struct error *err)
+static bool is_among(const char *text, const char *const *list, size_t count)
 {
-    struct statement *statement = statement_open(catalog, SQL_OUTBOX_DUE);
-    struct catalog_message *due = arena_alloc(arena, sizeof *due);
+    size_t i = 0;
+    while (i < count && strcmp(list[i], text) != 0) {
+        i++;
+    }
+    return i < count;
+}
+
+int catalog_outbox_due(struct catalog *catalog, struct arena *arena, int64_t now_ms, const char *const *busy,
+                       size_t busy_count, const struct catalog_message **message, int64_t *next_ms,
+                       struct error *err)
+{
+    struct statement *statement = statement_open(catalog, SQL_OUTBOX_FIRST);
+    struct catalog_message *first = arena_alloc(arena, sizeof *first);
+    int found;
+    *message = NULL;
     *next_ms = 0;
-    statement_bind_integer(statement, now_ms);
-    int found = statement_first(statement, arena, message_read, due, err);
-    *message = found > 0 ? due : NULL;
-    return found != 0 ? (found > 0 ? 0 : -1)
-                      : statement_first_integer(statement_open(catalog, SQL_OUTBOX_NEXT), next_ms, err);
+    statement_bind_integer(statement, (int64_t)busy_count + 1);
+    do {
+        found = statement_next(statement, err);
+        if (found > 0) {
+            message_read(statement, arena, first);
+            *next_ms = statement_integer(statement);
+        }
+    } while (found > 0 && is_among(first->notification_id, busy, busy_count));
+    statement_close(statement);
+    if (found > 0 && *next_ms <= now_ms) {
+        *message = first;
+    }
+    *next_ms = found > 0 ? *next_ms : 0;
+    return found < 0 ? -1 : 0;
 }
 
 static int outbox_delete(struct catalog *catalog, int64_t number, struct error *err)

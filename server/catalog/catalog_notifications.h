@@ -33,7 +33,7 @@ struct catalog_notification {
     const char *recipients; /* mail: addresses, commas between */
     const char
         *authorities;   /* PEM of those that may have signed the server's certificate; "": the system's */
-    const char *secret; /* sealed (server/alerts/notify_secret.h); "" for none */
+    const char *secret; /* sealed (server/sealed_secret.h); "" for none */
     int64_t created_ms;
     int64_t digest_ms;    /* of the last digest */
     int64_t delivered_ms; /* of the last message; 0 */
@@ -76,10 +76,11 @@ struct catalog_message {
 enum { CATALOG_OUTBOX_MAX = 1000 };
 int catalog_outbox_insert(struct catalog *catalog, const struct catalog_message *message, bool *kept,
                           struct error *err);
-/* The message whose turn it is: of each receiver the oldest, and not before its next try. NULL when there is
- * none; *next_ms is then when there will be one, 0 for never. */
-int catalog_outbox_due(struct catalog *catalog, struct arena *arena, int64_t now_ms,
-                       const struct catalog_message **message, int64_t *next_ms, struct error *err);
+/* The message whose turn it is: of each receiver but those that are busy (ids) the oldest, and not before its
+ * next try. NULL when there is none; *next_ms is then when there will be one, 0 for never. */
+int catalog_outbox_due(struct catalog *catalog, struct arena *arena, int64_t now_ms, const char *const *busy,
+                       size_t busy_count, const struct catalog_message **message, int64_t *next_ms,
+                       struct error *err);
 int catalog_outbox_delivered(struct catalog *catalog, const struct catalog_message *message, int64_t now_ms,
                              struct error *err);
 /* next_attempt_ms 0: it is given up. */

@@ -53,6 +53,13 @@ static struct statement *open_span(struct catalog *catalog, enum sql_query query
     return statement;
 }
 
+/* Of what this user is scoped to; NULL: all. */
+static struct statement *scoped(struct statement *statement, const char *user_id)
+{
+    statement_bind_optional(statement, user_id);
+    return statement;
+}
+
 static void read_sample(struct statement *statement, struct arena *arena, void *cookie)
 {
     struct catalog_store_sample *sample = cookie;
@@ -91,12 +98,12 @@ static void read_growth(struct statement *statement, struct arena *arena, void *
     vm->points = statement_size(statement);
 }
 
-int catalog_vm_growth_list(struct catalog *catalog, struct arena *arena, int64_t first, int64_t last,
-                           const struct catalog_page *page, const struct catalog_vm_growth **vms,
-                           size_t *count, struct error *err)
+int catalog_vm_growth_list(struct catalog *catalog, struct arena *arena, const char *user_id, int64_t first,
+                           int64_t last, const struct catalog_page *page,
+                           const struct catalog_vm_growth **vms, size_t *count, struct error *err)
 {
-    return statement_rows(open_span(catalog, SQL_VM_GROWTH_LIST, first, last, page), arena, read_growth,
-                          sizeof **vms, vms, count, err);
+    return statement_rows(scoped(open_span(catalog, SQL_VM_GROWTH_LIST, first, last, page), user_id), arena,
+                          read_growth, sizeof **vms, vms, count, err);
 }
 
 static void read_vm(struct statement *statement, struct arena *arena, void *cookie)
@@ -127,12 +134,12 @@ static void read_vm(struct statement *statement, struct arena *arena, void *cook
     row->last_made_ms = statement_integer(statement);
 }
 
-int catalog_vm_report_list(struct catalog *catalog, struct arena *arena, int64_t since_ms, int64_t until_ms,
-                           const struct catalog_page *page, const struct catalog_vm_report_row **rows,
-                           size_t *count, struct error *err)
+int catalog_vm_report_list(struct catalog *catalog, struct arena *arena, const char *user_id,
+                           int64_t since_ms, int64_t until_ms, const struct catalog_page *page,
+                           const struct catalog_vm_report_row **rows, size_t *count, struct error *err)
 {
-    return statement_rows(open_span(catalog, SQL_REPORT_VM_LIST, since_ms, until_ms, page), arena, read_vm,
-                          sizeof **rows, rows, count, err);
+    return statement_rows(scoped(open_span(catalog, SQL_REPORT_VM_LIST, since_ms, until_ms, page), user_id),
+                          arena, read_vm, sizeof **rows, rows, count, err);
 }
 
 static void read_job_total(struct statement *statement, struct arena *arena, void *cookie)

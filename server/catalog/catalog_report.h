@@ -43,9 +43,10 @@ struct catalog_vm_growth {
     uint64_t last_stored;
     uint64_t points; /* on the last day */
 };
-int catalog_vm_growth_list(struct catalog *catalog, struct arena *arena, int64_t first, int64_t last,
-                           const struct catalog_page *page, const struct catalog_vm_growth **vms,
-                           size_t *count, struct error *err);
+/* user_id: the VMs of the groups that he is scoped to; NULL: all. */
+int catalog_vm_growth_list(struct catalog *catalog, struct arena *arena, const char *user_id, int64_t first,
+                           int64_t last, const struct catalog_page *page,
+                           const struct catalog_vm_growth **vms, size_t *count, struct error *err);
 
 struct catalog_vm_report_row {
     int64_t number;
@@ -76,9 +77,9 @@ struct catalog_vm_report_row {
     int64_t last_made_ms;
 };
 /* VMs that are there, protected, or have points; with their jobs created in [since, until). */
-int catalog_vm_report_list(struct catalog *catalog, struct arena *arena, int64_t since_ms, int64_t until_ms,
-                           const struct catalog_page *page, const struct catalog_vm_report_row **rows,
-                           size_t *count, struct error *err);
+int catalog_vm_report_list(struct catalog *catalog, struct arena *arena, const char *user_id,
+                           int64_t since_ms, int64_t until_ms, const struct catalog_page *page,
+                           const struct catalog_vm_report_row **rows, size_t *count, struct error *err);
 
 struct catalog_job_total {
     const char *type;

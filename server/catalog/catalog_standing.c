@@ -47,7 +47,7 @@ int catalog_standing_read(struct catalog *catalog, int64_t jobs_since_ms, struct
 {
     *standing = (struct catalog_standing){0};
     return read_jobs(catalog, jobs_since_ms, standing, err) != 0 ||
-                   catalog_alert_count(catalog, &standing->alerts, err) != 0
+                   catalog_alert_count(catalog, NULL, &standing->alerts, err) != 0
                ? -1
                : 0;
 }

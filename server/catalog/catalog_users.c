@@ -100,6 +100,12 @@ int catalog_user_set_totp_pending(struct catalog *catalog, const char *id, const
     return change_user(catalog, SQL_USER_SET_TOTP_PENDING, id, secret, err);
 }
 
+int catalog_user_set_totp_secret(struct catalog *catalog, const char *id, const char *secret,
+                                 struct error *err)
+{
+    return change_user(catalog, SQL_USER_SET_TOTP_SECRET, id, secret, err);
+}
+
 /* *changed: was there a row that this changed? */
 static int run_changes(struct statement *statement, bool *changed, struct error *err)
 {

@@ -25,6 +25,7 @@ enum {
     JOBS_DISK_MAX = 256,
     JOBS_NOTES_MAX = 2 * JOBS_DISK_MAX, /* lines that an agent may add to the log */
     JOBS_STEP_MAX = 96,
+    JOBS_RETRY_MAX_MS = 3600 * 1000,
 };
 
 struct jobs;
@@ -192,6 +193,8 @@ void job_fail(struct job *job, const struct error *err);
 void job_end_attempt(struct job *job);
 void job_become_final(struct job *job, enum job_state state);
 bool job_is_transient(enum error_code code);
+/* Before the next try, when this one (from 1) failed: the first delay, doubled for each try, to an hour. */
+int64_t job_retry_delay_ms(unsigned first_ms, unsigned attempt);
 void job_session_open(struct job *job, job_stream_arrived arrived);
 void job_session_close(struct job *job);
 

@@ -205,18 +205,26 @@ static void store_failure(struct job *job)
     job_text(job, &job->row.error_cause, job->failure.cause);
 }
 
+int64_t job_retry_delay_ms(unsigned first_ms, unsigned attempt)
+{
+    enum { DOUBLINGS_MAX = 22 };
+    unsigned doublings = attempt > 0 ? attempt - 1 : 0;
+    int64_t delay_ms = (int64_t)first_ms << (doublings < DOUBLINGS_MAX ? doublings : DOUBLINGS_MAX);
+    return delay_ms < JOBS_RETRY_MAX_MS ? delay_ms : JOBS_RETRY_MAX_MS;
+}
+
 /* Its turn comes again, after a while. */
 static void job_retry(struct job *job)
 {
     struct jobs *jobs = job->jobs;
     struct catalog_job *row = &job->row;
-    uint64_t delay = (uint64_t)jobs->options.retry_delay_ms << (row->attempt - 1);
+    int64_t delay_ms = job_retry_delay_ms(jobs->options.retry_delay_ms, row->attempt);
     row->attempt++;
     row->state = JOB_QUEUED;
     row->snapshot_state = JOB_PHASE_NONE;
     row->transfer_state = JOB_PHASE_NONE;
     row->rate = 0;
-    row->next_attempt_ms = clock_wall_ms() + (int64_t)delay;
+    row->next_attempt_ms = clock_wall_ms() + delay_ms;
     job_text(job, &row->point_id, "");
     job_step(job, "waiting for try %u of %u", row->attempt, row->max_attempts);
     job->stage = STAGE_QUEUED;

@@ -104,7 +104,7 @@ static int add_hosts(struct api_call *call, struct buffer *out, struct error *er
 static int add_alerts(struct api_call *call, struct buffer *out, struct error *err)
 {
     struct catalog_alert_counts counts;
-    if (catalog_alert_count(server_catalog(call->server), &counts, err) != 0) {
+    if (catalog_alert_count(server_catalog(call->server), NULL, &counts, err) != 0) {
         return -1;
     }
     add_head(out, "holdfast_alerts_open", "gauge", "Alerts whose cause is not gone, by severity.");
@@ -185,8 +185,8 @@ static int add_vms(struct api_call *call, struct buffer *out, struct error *err)
     }
     do {
         const struct catalog_vm_report_row *vms;
-        if (catalog_vm_report_list(server_catalog(call->server), call->arena, INT64_MAX, INT64_MAX, &page,
-                                   &vms, &count, err) != 0) {
+        if (catalog_vm_report_list(server_catalog(call->server), call->arena, NULL, INT64_MAX, INT64_MAX,
+                                   &page, &vms, &count, err) != 0) {
             rpo_rules_free(rules);
             return -1;
         }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "server/access/guard.h"
 #include "server/alerts/alerts.h"
 #include "server/api/api_internal.h"
 #include "server/report/csv.h"
@@ -99,7 +100,8 @@ int api_report(struct api_call *call, struct error *err)
 {
     const char *format = api_query(call, "format");
     const struct report_kind *kind = report_find(call->parameters[0], api_query(call, "by"));
-    struct report_reader reader = {.catalog = server_catalog(call->server), .arena = call->arena};
+    struct report_reader reader = {
+        .catalog = server_catalog(call->server), .arena = call->arena, .user_id = access_scope_user(call)};
     if (report_find(call->parameters[0], NULL) == NULL) {
         return error_set(err, ERROR_ROUTE_NOT_FOUND, "There is no report %.40s: status, storage or rpo",
                          call->parameters[0]);
@@ -107,6 +109,11 @@ int api_report(struct api_call *call, struct error *err)
     if (kind == NULL) {
         return error_set(err, ERROR_REQUEST_INVALID,
                          "There is no such report by that: vm, group or, of the storage, day");
+    }
+    if (reader.user_id != NULL && strcmp(kind->by, "day") == 0) {
+        return error_set(err, ERROR_PERMISSION_DENIED,
+                         "%s may only see what concerns his groups: ask for the storage by vm or group",
+                         call->identity.user_name);
     }
     if (format != NULL && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0) {
         return error_set(err, ERROR_REQUEST_INVALID, "format is json or csv");

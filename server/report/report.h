@@ -19,6 +19,7 @@ struct report_span {
 struct report_reader {
     struct catalog *catalog;
     struct arena *arena;
+    const char *user_id; /* only of the groups that he is scoped to; NULL: of all */
     struct report_span span;
     struct rpo_rules *rules;
 };

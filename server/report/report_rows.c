@@ -42,8 +42,8 @@ static int read_vms(const struct report_reader *reader, const struct catalog_pag
 {
     const struct catalog_vm_report_row *vms;
     size_t count;
-    if (catalog_vm_report_list(reader->catalog, reader->arena, reader->span.since_ms, reader->span.until_ms,
-                               page, &vms, &count, err) != 0) {
+    if (catalog_vm_report_list(reader->catalog, reader->arena, reader->user_id, reader->span.since_ms,
+                               reader->span.until_ms, page, &vms, &count, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < count; i++) {
@@ -169,8 +169,9 @@ static int read_growth(const struct report_reader *reader, const struct catalog_
 {
     const struct catalog_vm_growth *vms;
     size_t count;
-    if (catalog_vm_growth_list(reader->catalog, reader->arena, reader->span.since_ms / CATALOG_DAY_MS,
-                               reader->span.until_ms / CATALOG_DAY_MS, page, &vms, &count, err) != 0) {
+    if (catalog_vm_growth_list(reader->catalog, reader->arena, reader->user_id,
+                               reader->span.since_ms / CATALOG_DAY_MS, reader->span.until_ms / CATALOG_DAY_MS,
+                               page, &vms, &count, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < count; i++) {

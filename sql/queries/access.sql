@@ -16,6 +16,9 @@ UPDATE users SET pin_hash = ?2 WHERE id = ?1;
 -- name: user_set_totp_pending
 UPDATE users SET totp_pending = ?2 WHERE id = ?1;
 
+-- name: user_set_totp_secret
+UPDATE users SET totp_secret = ?2 WHERE id = ?1;
+
 -- name: user_confirm_totp
 UPDATE users SET totp_secret = totp_pending, totp_pending = '', totp_last_step = ?2
 WHERE id = ?1 AND totp_pending = ?3 AND totp_pending <> '';
@@ -123,6 +126,10 @@ WHERE u.user_id = ?1 AND p.id = ?2 LIMIT 1;
 -- name: scope_has_job
 SELECT 1 FROM user_groups u JOIN group_members m ON m.group_id = u.group_id JOIN jobs j ON j.vm_id = m.vm_id
 WHERE u.user_id = ?1 AND j.id = ?2 LIMIT 1;
+
+-- name: scope_has_alert
+SELECT 1 FROM alerts a JOIN scope_objects s ON s.kind = a.object_kind AND s.id = a.object_id
+WHERE s.user_id = ?1 AND a.id = ?2 LIMIT 1;
 
 -- name: approval_insert
 INSERT INTO approvals (id, user_id, what, method, path, query, body, state, created_ms, expires_ms)

@@ -25,13 +25,20 @@ SELECT number, id, code, severity, object_kind, object_id, object_name, message,
 {alert_columns}
 FROM alerts WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2;
 
+-- ?5: of what this user is scoped to, or NULL.
 -- name: alert_list
 {alert_columns}
 FROM alerts WHERE (?1 = 0 OR number < ?1) AND (?3 OR resolved_ms = 0) AND (?4 IS NULL OR severity = ?4)
+  AND (?5 IS NULL OR EXISTS (SELECT 1 FROM scope_objects s
+                             WHERE s.user_id = ?5 AND s.kind = alerts.object_kind AND s.id = alerts.object_id))
 ORDER BY number DESC LIMIT ?2;
 
 -- name: alert_count
-SELECT severity, acknowledged_ms > 0, COUNT(*) FROM alerts WHERE resolved_ms = 0 GROUP BY 1, 2;
+SELECT severity, acknowledged_ms > 0, COUNT(*) FROM alerts
+WHERE resolved_ms = 0
+  AND (?1 IS NULL OR EXISTS (SELECT 1 FROM scope_objects s
+                             WHERE s.user_id = ?1 AND s.kind = alerts.object_kind AND s.id = alerts.object_id))
+GROUP BY 1, 2;
 
 -- How a VM stands: its group's policy, its newest point, and the last backup and restore that ended.
 -- name: alert_vms

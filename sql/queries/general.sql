@@ -7,6 +7,12 @@ COMMIT;
 -- name: roll_back
 ROLLBACK;
 
+-- name: vacuum
+VACUUM;
+
+-- name: checkpoint
+PRAGMA wal_checkpoint(TRUNCATE);
+
 -- name: setting_get
 SELECT value FROM settings WHERE name = ?1;
 

@@ -49,17 +49,12 @@ INSERT INTO notification_outbox (id, notification_id, event, subject, body, html
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9
 WHERE (SELECT COUNT(*) FROM notification_outbox WHERE notification_id = ?2) < ?10;
 
--- The oldest of each receiver, if its time has come.
--- name: outbox_due
+-- The oldest of each receiver, those whose time comes first before others.
+-- name: outbox_first
 SELECT number, id, notification_id, event, subject, body, html, data, created_ms, attempts, next_attempt_ms
 FROM notification_outbox o
-WHERE next_attempt_ms <= ?1
-  AND number = (SELECT MIN(number) FROM notification_outbox p WHERE p.notification_id = o.notification_id)
-ORDER BY next_attempt_ms, number LIMIT 1;
-
--- name: outbox_next
-SELECT MIN(next_attempt_ms) FROM notification_outbox o
-WHERE number = (SELECT MIN(number) FROM notification_outbox p WHERE p.notification_id = o.notification_id);
+WHERE number = (SELECT MIN(number) FROM notification_outbox p WHERE p.notification_id = o.notification_id)
+ORDER BY next_attempt_ms, number LIMIT ?1;
 
 -- name: outbox_delay
 UPDATE notification_outbox SET attempts = attempts + 1, next_attempt_ms = ?2 WHERE number = ?1;

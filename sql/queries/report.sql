@@ -21,13 +21,15 @@ DELETE FROM vm_samples WHERE day < ?1;
 SELECT day, time_ms, stored_bytes, chunk_bytes, free_bytes, total_bytes, points FROM store_samples
 WHERE day > ?1 AND day >= ?2 AND day <= ?3 ORDER BY day LIMIT ?4;
 
--- The first and the last sample of each VM in a span of days.
+-- The first and the last sample of each VM in a span of days; ?5: of those that this user is scoped to, or NULL.
 -- name: vm_growth_list
 WITH bounds AS MATERIALIZED (
     SELECT number, id, name, host_id,
            (SELECT MIN(day) FROM vm_samples s WHERE s.vm_id = v.id AND day >= ?2 AND day <= ?3) AS first_day,
            (SELECT MAX(day) FROM vm_samples s WHERE s.vm_id = v.id AND day >= ?2 AND day <= ?3) AS last_day
     FROM vms v WHERE number > ?1 AND EXISTS (SELECT 1 FROM vm_samples s WHERE s.vm_id = v.id AND day >= ?2 AND day <= ?3)
+      AND (?5 IS NULL OR EXISTS (SELECT 1 FROM user_groups u JOIN group_members m ON m.group_id = u.group_id
+                                 WHERE u.user_id = ?5 AND m.vm_id = v.id))
     ORDER BY number LIMIT ?4)
 SELECT v.number, v.id, v.name, h.name, COALESCE(g.name, ''), f.day, l.day, f.size, l.size, f.stored_bytes,
        l.stored_bytes, l.points
@@ -38,7 +40,7 @@ LEFT JOIN group_members m ON m.vm_id = v.id LEFT JOIN protection_groups g ON g.i
 ORDER BY v.number;
 
 -- All that reports and metrics say of a VM, its jobs created in [?2, ?3): none are looked at when that is empty. A gap is
--- the time between two backups that made a point, from the jobs: points may be gone.
+-- the time between two backups that made a point, from the jobs: points may be gone. ?5: as above.
 -- name: report_vm_list
 WITH page AS MATERIALIZED (
     SELECT v.number, v.id, v.name, v.host_id, v.present, v.group_name, v.policy_id, v.stopped, v.added_ms, v.last_point_ms,
@@ -46,6 +48,7 @@ WITH page AS MATERIALIZED (
     FROM vm_standing v
     WHERE v.number > ?1 AND (v.present OR v.group_id IS NOT NULL
                              OR EXISTS (SELECT 1 FROM recovery_points p WHERE p.vm_id = v.id))
+      AND (?5 IS NULL OR EXISTS (SELECT 1 FROM user_groups u WHERE u.user_id = ?5 AND u.group_id = v.group_id))
     ORDER BY v.number LIMIT ?4),
 made AS MATERIALIZED (
     SELECT j.vm_id, j.state, j.wire_bytes, j.stored_bytes, j.transfer_state = 'completed' AS good,

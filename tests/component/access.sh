@@ -125,6 +125,10 @@ expect_error 2 USER_INVALID wrong as alice user totp --confirm 000000
 expect 0 as alice user totp --confirm "$(totp)"
 recovery=$(grep -oE '([a-z2-7]{4}-){3}[a-z2-7]{4}' "$work/out" | head -n 1)
 equal totp "$(value .second_factor user show alice)" "the second factor"
+in_catalog() { grep -qaF -- "$1" "$work"/server/catalog.db*; }
+in_catalog alice || fail "nothing can be found in the catalog"
+! in_catalog "$secret" || fail "the second factor is in the catalog as it is"
+equal 600 "$(stat -c %a "$work/server/factor.key")" "mode of the key"
 expect_code SECOND_FACTOR_REQUIRED log_in alice 'battery staple' </dev/null
 expect 0 log_in alice 'battery staple' --code "$recovery"
 expect_code AUTHENTICATION_FAILED log_in alice 'battery staple' --code "$recovery"
@@ -137,6 +141,16 @@ expect 0 as alice policy edit keeps --keep-days 30 --code "$code"
 expect_code AUTHENTICATION_FAILED as alice policy edit keeps --keep-days 29 --code "$code"
 expect_code SECOND_FACTOR_REQUIRED setsid env HOLDFAST_CONFIG="$work/alice.json" "$HOLDFAST_BIN/holdfast" user totp
 equal 30 "$(value .retention.days policy show keeps)" "the days to keep"
+stop server # a catalog of before: the secret as it is, and the mark of the migration
+sqlite3 "$work/server/catalog.db" "UPDATE users SET totp_secret = '$secret' WHERE name = 'alice';
+    INSERT INTO settings VALUES ('factor_secrets', 'plain')"
+in_catalog "$secret" || fail "the catalog of before has no secret"
+server_start
+! in_catalog "$secret" || fail "a second factor of before is in the catalog as it is"
+expect 0 log_in alice 'battery staple' --code "$(totp)"
+mv "$work/server/factor.key" "$work/away.key"
+expect_error 1 SECRET_UNREADABLE factor.key log_in alice 'battery staple' --code 000000
+mv "$work/away.key" "$work/server/factor.key"
 expect 0 holdfast user reset-factor alice
 expect 0 as alice policy edit keeps --keep-days 29
 

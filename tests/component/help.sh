@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Manual pages and completion, from the tables of the programs; --json of every command (help: unit/cli/test_help).
 . "$(dirname "$0")/../lib/test.sh"
-requires jq groff mandoc
+requires jq groff mandoc zsh fish
 bin=$HOLDFAST_BIN
 
 holdfast help manual | sed -n 's/\\//g; s/^\.SS "holdfast \(.*\)"$/\1/p' >"$work/commands" # with their arguments
@@ -85,7 +85,36 @@ equal "failed" "$(offers job list --state f)" "states"
 equal "STORE_FULL" "$(offers help STORE_FU)" "codes"
 equal "" "$(offers login https://x --ca '')" "files, which bash knows itself"
 equal "" "$(offers no such thing '')" "nothing"
-for shell in zsh fish; do holdfast completion $shell | grep -q 'holdfast complete' || fail "$shell"; done
+
+step "completion in zsh and fish"
+# In zsh what would be offered is printed; the second time as a file of $fpath, which is run as the function.
+mkdir "$work/fpath"
+holdfast completion zsh >"$work/fpath/_holdfast"
+zsh_offers() { # HOW WORDS
+    zsh -f -c 'autoload -Uz compinit
+        [[ $1 = file ]] && fpath=("$work/fpath" $fpath)
+        compinit -u -d "$work/$1.dump"
+        [[ $1 = file ]] || eval "$(holdfast completion zsh)"
+        compadd() { print -rl -- "${(@)found}" }
+        _files() { print files }
+        shift
+        words=(holdfast "$@")
+        CURRENT=$#words
+        $_comps[holdfast]' zsh "$@" | sort | paste -sd ' '
+}
+fish_offers() { # LINE
+    HOME=$work fish --no-config -c 'holdfast completion fish | source; complete -C "$argv"' "holdfast $1" |
+        cut -f 1 | sort | paste -sd ' '
+}
+export work
+for how in evaluated file; do
+    equal "discover list show" "$(zsh_offers $how vm '')" "commands of a family in zsh ($how)"
+    equal "web1" "$(zsh_offers $how group add web w)" "VMs in zsh ($how)"
+    equal "files" "$(zsh_offers $how login https://x --ca '')" "files in zsh ($how)"
+done
+equal "discover list show" "$(fish_offers 'vm ')" "commands of a family in fish"
+equal "web1" "$(fish_offers 'group add web w')" "VMs in fish"
+equal "$work/commands" "$(fish_offers "login https://x --ca $work/comm")" "files in fish"
 expect 2 holdfast completion tcsh
 stop alpha
 stop server

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Mails by STARTTLS and TLS with authentication, signed webhooks, the digest; servers that are wrong, down, hang, or offer
+# Mails by STARTTLS with authentication, signed webhooks, the digest; servers that are wrong, down, hang, or offer
 # no STARTTLS; names that would like to be headers.
 . "$(dirname "$0")/../lib/test.sh"
 # shellcheck source=tests/lib/notifications.sh
@@ -63,7 +63,7 @@ expect 2 holdfast notify edit team --server "localhost:$other_port"
 said 'secret anew'
 expect_error 5 NOTIFY_NOT_FOUND ghost holdfast notify show ghost
 
-step "wrong password, wrong authority, no STARTTLS, TLS from the first byte"
+step "wrong password, wrong authority, no STARTTLS"
 password=$work/wrong expect 0 create_mail wrong
 expect_error 1 NOTIFY_FAILED wrong holdfast notify test wrong
 expect 0 holdfast notify delete wrong

@@ -21,6 +21,26 @@ expect 2 holdfast frobnicate
 expect 2 holdfast vm show alpha/ghost --no-such-option
 expect 2 "$HOLDFAST_BIN/holdfast-agent" frobnicate
 expect 2 "$HOLDFAST_BIN/holdfastd" frobnicate
+for empty in 'vm show' 'rp show' 'job show' 'notify show' login; do
+    read -r -a words <<<"$empty"
+    expect_error 2 REQUEST_INVALID empty holdfast "${words[@]}" ''
+done
+expect_error 2 REQUEST_INVALID bogus holdfast job list --state bogus
+expect_error 2 REQUEST_INVALID bogus holdfast job list --type bogus
+expect_error 2 REQUEST_INVALID until holdfast job list --until bogus
+expect 2 "$HOLDFAST_BIN/holdfastd" frobnicate
+said frobnicate
+expect 2 "$HOLDFAST_BIN/holdfastd" run --frobnicate
+said frobnicate
+expect 2 "$HOLDFAST_BIN/holdfastd" run --data ''
+expect 2 "$HOLDFAST_BIN/holdfastd" init --data "$work/none" --agent-port 7 --api-port 7
+expect 2 "$HOLDFAST_BIN/holdfastd" init --data "$work/none" --agent-port 7461
+[ ! -e "$work/none" ] || fail "a server with one port for two was made"
+expect 2 "$HOLDFAST_BIN/holdfast-agent" frobnicate
+said frobnicate
+without_output() { holdfast vm list >&-; } # nor may a connection take its number
+expect 1 without_output
+said FILE_FAILED
 expect 0 holdfast --help
 expect 0 holdfast backup --help
 

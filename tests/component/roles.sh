@@ -41,15 +41,33 @@ printf '{"nobody": {"token": null, "kind": "none"}, "stranger": {"token": "hfs_0
 sql "UPDATE access_tokens SET kind = 'session' WHERE name NOT LIKE 'script%';
      UPDATE access_tokens SET expires_ms = 1 WHERE name = 'late'; UPDATE users SET disabled = 1 WHERE name = 'former'"
 
+step 'an alert and a sample of each VM and host, and one of the store'
+now=$(date +%s)000
+alert() { # ID KIND OBJECT
+    sql "INSERT INTO alerts VALUES (NULL, '$1', 'BACKUP_FAILED', 'warning', '$2', '$3', '$3', 'text', '', '', '', $now, $now,
+         0, '', '')"
+}
+for host in alpha beta; do
+    vm=$(value .id vm show "disk-$host")
+    alert "$host-vm-00000000" vm "$vm"
+    alert "$host-host-00000000" host "$(value .id host show "$host")"
+    sql "INSERT INTO vm_samples (day, vm_id, size, points, stored_bytes) VALUES ($now / 86400000, '$vm', 8388608, 1, 1)
+         ON CONFLICT DO NOTHING"
+done
+alert store-00000000 store store
+alert server-00000000 server server
+
 ids() { value "[$1]" "${@:2}"; }
 side() {
     jq -n --arg host "$1" --arg vm "$1/disk-$1" --arg policy "policy-$1" --arg group "group-$1" \
-        --arg point "$(cat "$work/point-$1")" --arg job "$(cat "$work/job-$1")" '$ARGS.named'
+        --arg point "$(cat "$work/point-$1")" --arg job "$(cat "$work/job-$1")" --arg alert "$1-vm-00000000" \
+        '$ARGS.named'
 }
 lists=$(jq -n --argjson host "$(ids .id host show alpha)" --argjson vm "$(ids .id vm show disk-alpha)" \
     --argjson policy "$(ids .id policy show policy-alpha)" --argjson group "$(ids .id group show group-alpha)" \
     --argjson point "$(ids '.items[].id' rp list disk-alpha)" \
-    --argjson job "$(ids '.items[].id' job list --vm disk-alpha)" '$ARGS.named')
+    --argjson job "$(ids '.items[].id' job list --vm disk-alpha)" \
+    --argjson alert '["alpha-vm-00000000", "alpha-host-00000000"]' '$ARGS.named')
 jq -s --argjson inside "$(side alpha)" --argjson outside "$(side beta)" --argjson lists "$lists" \
     '{callers: add, inside: $inside, outside: $outside, lists: $lists}' "$work/callers" >"$work/world.json"
 

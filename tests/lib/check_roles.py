@@ -43,6 +43,18 @@ def expect(who, method, path, wanted, got, answer):
         print(f"FAILED: {who}: {method} {path}: {got} {answer}")
 
 
+def same(who, what, wanted, got):
+    global failures
+    if wanted != got:
+        failures += 1
+        print(f"FAILED: {who}: {what}: {got} instead of {wanted}")
+
+
+def ask_text(token, path):
+    connection.request("GET", path, headers={"Authorization": "Bearer " + token})
+    return connection.getresponse().read().decode()
+
+
 def is_(status, code):
     return lambda got_status, got_code: (got_status, got_code) == (status, code)
 
@@ -120,6 +132,29 @@ for name, caller in world["callers"].items():
     if sum(answer["vms"].values()) != len(world["lists"]["vm"]) or sum(answer["hosts"].values()) != len(world["lists"]["host"]):
         failures += 1
         print(f"FAILED: {name}: the status counts what is outside: {answer}")
+
+    # alerts and reports: of what is in the groups, page by page; what concerns the server is refused
+    got, page = [], "/v1/alerts?all=true&limit=1"
+    while page:
+        answer = ask(token, "GET", page)[1]
+        got += [alert["id"] for alert in answer["items"]]
+        page = f"/v1/alerts?all=true&limit=1&after={answer['next']}" if answer["next"] else None
+        same(name, "alerts on a page", True, len(answer["items"]) == 1 or not page)
+    same(name, "alerts", sorted(world["lists"]["alert"]), sorted(got))
+    for report in ("status", "rpo", "storage"):
+        status, answer = ask(token, "GET", f"/v1/reports/{report}?by=vm")
+        same(name, f"VMs of the report {report}", world["lists"]["vm"], [row["vm_id"] for row in answer["items"]])
+        status, answer = ask(token, "GET", f"/v1/reports/{report}?by=group")
+        same(name, f"groups of the report {report}", [inside["group"]], [row["group"] for row in answer["items"]])
+        text = ask_text(token, f"/v1/reports/{report}?by=vm&format=csv")
+        same(name, f"{report} as CSV", (2, False), (len(text.splitlines()), outside["vm"].split("/")[1] in text))
+    status, answer = ask(token, "GET", "/v1/reports/storage?by=day")
+    expect(name, "GET", "/v1/reports/storage?by=day", is_(403, "PERMISSION_DENIED"), status, answer)
+    if ranks[caller["role"]] >= ranks["operator"]:
+        status, answer = ask(token, "POST", f"/v1/alerts/{inside['alert']}/ack", {"note": "seen"})
+        expect(name, "POST", "/v1/alerts/{alert}/ack (inside)", lambda s, c: s == 200, status, answer)
+    status, answer = ask(token, "GET", "/v1/status")
+    same(name, "VMs that the status judges", len(world["lists"]["vm"]), sum(answer["rpo"].values()))
 
 print(f"{len(operations)} operations, {len(world['callers'])} callers, {asked} requests, {failures} failures")
 sys.exit(1 if failures else 0)

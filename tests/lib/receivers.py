@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""What notifications are delivered to in tests: a mail server (aiosmtpd, with STARTTLS and AUTH) or an HTTPS server.
-receivers.py mail|plain|webhook|hang PORT DIRECTORY [CERTIFICATE KEY]
+"""What notifications are delivered to in tests: a mail server (aiosmtpd, with AUTH and STARTTLS, or TLS from the first
+byte) or an HTTPS server.
+receivers.py mail|smtps|plain|webhook|hang PORT DIRECTORY [CERTIFICATE KEY]
 Every message is a file in the directory: N.eml, or N.json with headers and body. `plain` is a mail server without
-STARTTLS, `hang` accepts and never says anything. Mails need user "holdfast" with password "s3cret pass"."""
+TLS, `hang` accepts and never says anything; each connection to it is a file N.accepted. Mails need user "holdfast" with password "s3cret pass"."""
 import email.policy
 import http.server
 import json
@@ -35,14 +36,15 @@ def context():
     return made
 
 
-def mail(tls):
+def mail(tls):  # "starttls", "smtps" or None
     from aiosmtpd.controller import Controller
     from aiosmtpd.smtp import AuthResult, LoginPassword
 
     class Handler:
         async def handle_DATA(self, server, session, envelope):
             head = f"X-Envelope-From: {envelope.mail_from}\r\nX-Envelope-To: {','.join(envelope.rcpt_tos)}\r\n"
-            head += f"X-Secured: {session.ssl is not None}\r\nX-Authenticated: {session.authenticated}\r\n"
+            secured = session.ssl is not None or server.transport.get_extra_info("sslcontext") is not None
+            head += f"X-Secured: {secured}\r\nX-Authenticated: {session.authenticated}\r\n"
             keep("eml", head.encode() + envelope.original_content)
             return "250 taken"
 
@@ -51,8 +53,10 @@ def mail(tls):
         return AuthResult(success=good, handled=False)
 
     options = {"authenticator": authenticate, "auth_required": True}
-    if tls:
+    if tls == "starttls":
         options |= {"tls_context": context(), "require_starttls": True}
+    elif tls == "smtps":
+        options |= {"ssl_context": context(), "auth_require_tls": False}  # it knows of TLS by STARTTLS only
     else:
         options |= {"auth_require_tls": False, "auth_required": False}
     Controller(Handler(), hostname="127.0.0.1", port=port, **options).start()
@@ -78,10 +82,18 @@ def webhook():
 
 def hang():
     listener = socket.create_server(("127.0.0.1", port))
-    threading.Thread(target=lambda: [listener.accept() for _ in iter(int, 1)], daemon=True).start()
+    connections = []
+
+    def accept():
+        while True:
+            connections.append(listener.accept())
+            keep("accepted", b"")
+
+    threading.Thread(target=accept, daemon=True).start()
     return listener
 
 
-held = {"mail": lambda: mail(True), "plain": lambda: mail(False), "webhook": webhook, "hang": hang}[kind]()
+held = {"mail": lambda: mail("starttls"), "smtps": lambda: mail("smtps"), "plain": lambda: mail(None), "webhook": webhook,
+        "hang": hang}[kind]()
 print("ready", flush=True)
 threading.Event().wait()

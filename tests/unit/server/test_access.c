@@ -4,9 +4,10 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "server/access/access.h"
+#include "server/access/factor.h"
 #include "server/access/limits.h"
-#include "server/access/totp.h"
 #include "server/server.h"
+#include <unistd.h>
 
 static const int64_t start_ms = 1795000000000; /* some day in 2026 */
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
@@ -179,7 +180,7 @@ static struct access *begin_access(struct catalog_world *world, const char *fact
     struct error err;
     struct config *config = config_load(NULL, server_config_keys, &err);
     check(config_set(config, "second-factor", factor, &err), err);
-    struct access *access = access_create(world->catalog, config, &err);
+    struct access *access = access_create(world->catalog, config, world->root, &err);
     check(access != NULL ? 0 : -1, err);
     config_destroy(config);
     return access;
@@ -280,10 +281,14 @@ static void test_wrong_password(void **state)
     clock_test_clear();
 }
 
-static const char *code_at(const struct catalog_user *user, int64_t ms, char text[8])
+static const char plain_secret[] = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+static const char *code_at(const struct catalog_world *world, const struct catalog_user *user, int64_t ms,
+                           char text[8])
 {
+    struct error err;
     uint8_t key[TOTP_KEY_SIZE];
-    assert_int_equal(secret_base32_decode(user->totp_secret, key, sizeof key), 0);
+    check(factor_open(world->root, user->id, user->totp_secret, key, &err), err);
     snprintf(text, 8, "%06u", totp_code(key, totp_step(ms)) % 1000000);
     return text;
 }
@@ -308,7 +313,8 @@ static void test_second_factor(void **state)
     const struct catalog_user *alice = add_user(world, "alice", ROLE_OPERATOR, "correct horse");
     assert_int_equal(try_factor(access, alice, NULL, false), ERROR_NONE);
     assert_int_equal(try_factor(access, alice, "123456", true), ERROR_SECOND_FACTOR_REQUIRED);
-    static const char secret[] = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+    const char *secret;
+    check(factor_seal(world->root, alice->id, plain_secret, world->arena, &secret, &err), err);
     check(catalog_user_set_totp_pending(world->catalog, alice->id, secret, &err), err);
     check(catalog_user_confirm_totp(world->catalog, alice->id, "another", 1, &done, &err), err);
     assert_false(done);
@@ -321,13 +327,14 @@ static void test_second_factor(void **state)
     assert_int_equal(try_factor(access, alice, NULL, false), ERROR_SECOND_FACTOR_REQUIRED);
     assert_int_equal(log_in(world, access, "alice", "correct horse", NULL, digest),
                      ERROR_SECOND_FACTOR_REQUIRED);
-    assert_int_equal(log_in(world, access, "alice", "correct horse", code_at(alice, start_ms, text), digest),
-                     ERROR_NONE);
+    assert_int_equal(
+        log_in(world, access, "alice", "correct horse", code_at(world, alice, start_ms, text), digest),
+        ERROR_NONE);
     /* once, also for who still has the row of before; nor any code before it */
     assert_int_equal(try_factor(access, alice, text, false), ERROR_AUTHENTICATION_FAILED);
-    assert_int_equal(try_factor(access, alice, code_at(alice, start_ms - 30 * SECOND, text), false),
+    assert_int_equal(try_factor(access, alice, code_at(world, alice, start_ms - 30 * SECOND, text), false),
                      ERROR_AUTHENTICATION_FAILED);
-    assert_int_equal(try_factor(access, alice, code_at(alice, start_ms + 30 * SECOND, text), false),
+    assert_int_equal(try_factor(access, alice, code_at(world, alice, start_ms + 30 * SECOND, text), false),
                      ERROR_NONE);
     assert_int_equal(try_factor(access, alice, "ABCDEFGHIJKLMNOP", false), ERROR_NONE);
     assert_int_equal(try_factor(access, alice, "ABCDEFGHIJKLMNOP", false), ERROR_AUTHENTICATION_FAILED);
@@ -339,9 +346,81 @@ static void test_second_factor(void **state)
     clock_test_clear();
 }
 
+/* --- second factors in the catalog */
+
+static bool has_text(const char *path, const char *text)
+{
+    struct error err;
+    uint8_t *bytes = NULL;
+    size_t length = 0;
+    if (!os_path_exists(path)) {
+        return false;
+    }
+    check(os_file_read_whole(path, 1 << 24, &bytes, &length, &err), err);
+    bool has = memmem(bytes, length, text, strlen(text)) != NULL;
+    free(bytes);
+    return has;
+}
+
+static bool catalog_has_text(const struct catalog_world *world, const char *text)
+{
+    char *log = memory_format("%s-wal", world->path);
+    bool has = has_text(world->path, text) || has_text(log, text);
+    free(log);
+    return has;
+}
+
+static void test_sealed_factor(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    uint8_t key[TOTP_KEY_SIZE];
+    const char *sealed;
+    check(factor_seal(world->root, "one", plain_secret, world->arena, &sealed, &err), err);
+    assert_null(strstr(sealed, plain_secret));
+    check(factor_open(world->root, "one", sealed, key, &err), err);
+    assert_memory_equal(key, "12345678901234567890", sizeof key);
+    assert_int_equal(factor_open(world->root, "another", sealed, key, &err), -1);
+    assert_int_equal(err.code, ERROR_SECRET_UNREADABLE);
+    assert_int_equal(factor_open(world->root, "one", plain_secret, key, &err), -1);
+    assert_int_equal(err.code, ERROR_SECRET_UNREADABLE);
+    char *path = os_path_join(world->root, "factor.key");
+    check(os_file_write_whole(path, "another key, which has 32 bytes.", 32, 0600, &err), err);
+    assert_int_equal(factor_open(world->root, "one", sealed, key, &err), -1);
+    assert_int_equal(err.code, ERROR_SECRET_UNREADABLE);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(factor_open(world->root, "one", sealed, key, &err), -1);
+    assert_int_equal(err.code, ERROR_SECRET_UNREADABLE);
+    free(path);
+}
+
+/* As the migration leaves a catalog of before: interrupted behind the sealing, it goes on from there. */
+static void test_take_over(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    uint8_t key[TOTP_KEY_SIZE];
+    const struct catalog_user *bob = add_user(world, "bob", ROLE_VIEWER, NULL);
+    check(catalog_user_set_totp_secret(world->catalog, bob->id, plain_secret, &err), err);
+    check(catalog_setting_set(world->catalog, "factor_secrets", "plain", &err), err);
+    assert_true(catalog_has_text(world, plain_secret));
+    check(factor_take_over(world->catalog, world->root, &err), err);
+    assert_false(catalog_has_text(world, plain_secret));
+    bob = catalog_user_find(world->catalog, world->arena, "bob", &err);
+    check(factor_open(world->root, bob->id, bob->totp_secret, key, &err), err);
+    assert_memory_equal(key, "12345678901234567890", sizeof key);
+    check(catalog_setting_set(world->catalog, "factor_secrets", "traces", &err), err);
+    check(factor_take_over(world->catalog, world->root, &err), err);
+    check(factor_take_over(world->catalog, world->root, &err), err);
+    const struct catalog_user *again = catalog_user_find(world->catalog, world->arena, "bob", &err);
+    assert_string_equal(again->totp_secret, bob->totp_secret);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_sealed_factor, world_begin, world_end),
+        cmocka_unit_test_setup_teardown(test_take_over, world_begin, world_end),
         cmocka_unit_test(test_scrypt),
         cmocka_unit_test(test_password),
         cmocka_unit_test(test_totp),

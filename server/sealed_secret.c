@@ -1,4 +1,4 @@
-#include "server/alerts/notify_secret.h"
+#include "server/sealed_secret.h"
 
 #include "base/bytes.h"
 #include "base/identity.h"
@@ -6,8 +6,13 @@
 #include "base/os_file.h"
 #include "storage/seal.h"
 #include <openssl/crypto.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char *const key_names[] = {[SEALED_NOTIFICATION] = "notify.key", [SEALED_FACTOR] = "factor.key"};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of two that make a key, one does */
 
 static int make_key(const char *path, uint8_t key[SEAL_KEY_SIZE], struct error *err)
 {
@@ -15,10 +20,12 @@ static int make_key(const char *path, uint8_t key[SEAL_KEY_SIZE], struct error *
     return os_file_write_whole(path, key, SEAL_KEY_SIZE, 0600, err);
 }
 
-static int read_key(const char *data_directory, bool make, uint8_t key[SEAL_KEY_SIZE], struct error *err)
+static int read_key(const char *data_directory, enum sealed_use use, bool make, uint8_t key[SEAL_KEY_SIZE],
+                    struct error *err)
 {
-    char *path = os_path_join(data_directory, "notify.key");
+    char *path = os_path_join(data_directory, key_names[use]);
     int result;
+    pthread_mutex_lock(&lock);
     if (make && !os_path_exists(path)) {
         result = make_key(path, key, err);
     } else {
@@ -26,24 +33,25 @@ static int read_key(const char *data_directory, bool make, uint8_t key[SEAL_KEY_
         result = file != NULL ? os_file_read_at(file, 0, key, SEAL_KEY_SIZE, err) : -1;
         os_file_close(file);
     }
+    pthread_mutex_unlock(&lock);
     free(path);
     return result;
 }
 
-int notify_secret_seal(const char *data_directory, const char *id, const char *plain, char **sealed,
-                       struct error *err)
+int sealed_secret_make(const char *data_directory, enum sealed_use use, const char *id, const char *plain,
+                       char **sealed, struct error *err)
 {
     uint8_t key[SEAL_KEY_SIZE];
-    uint8_t bytes[NOTIFY_SECRET_MAX + SEAL_OVERHEAD];
+    uint8_t bytes[SEALED_SECRET_MAX + SEAL_OVERHEAD];
     size_t length = strlen(plain);
     if (length == 0) {
         *sealed = memory_copy_text("");
         return 0;
     }
-    if (length > NOTIFY_SECRET_MAX) {
-        return error_set(err, ERROR_REQUEST_INVALID, "A secret has %d bytes at most", NOTIFY_SECRET_MAX);
+    if (length > SEALED_SECRET_MAX) {
+        return error_set(err, ERROR_REQUEST_INVALID, "A secret has %d bytes at most", SEALED_SECRET_MAX);
     }
-    if (read_key(data_directory, true, key, err) != 0) {
+    if (read_key(data_directory, use, true, key, err) != 0) {
         return -1;
     }
     seal_encrypt(key, id, strlen(id), plain, length, bytes);
@@ -53,11 +61,11 @@ int notify_secret_seal(const char *data_directory, const char *id, const char *p
     return 0;
 }
 
-int notify_secret_open(const char *data_directory, const char *id, const char *sealed, char **plain,
-                       struct error *err)
+int sealed_secret_open(const char *data_directory, enum sealed_use use, const char *id, const char *sealed,
+                       char **plain, struct error *err)
 {
     uint8_t key[SEAL_KEY_SIZE];
-    uint8_t bytes[NOTIFY_SECRET_MAX + SEAL_OVERHEAD];
+    uint8_t bytes[SEALED_SECRET_MAX + SEAL_OVERHEAD];
     uint8_t *opened = NULL;
     size_t length = strlen(sealed) / 2;
     *plain = NULL;
@@ -66,16 +74,17 @@ int notify_secret_open(const char *data_directory, const char *id, const char *s
         return 0;
     }
     if (length > sizeof bytes || bytes_from_hex(sealed, bytes, length) != 0) {
-        return error_set(err, ERROR_NOTIFY_FAILED, "The stored secret of the notification is damaged");
+        return error_set(err, ERROR_SECRET_UNREADABLE, "A secret in the catalog is damaged");
     }
-    if (read_key(data_directory, false, key, err) != 0) {
-        return -1;
+    if (read_key(data_directory, use, false, key, err) != 0) {
+        return error_wrap(err, ERROR_SECRET_UNREADABLE, "%s/%s can't be read", data_directory,
+                          key_names[use]);
     }
     int result = seal_decrypt(key, id, strlen(id), bytes, length, &opened, &length);
     OPENSSL_cleanse(key, sizeof key);
     if (result != 0) {
-        return error_set(err, ERROR_NOTIFY_FAILED,
-                         "The stored secret of the notification does not open with notify.key; set it anew");
+        return error_set(err, ERROR_SECRET_UNREADABLE, "A secret in the catalog does not open with %s/%s",
+                         data_directory, key_names[use]);
     }
     *plain = memory_zalloc(length + 1);
     memcpy(*plain, opened, length);
@@ -83,7 +92,7 @@ int notify_secret_open(const char *data_directory, const char *id, const char *s
     return 0;
 }
 
-void notify_secret_free(char *plain)
+void sealed_secret_free(char *plain)
 {
     if (plain != NULL) {
         OPENSSL_cleanse(plain, strlen(plain));
