@@ -43,6 +43,8 @@ static const struct view views[] = {
       {">PROTECTED", "protected", SHOW_NUMBER},
       {">WAITING", "waiting", SHOW_NUMBER},
       {">FAILING", "failing", SHOW_NUMBER},
+      {">STOPPED", "stopped", SHOW_NUMBER},
+      {">VANISHED", "vanished", SHOW_NUMBER},
       {">COMPLETED", "completed", SHOW_NUMBER},
       {">WARNINGS", "completed_with_warnings", SHOW_NUMBER},
       {">FAILED", "failed", SHOW_NUMBER},
