@@ -91,6 +91,7 @@ step "completion in zsh and fish"
 mkdir "$work/fpath"
 holdfast completion zsh >"$work/fpath/_holdfast"
 zsh_offers() { # HOW WORDS
+    # shellcheck disable=SC2016 # expanded by zsh
     zsh -f -c 'autoload -Uz compinit
         [[ $1 = file ]] && fpath=("$work/fpath" $fpath)
         compinit -u -d "$work/$1.dump"
@@ -103,6 +104,7 @@ zsh_offers() { # HOW WORDS
         $_comps[holdfast]' zsh "$@" | sort | paste -sd ' '
 }
 fish_offers() { # LINE
+    # shellcheck disable=SC2016 # expanded by fish
     HOME=$work fish --no-config -c 'holdfast completion fish | source; complete -C "$argv"' "holdfast $1" |
         cut -f 1 | sort | paste -sd ' '
 }

@@ -7,6 +7,8 @@
 #include "server/access/factor.h"
 #include "server/access/limits.h"
 #include "server/server.h"
+#include "sql/statements.h"
+#include <sqlite3.h>
 #include <unistd.h>
 
 static const int64_t start_ms = 1795000000000; /* some day in 2026 */
@@ -416,11 +418,45 @@ static void test_take_over(void **state)
     assert_string_equal(again->totp_secret, bob->totp_secret);
 }
 
+/* A catalog of version 11, which had them in plain. */
+static void test_migration(void **state)
+{
+    enum { VERSION_BEFORE = 11 };
+    struct catalog_world *world = *state;
+    struct error err;
+    sqlite3 *database;
+    uint8_t key[TOTP_KEY_SIZE];
+    char *path = os_path_join(world->root, "old.db");
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    for (int i = 0; i < VERSION_BEFORE; i++) {
+        assert_int_equal(sqlite3_exec(database, sql_migrations[i], NULL, NULL, NULL), SQLITE_OK);
+    }
+    assert_int_equal(sqlite3_exec(database,
+                                  "INSERT INTO users (id, name, role, everything, totp_secret, totp_pending,"
+                                  " created_ms) VALUES ('u1', 'old', 'viewer', 1,"
+                                  " 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ', 'PENDING', 0);"
+                                  "PRAGMA user_version = 11",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(database);
+    struct catalog *catalog = catalog_open(path, &err);
+    check(catalog != NULL ? 0 : -1, err);
+    check(factor_take_over(catalog, world->root, &err), err);
+    const struct catalog_user *old = catalog_user_find(catalog, world->arena, "old", &err);
+    check(factor_open(world->root, "u1", old->totp_secret, key, &err), err);
+    assert_memory_equal(key, "12345678901234567890", sizeof key);
+    assert_string_equal(old->totp_pending, "");
+    assert_false(has_text(path, plain_secret));
+    catalog_close(catalog);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_sealed_factor, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_take_over, world_begin, world_end),
+        cmocka_unit_test_setup_teardown(test_migration, world_begin, world_end),
         cmocka_unit_test(test_scrypt),
         cmocka_unit_test(test_password),
         cmocka_unit_test(test_totp),
