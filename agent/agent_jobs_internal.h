@@ -12,7 +12,7 @@ enum {
     JOBS_THREADS = 16, /* calls that are worked on at once */
     JOBS_QUEUE = 64,
     JOBS_PROVIDERS_MAX = 4,
-    JOBS_RESTORES_BESIDE = 3, /* what several restores share; memory bounds it */
+    JOBS_RESTORES_BESIDE = 2, /* what several restores share; memory bounds it */
 };
 
 struct open_provider {

@@ -17,7 +17,7 @@ enum {
     RECEIVE_POLL_MS = 1000,
     RECEIVE_RUN_MAX = 16,
     RECEIVE_RUN_BYTES_MAX = 16 * 1024 * 1024,
-    RECEIVE_MEMORY = 96 * 1024 * 1024, /* for all connections of a restore */
+    RECEIVE_MEMORY = 64 * 1024 * 1024, /* for all connections of a restore; the agent has 128 MiB */
 };
 
 struct restore {

@@ -9,7 +9,7 @@
 #include "agent/provider.h"
 #include "proto/stream.h"
 
-enum { RESTORE_CONNECTIONS_MAX = 4 };
+enum { RESTORE_CONNECTIONS_MAX = 3 };
 
 struct restore_receive_options {
     struct loop *loop;
