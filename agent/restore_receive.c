@@ -356,15 +356,16 @@ int restore_receive(const struct restore_receive_options *options, uint64_t *wri
 {
     struct restore restore = {.options = options};
     struct restore_lane lanes[RESTORE_CONNECTIONS_MAX] = {0};
-    unsigned count = options->connections;
+    unsigned count =
+        options->connections < RESTORE_CONNECTIONS_MAX ? options->connections : RESTORE_CONNECTIONS_MAX;
     unsigned opened = 0;
-    int result = 0;
+    int result;
     pthread_mutex_init(&restore.lock, NULL);
-    while (opened < count && result == 0) {
-        result = lane_open(&lanes[opened++], &restore, count == 1, err);
-    }
+    do {
+        result = lane_open(&lanes[opened++], &restore, count <= 1, err);
+    } while (opened < count && result == 0);
     if (result == 0) {
-        run_lanes(&restore, lanes, count);
+        run_lanes(&restore, lanes, opened);
     }
     if (restore.failed) {
         *err = restore.why;

@@ -111,7 +111,8 @@ static void image_free(struct disk_writer *writer)
     free(image);
 }
 
-static const struct disk_writer_operations image_operations = {image_write, image_flush, image_finish, image_free};
+static const struct disk_writer_operations image_operations = {image_write, image_flush, image_finish,
+                                                               image_free};
 
 static int make_file(struct image_writer *image, const char *format, struct error *err)
 {
