@@ -12,6 +12,7 @@ enum {
     JOBS_THREADS = 16, /* calls that are worked on at once */
     JOBS_QUEUE = 64,
     JOBS_PROVIDERS_MAX = 4,
+    JOBS_RESTORES_BESIDE = 2, /* what several restores share; memory bounds it */
 };
 
 struct open_provider {
@@ -49,6 +50,7 @@ struct agent_jobs {
     pthread_mutex_t lock; /* guards what follows, and the jobs' busy and lost */
     pthread_cond_t changed;
     struct agent_job *first;
+    unsigned restores_beside; /* data connections of restores, but for the first of each */
     bool discovering;
     bool ending;
 };

@@ -178,6 +178,28 @@ static int check_restore(const Holdfast__RestoreRequest *message, struct error *
     return 0;
 }
 
+static unsigned take_connections(struct agent_jobs *jobs, const Holdfast__RestoreRequest *message)
+{
+    unsigned beside = restore_receive_connections(message) - 1;
+    pthread_mutex_lock(&jobs->lock);
+    unsigned left = JOBS_RESTORES_BESIDE - jobs->restores_beside;
+    beside = beside < left ? beside : left;
+    jobs->restores_beside += beside;
+    pthread_mutex_unlock(&jobs->lock);
+    return 1 + beside;
+}
+
+static int receive_disks(struct agent_jobs *jobs, struct restore_receive_options *options, uint64_t *written,
+                         struct error *err)
+{
+    options->connections = take_connections(jobs, options->request);
+    int result = restore_receive(options, written, err);
+    pthread_mutex_lock(&jobs->lock);
+    jobs->restores_beside -= options->connections - 1;
+    pthread_mutex_unlock(&jobs->lock);
+    return result;
+}
+
 static int restore(struct agent_jobs *jobs, struct agent_job *job, const Holdfast__RestoreRequest *message,
                    Holdfast__RestoreReply *reply, struct error *err)
 {
@@ -198,7 +220,7 @@ static int restore(struct agent_jobs *jobs, struct agent_job *job, const Holdfas
                                               .provider = provider,
                                               .restore = target,
                                               .cancelled = &job->cancelled};
-    if (!from_here && restore_receive(&options, &written, err) != 0) {
+    if (!from_here && receive_disks(jobs, &options, &written, err) != 0) {
         provider->restore_abort(target);
         return -1;
     }

@@ -11,26 +11,38 @@
 
 enum {
     RECEIVE_WORKERS = 3, /* decompression and digests on both cores, while a third waits for the disk */
+    RECEIVE_WORKERS_BESIDE = 2, /* of each of several lanes */
     RECEIVE_QUEUE = 8,
     RECEIVE_TIMEOUT_MS = 600000, /* the server may be told to be slow; that it is there, pings tell */
     RECEIVE_POLL_MS = 1000,
     RECEIVE_RUN_MAX = 16,
+    RECEIVE_RUN_BYTES_MAX = 16 * 1024 * 1024,
+    RECEIVE_MEMORY = 64 * 1024 * 1024, /* for all connections of a restore; the agent has 128 MiB */
 };
 
 struct restore {
     const struct restore_receive_options *options;
-    struct stream *stream;
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t changed;
-    unsigned pending; /* runs with the workers */
+    pthread_mutex_t lock; /* guards what follows, and what the lanes say it does */
+    uint32_t next_disk;
     bool failed;
-    struct error why;
-    uint64_t places; /* of the disk in hand */
+    struct error why; /* the first */
     uint64_t written;
 };
 
-struct run_work {
+/* A data connection with workers of its own, so that a disk that is slow holds up no other. It takes one disk
+ * after the other. */
+struct restore_lane {
     struct restore *restore;
+    struct stream *stream;
+    struct pool *pool;
+    pthread_t thread;
+    pthread_cond_t changed;
+    unsigned pending; /* runs with the workers; restore->lock guards it, and: */
+    uint64_t places;  /* of the disk in hand */
+};
+
+struct run_work {
+    struct restore_lane *lane;
     struct stream_message *message;
     Holdfast__ChunkRun *run;
 };
@@ -110,30 +122,17 @@ static int take_run(struct restore *restore, const struct run_work *work, struct
     return result;
 }
 
-static void run_worker(void *cookie)
+static void fail(struct restore *restore, const struct error *why)
 {
-    struct run_work *work = cookie;
-    struct restore *restore = work->restore;
-    struct error err;
     pthread_mutex_lock(&restore->lock);
-    bool skip = restore->failed;
-    pthread_mutex_unlock(&restore->lock);
-    int result = skip ? 0 : take_run(restore, work, &err);
-    pthread_mutex_lock(&restore->lock);
-    if (result != 0 && !restore->failed) {
+    if (!restore->failed) {
         restore->failed = true;
-        restore->why = err;
+        restore->why = *why;
     }
-    restore->places += work->run->n_indices;
-    restore->written += work->run->n_indices * restore->options->request->chunk_size;
-    restore->pending--;
-    pthread_cond_broadcast(&restore->changed);
     pthread_mutex_unlock(&restore->lock);
-    stream_release(restore->stream, work->message);
-    holdfast__chunk_run__free_unpacked(work->run, NULL);
-    free(work);
 }
 
+/* Of any lane: one ends all. */
 static int failure(struct restore *restore, struct error *err)
 {
     pthread_mutex_lock(&restore->lock);
@@ -148,23 +147,43 @@ static int failure(struct restore *restore, struct error *err)
     return failed ? -1 : 0;
 }
 
-static void drain(struct restore *restore)
+static void run_worker(void *cookie)
 {
-    pthread_mutex_lock(&restore->lock);
-    while (restore->pending > 0) {
-        pthread_cond_wait(&restore->changed, &restore->lock);
+    struct run_work *work = cookie;
+    struct restore_lane *lane = work->lane;
+    struct restore *restore = lane->restore;
+    struct error err;
+    if (failure(restore, &err) == 0 && take_run(restore, work, &err) != 0) {
+        fail(restore, &err);
     }
+    stream_release(lane->stream, work->message);
+    pthread_mutex_lock(&restore->lock);
+    lane->places += work->run->n_indices;
+    restore->written += work->run->n_indices * restore->options->request->chunk_size;
+    lane->pending--;
+    pthread_cond_broadcast(&lane->changed);
     pthread_mutex_unlock(&restore->lock);
+    holdfast__chunk_run__free_unpacked(work->run, NULL);
+    free(work);
 }
 
-/* Short waits, so that a cancel is seen. */
-static int receive(struct restore *restore, struct stream_message **message, struct error *err)
+static void drain(struct restore_lane *lane)
+{
+    pthread_mutex_lock(&lane->restore->lock);
+    while (lane->pending > 0) {
+        pthread_cond_wait(&lane->changed, &lane->restore->lock);
+    }
+    pthread_mutex_unlock(&lane->restore->lock);
+}
+
+/* Short waits, so that a cancel, or another lane's failure, is seen. */
+static int receive(struct restore_lane *lane, struct stream_message **message, struct error *err)
 {
     for (unsigned waited = 0;; waited += RECEIVE_POLL_MS) {
-        if (failure(restore, err) != 0) {
+        if (failure(lane->restore, err) != 0) {
             return -1;
         }
-        if (stream_receive(restore->stream, RECEIVE_POLL_MS, message, err) == 0) {
+        if (stream_receive(lane->stream, RECEIVE_POLL_MS, message, err) == 0) {
             return 0;
         }
         if (err->code != ERROR_PROTOCOL_TIMEOUT || waited >= RECEIVE_TIMEOUT_MS) {
@@ -173,32 +192,35 @@ static int receive(struct restore *restore, struct stream_message **message, str
     }
 }
 
-static int hand_over(struct restore *restore, struct pool *pool, struct stream_message *message,
+static int hand_over(struct restore_lane *lane, uint32_t disk, struct stream_message *message,
                      struct error *err)
 {
     Holdfast__ChunkRun *run = holdfast__chunk_run__unpack(NULL, message->message_length, message->message);
-    if (run == NULL) {
-        stream_release(restore->stream, message);
-        return error_set(err, ERROR_PROTOCOL_INVALID, "A run can't be read");
+    if (run == NULL || run->disk != disk) {
+        stream_release(lane->stream, message);
+        if (run != NULL) {
+            holdfast__chunk_run__free_unpacked(run, NULL);
+        }
+        return error_set(err, ERROR_PROTOCOL_INVALID, "A run can't be read, or is of another disk");
     }
     struct run_work *work = memory_alloc(sizeof *work);
-    *work = (struct run_work){.restore = restore, .message = message, .run = run};
-    pthread_mutex_lock(&restore->lock);
-    restore->pending++;
-    pthread_mutex_unlock(&restore->lock);
-    pool_submit(pool, run_worker, work);
+    *work = (struct run_work){.lane = lane, .message = message, .run = run};
+    pthread_mutex_lock(&lane->restore->lock);
+    lane->pending++;
+    pthread_mutex_unlock(&lane->restore->lock);
+    pool_submit(lane->pool, run_worker, work);
     return 0;
 }
 
-static int end_disk(struct restore *restore, const struct stream_message *message, uint32_t disk,
+static int end_disk(struct restore_lane *lane, const struct stream_message *message, uint32_t disk,
                     struct error *err)
 {
     Holdfast__DiskEnd *end = holdfast__disk_end__unpack(NULL, message->message_length, message->message);
-    drain(restore);
-    int result = failure(restore, err);
-    if (result == 0 && (end == NULL || end->disk != disk || end->chunks != restore->places)) {
+    drain(lane);
+    int result = failure(lane->restore, err);
+    if (result == 0 && (end == NULL || end->disk != disk || end->chunks != lane->places)) {
         result = error_set(err, ERROR_PROTOCOL_INVALID, "Disk %s did not arrive whole",
-                           restore->options->request->disks[disk]->name);
+                           lane->restore->options->request->disks[disk]->name);
     }
     if (end != NULL) {
         holdfast__disk_end__free_unpacked(end, NULL);
@@ -206,66 +228,153 @@ static int end_disk(struct restore *restore, const struct stream_message *messag
     return result;
 }
 
-static int receive_disk(struct restore *restore, struct pool *pool, uint32_t disk, struct error *err)
+static int receive_disk(struct restore_lane *lane, uint32_t disk, struct error *err)
 {
-    Holdfast__RestoreRead read = HOLDFAST__RESTORE_READ__INIT;
-    read.disk = disk;
-    restore->places = 0;
-    if (stream_send(restore->stream, HOLDFAST__DATA_TYPE__READ, &read.base, NULL, 0, err) != 0) {
-        return -1;
-    }
+    lane->places = 0; /* nothing is pending */
     for (;;) {
         struct stream_message *message;
-        if (receive(restore, &message, err) != 0) {
+        if (receive(lane, &message, err) != 0) {
             return -1;
         }
         if (message->type == HOLDFAST__DATA_TYPE__RUN) {
-            if (hand_over(restore, pool, message, err) != 0) {
+            if (hand_over(lane, disk, message, err) != 0) {
                 return -1;
             }
             continue;
         }
         int result = message->type == HOLDFAST__DATA_TYPE__DISK_END
-                         ? end_disk(restore, message, disk, err)
+                         ? end_disk(lane, message, disk, err)
                          : error_set(err, ERROR_PROTOCOL_INVALID,
                                      "A message of type %u does not belong in a restore", message->type);
-        stream_release(restore->stream, message);
+        stream_release(lane->stream, message);
         return result;
     }
+}
+
+/* Ask for a disk that nobody has taken yet, or say that there is none; *disk is n_disks then. */
+static int ask(struct restore_lane *lane, uint32_t *disk, struct error *err)
+{
+    struct restore *restore = lane->restore;
+    Holdfast__RestoreRead read = HOLDFAST__RESTORE_READ__INIT;
+    Holdfast__Empty empty = HOLDFAST__EMPTY__INIT;
+    uint32_t disks = (uint32_t)restore->options->request->n_disks;
+    pthread_mutex_lock(&restore->lock);
+    *disk = restore->next_disk;
+    restore->next_disk += *disk < disks;
+    pthread_mutex_unlock(&restore->lock);
+    read.disk = *disk;
+    bool none = *disk == disks;
+    return stream_send(lane->stream, none ? HOLDFAST__DATA_TYPE__RESTORED : HOLDFAST__DATA_TYPE__READ,
+                       none ? &empty.base : &read.base, NULL, 0, err);
+}
+
+static int lane_restore(struct restore_lane *lane, struct error *err)
+{
+    const struct restore_receive_options *options = lane->restore->options;
+    uint32_t disk;
+    int result = ask(lane, &disk, err);
+    while (result == 0 && disk < options->request->n_disks) {
+        uint32_t done = disk;
+        if (receive_disk(lane, done, err) != 0 ||
+            ask(lane, &disk, err) != 0) { /* the next one comes while this one is flushed */
+            return -1;
+        }
+        result = disk_writer_flush(options->provider->restore_disk(options->restore, done), err);
+    }
+    return result;
+}
+
+static void *lane_run(void *cookie)
+{
+    struct restore_lane *lane = cookie;
+    struct error err;
+    if (lane_restore(lane, &err) != 0) {
+        fail(lane->restore, &err);
+        (void)failure(lane->restore, &err);
+        stream_send_failure(lane->stream, &err);
+    }
+    drain(lane);
+    return NULL;
+}
+
+static int lane_open(struct restore_lane *lane, struct restore *restore, bool alone, struct error *err)
+{
+    const struct restore_receive_options *options = restore->options;
+    const Holdfast__RestoreRequest *request = options->request;
+    lane->restore = restore;
+    pthread_cond_init(&lane->changed, NULL);
+    lane->pool = pool_create("restore", alone ? RECEIVE_WORKERS : RECEIVE_WORKERS_BESIDE, RECEIVE_QUEUE, err);
+    if (lane->pool == NULL) {
+        return -1;
+    }
+    lane->stream = stream_connect(options->loop, options->target, options->tls, request->session.data,
+                                  request->session.len, err);
+    return lane->stream == NULL ? -1 : 0;
+}
+
+static void lane_close(struct restore_lane *lane)
+{
+    if (lane->pool != NULL) {
+        pool_destroy(lane->pool);
+    }
+    stream_close(lane->stream);
+    pthread_cond_destroy(&lane->changed);
+}
+
+/* All are open before the first begins. One runs on this thread. */
+static void run_lanes(struct restore *restore, struct restore_lane *lanes, unsigned count)
+{
+    unsigned started = 1;
+    struct error err;
+    while (started < count && pthread_create(&lanes[started].thread, NULL, lane_run, &lanes[started]) == 0) {
+        started++;
+    }
+    if (started < count) {
+        error_set(&err, ERROR_INTERNAL, "A thread for a restore could not be started");
+        fail(restore, &err);
+    }
+    lane_run(&lanes[0]);
+    for (unsigned i = 1; i < started; i++) {
+        pthread_join(lanes[i].thread, NULL);
+    }
+}
+
+unsigned restore_receive_connections(const Holdfast__RestoreRequest *request)
+{
+    uint64_t run = (uint64_t)RECEIVE_RUN_MAX * request->chunk_size;
+    run = run < RECEIVE_RUN_BYTES_MAX ? run : RECEIVE_RUN_BYTES_MAX;
+    /* a window, which the last message may pass, and what the workers unpack */
+    uint64_t each = STREAM_WINDOW + run + RECEIVE_WORKERS_BESIDE * run;
+    uint64_t count = RECEIVE_MEMORY / each;
+    count = count < RESTORE_CONNECTIONS_MAX ? count : RESTORE_CONNECTIONS_MAX;
+    count = count < request->connections ? count : request->connections;
+    count = count < request->n_disks ? count : request->n_disks;
+    return count < 1 ? 1 : (unsigned)count;
 }
 
 int restore_receive(const struct restore_receive_options *options, uint64_t *written, struct error *err)
 {
     struct restore restore = {.options = options};
-    const Holdfast__RestoreRequest *request = options->request;
-    *written = 0;
-    struct pool *pool = pool_create("restore", RECEIVE_WORKERS, RECEIVE_QUEUE, err);
-    if (pool == NULL) {
-        return -1;
-    }
-    restore.stream = stream_connect(options->loop, options->target, options->tls, request->session.data,
-                                    request->session.len, err);
-    if (restore.stream == NULL) {
-        pool_destroy(pool);
-        return -1;
-    }
+    struct restore_lane lanes[RESTORE_CONNECTIONS_MAX] = {0};
+    unsigned count =
+        options->connections < RESTORE_CONNECTIONS_MAX ? options->connections : RESTORE_CONNECTIONS_MAX;
+    unsigned opened = 0;
+    int result;
     pthread_mutex_init(&restore.lock, NULL);
-    pthread_cond_init(&restore.changed, NULL);
-    int result = 0;
-    for (uint32_t disk = 0; disk < request->n_disks && result == 0; disk++) {
-        result = receive_disk(&restore, pool, disk, err);
-    }
-    drain(&restore);
-    pool_destroy(pool);
+    do {
+        result = lane_open(&lanes[opened++], &restore, count <= 1, err);
+    } while (opened < count && result == 0);
     if (result == 0) {
-        Holdfast__Empty empty = HOLDFAST__EMPTY__INIT;
-        result = stream_send(restore.stream, HOLDFAST__DATA_TYPE__RESTORED, &empty.base, NULL, 0, err);
-    } else {
-        stream_send_failure(restore.stream, err);
+        run_lanes(&restore, lanes, opened);
     }
-    stream_close(restore.stream);
+    if (restore.failed) {
+        *err = restore.why;
+        result = -1;
+    }
+    for (unsigned i = 0; i < opened; i++) {
+        lane_close(&lanes[i]);
+    }
     *written = restore.written;
-    pthread_cond_destroy(&restore.changed);
     pthread_mutex_destroy(&restore.lock);
     return result;
 }

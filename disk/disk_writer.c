@@ -39,6 +39,11 @@ int disk_writer_write(struct disk_writer *writer, uint64_t offset, const void *b
     return writer->operations->write(writer, offset, bytes, length, err);
 }
 
+int disk_writer_flush(struct disk_writer *writer, struct error *err)
+{
+    return writer->operations->flush(writer, err);
+}
+
 static int sync_parent(const struct disk_writer *writer, struct error *err)
 {
     char directory[4096];

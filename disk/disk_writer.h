@@ -24,7 +24,10 @@ struct disk_writer *disk_writer_open_device(const char *path, uint64_t size, str
 
 int disk_writer_write(struct disk_writer *writer, uint64_t offset, const void *bytes, size_t length,
                       struct error *err);
-/* Flush to stable storage and close the image. The writer is closed whatever is returned. */
+/* Everything was written: zero the rest of a device, flush to stable storage. Leaves little for finish to do;
+ * the writer (and its claim on a device) stays. */
+int disk_writer_flush(struct disk_writer *writer, struct error *err);
+/* Flush, if that was not done, and close the image. The writer is closed whatever is returned. */
 int disk_writer_finish(struct disk_writer *writer, struct error *err);
 /* Close and remove the file that was made (a device is left as it is). NULL is fine. */
 void disk_writer_abandon(struct disk_writer *writer);

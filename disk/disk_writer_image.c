@@ -70,7 +70,7 @@ static int image_write(struct disk_writer *writer, uint64_t offset, const void *
     return result;
 }
 
-static int image_finish(struct disk_writer *writer, struct error *err)
+static int image_flush(struct disk_writer *writer, struct error *err)
 {
     struct image_writer *image = (struct image_writer *)writer;
     for (size_t i = 0; i < CONNECTIONS; i++) {
@@ -78,6 +78,14 @@ static int image_finish(struct disk_writer *writer, struct error *err)
         if (nbd_can_flush(nbd) == 1 && nbd_flush(nbd, 0) != 0)
             return write_failed(image, "flushed", err);
     }
+    return 0;
+}
+
+static int image_finish(struct disk_writer *writer, struct error *err)
+{
+    struct image_writer *image = (struct image_writer *)writer;
+    if (image_flush(writer, err) != 0)
+        return -1;
     for (size_t i = 0; i < CONNECTIONS; i++) {
         if (nbd_shutdown(image->connections[i].nbd, 0) != 0)
             return write_failed(image, "closed", err);
@@ -103,7 +111,8 @@ static void image_free(struct disk_writer *writer)
     free(image);
 }
 
-static const struct disk_writer_operations image_operations = {image_write, image_finish, image_free};
+static const struct disk_writer_operations image_operations = {image_write, image_flush, image_finish,
+                                                               image_free};
 
 static int make_file(struct image_writer *image, const char *format, struct error *err)
 {

@@ -10,7 +10,8 @@
 struct disk_writer_operations {
     int (*write)(struct disk_writer *writer, uint64_t offset, const void *bytes, size_t length,
                  struct error *err);
-    int (*finish)(struct disk_writer *writer, struct error *err); /* does not free */
+    int (*flush)(struct disk_writer *writer, struct error *err);
+    int (*finish)(struct disk_writer *writer, struct error *err); /* flushes, too; does not free */
     void (*free)(struct disk_writer *writer);                     /* after finish, or instead of it */
 };
 

@@ -58,7 +58,7 @@ static int raw_write(struct disk_writer *writer, uint64_t offset, const void *by
     return 0;
 }
 
-static int raw_finish(struct disk_writer *writer, struct error *err)
+static int raw_flush(struct disk_writer *writer, struct error *err)
 {
     struct raw_writer *raw = (struct raw_writer *)writer;
     if (fsync(raw->fd) != 0)
@@ -77,7 +77,7 @@ static void raw_free(struct disk_writer *writer)
     free(raw);
 }
 
-static const struct disk_writer_operations raw_operations = {raw_write, raw_finish, raw_free};
+static const struct disk_writer_operations raw_operations = {raw_write, raw_flush, raw_flush, raw_free};
 
 /* O_EXCL was refused: by whom, if that can be seen from here. */
 static void device_in_use(const char *path, struct error *err)
@@ -182,7 +182,7 @@ static int device_write(struct disk_writer *writer, uint64_t offset, const void 
     return write_all(raw, offset, bytes, length, err);
 }
 
-static int device_finish(struct disk_writer *writer, struct error *err)
+static int device_flush(struct disk_writer *writer, struct error *err)
 {
     struct raw_writer *raw = (struct raw_writer *)writer;
     uint64_t blocks = (writer->size + DEVICE_BLOCK - 1) / DEVICE_BLOCK;
@@ -195,15 +195,24 @@ static int device_finish(struct disk_writer *writer, struct error *err)
         uint64_t start = block * DEVICE_BLOCK;
         if (zero_range(raw, start, block_end(raw, last) - start, err) != 0)
             return -1;
+        for (; block <= last; block++)
+            raw->written[block / 64] |= UINT64_C(1) << (block % 64);
         block = last;
     }
-    if (raw_finish(writer, err) != 0)
+    return raw_flush(writer, err);
+}
+
+static int device_finish(struct disk_writer *writer, struct error *err)
+{
+    struct raw_writer *raw = (struct raw_writer *)writer;
+    if (device_flush(writer, err) != 0)
         return -1;
     (void)ioctl(raw->fd, BLKRRPART); /* of a whole disk; others have no partitions */
     return 0;
 }
 
-static const struct disk_writer_operations device_operations = {device_write, device_finish, raw_free};
+static const struct disk_writer_operations device_operations = {device_write, device_flush, device_finish,
+                                                                raw_free};
 
 struct disk_writer *disk_writer_open_device(const char *path, uint64_t size, struct error *err)
 {

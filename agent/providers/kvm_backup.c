@@ -178,9 +178,11 @@ struct provider_backup *kvm_backup_begin(void *self, const Holdfast__BackupBegin
         if (begin(backup, domain, &described, request, cancelled, reply, err) != 0) {
             struct error ignored;
             bool journaled = backup->scratch.directory != NULL;
-            release_view(backup, domain, &ignored);
+            int released = release_view(backup, domain, &ignored);
             forget_tracking(backup, domain, &described);
-            if (journaled)
+            if (released != 0)
+                kvm_recover_note(provider, backup->job);
+            else if (journaled)
                 (void)job_journal_remove(provider->data_directory, backup->job, &ignored);
             backup_free(backup);
             backup = NULL;
@@ -280,6 +282,8 @@ int kvm_backup_end(void *self, struct provider_backup *backup, const Holdfast__B
     virDomainPtr domain = kvm_domain_lookup(provider, request->vm_uuid, &missing);
     if (backup) {
         result = release_view(backup, domain, err);
+        if (result != 0)
+            kvm_recover_note(provider, backup->job);
         backup_free(backup);
     }
     if (domain) {

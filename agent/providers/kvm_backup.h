@@ -74,6 +74,8 @@ int kvm_backup_snapshot(struct provider_backup *backup, virDomainPtr domain,
 /* End libvirt's backup job that serves on this socket, and wait until it has ended. 0 when there is none (any
  * more). */
 int kvm_backup_stop_job(virDomainPtr domain, const char *socket);
+/* Ask for that once, without waiting. True when there is none (any more). */
+bool kvm_backup_ask_end(virDomainPtr domain, const char *socket);
 /* A backup job that runs already: 0 none (any more: an abandoned one of ours was ended), JOB_CONFLICT
  * another's. */
 int kvm_backup_check_jobs(struct kvm_provider *provider, virDomainPtr domain, struct error *err);

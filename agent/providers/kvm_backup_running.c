@@ -48,6 +48,12 @@ int kvm_backup_stop_job(virDomainPtr domain, const char *socket)
     return 0;
 }
 
+bool kvm_backup_ask_end(virDomainPtr domain, const char *socket)
+{
+    return !job_serves_on(domain, socket) ||
+           (virDomainAbortJob(domain) == 0 && !job_serves_on(domain, socket));
+}
+
 /* The directory of an abandoned backup of this agent, from the description of a running job; malloc'd. NULL:
  * the job is somebody else's. */
 static char *abandoned_directory(const struct kvm_provider *provider, const char *xml)

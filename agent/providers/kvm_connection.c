@@ -1,6 +1,7 @@
 #include "agent/providers/kvm_internal.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include <errno.h>
 #include <libvirt/virterror.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@ enum {
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_COUNT = 3,
     RECONNECT_S = 2,
+    END_PAUSE_S = 2, /* before a backup job that could not be ended is told to again; doubled each time, */
+    END_PAUSE_MAX_S = 600, /* up to this */
     LOOP_TICK_MS = 1000,
 };
 
@@ -181,11 +184,43 @@ static void wait_before_retry(struct kvm_provider *provider)
     (void)sem_timedwait(&provider->wake, &until);
 }
 
+/* When backup jobs that could not be ended are told to again. */
+struct end_retry {
+    unsigned pause_s; /* 0: there are none */
+    struct timespec at;
+};
+
+static void plan_retry(struct end_retry *retry, unsigned pause_s)
+{
+    clock_gettime(CLOCK_MONOTONIC, &retry->at);
+    retry->pause_s = pause_s < END_PAUSE_MAX_S ? pause_s : END_PAUSE_MAX_S;
+    retry->at.tv_sec += retry->pause_s;
+}
+
+/* Until something is to be done; what is to be done by time is done here. */
+static void wait_for_work(struct kvm_provider *provider, struct end_retry *retry)
+{
+    if (atomic_exchange(&provider->unended, false))
+        plan_retry(retry, END_PAUSE_S);
+    int result;
+    do {
+        result = retry->pause_s == 0 ? sem_wait(&provider->wake)
+                                     : sem_clockwait(&provider->wake, CLOCK_MONOTONIC, &retry->at);
+    } while (result != 0 && errno == EINTR);
+    if (result == 0)
+        return;
+    if (kvm_recover_unended(provider))
+        plan_retry(retry, 2 * retry->pause_s);
+    else
+        retry->pause_s = 0;
+}
+
 /* Connects again whenever the connection has gone, and then does what waited for that. */
 static void *run_monitor(void *cookie)
 {
     struct kvm_provider *provider = cookie;
     bool was_connected = true;
+    struct end_retry retry = {0};
     while (!atomic_load(&provider->closing)) {
         struct error err;
         virConnectPtr connection = kvm_connection_get(provider, &err);
@@ -200,8 +235,7 @@ static void *run_monitor(void *cookie)
         if (!was_connected)
             report_change(provider);
         was_connected = true;
-        while (sem_wait(&provider->wake) != 0)
-            ;
+        wait_for_work(provider, &retry);
         if (atomic_load(&provider->lost))
             was_connected = false;
     }

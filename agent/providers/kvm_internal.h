@@ -35,6 +35,7 @@ struct kvm_provider {
     sem_t wake;       /* the monitor: something is to be done */
     atomic_bool lost; /* the connection has ended; set from libvirt's callback, which may take no lock */
     atomic_bool recovery_waits; /* what an earlier life left is cleaned up when libvirt can be reached */
+    atomic_bool unended;        /* a backup job was noted by kvm_recover_note */
 
     pthread_mutex_t
         moved_lock; /* guards what follows; nothing of libvirt is called and no lock taken under it */
@@ -97,6 +98,11 @@ int kvm_backup_end(void *self, struct provider_backup *backup, const Holdfast__B
 int kvm_recover(void *self, Holdfast__UnfinishedJob ***unfinished, size_t *count, struct error *err);
 /* What recover could not do without libvirt; called by the monitor once it is connected. */
 void kvm_recover_later(struct kvm_provider *provider);
+/* libvirt's job of this backup could not be ended: the monitor goes on trying, ever more rarely, until it has
+ * ended; its journal goes then. */
+void kvm_recover_note(struct kvm_provider *provider, const char *job);
+/* Ask each of those to end once. True when some have not. */
+bool kvm_recover_unended(struct kvm_provider *provider);
 
 struct provider_restore *kvm_restore_begin(void *self, const Holdfast__RestoreRequest *request,
                                            struct error *err);

@@ -85,6 +85,53 @@ void kvm_recover_later(struct kvm_provider *provider)
     json_decref(entries);
 }
 
+static const char phase_ending[] = "ending"; /* the backup is over, libvirt's job is not */
+
+void kvm_recover_note(struct kvm_provider *provider, const char *job)
+{
+    struct error err;
+    json_t *entry = job_journal_read(provider->data_directory, job);
+    if (!entry)
+        return;
+    json_object_set_new(entry, "phase", json_string(phase_ending));
+    if (job_journal_write(provider->data_directory, entry, &err) != 0)
+        log_error("journal of a backup could not be written", &err);
+    json_decref(entry);
+    atomic_store(&provider->unended, true);
+    sem_post(&provider->wake);
+}
+
+static bool try_end(struct kvm_provider *provider, const json_t *entry)
+{
+    struct error err;
+    const char *job = job_journal_text(entry, "job");
+    virDomainPtr domain = kvm_domain_lookup(provider, job_journal_text(entry, "vm_uuid"), &err);
+    bool ended = domain ? kvm_backup_ask_end(domain, job_journal_text(entry, "socket"))
+                        : err.code == ERROR_VM_NOT_FOUND;
+    if (domain)
+        virDomainFree(domain);
+    if (ended && job_journal_remove(provider->data_directory, job, &err) != 0) {
+        log_error("journal of a backup could not be removed", &err);
+        ended = false;
+    }
+    if (ended)
+        log_event(LOG_INFO, "backup job that could not be ended has ended", "job=%s", job);
+    return ended;
+}
+
+bool kvm_recover_unended(struct kvm_provider *provider)
+{
+    bool left = false;
+    json_t *entries = job_journal_list(provider->data_directory, kvm_kind);
+    for (size_t i = 0; i < json_array_size(entries); i++) {
+        const json_t *entry = json_array_get(entries, i);
+        if (strcmp(job_journal_text(entry, "phase"), phase_ending) == 0 && !try_end(provider, entry))
+            left = true;
+    }
+    json_decref(entries);
+    return left;
+}
+
 static Holdfast__UnfinishedJob *unfinished_job(const json_t *entry)
 {
     Holdfast__UnfinishedJob *job = memory_alloc(sizeof *job);

@@ -180,7 +180,8 @@ struct catalog_vm_report {
 
 /* What a host has now: replaces its former report, but for the kinds that could not be asked (silent_kinds:
  * " kvm image ", each between spaces). A VM that is gone from the report is kept, not present.
- * One that was known at another host and is gone from there moves here with its history. */
+ * One that was known at another host and is gone from there moves here with its history; so does one that
+ * runs here while that host is not connected, unless it was restored here. */
 int catalog_vm_report(struct catalog *catalog, const char *host_id, const struct catalog_vm_report *vms,
                       size_t count, const char *silent_kinds, struct error *err);
 /* A VM that only a recovery point tells of: not present. */

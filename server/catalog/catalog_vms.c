@@ -168,10 +168,11 @@ static void move_read(struct statement *row, struct arena *arena, void *into)
     move->new_id = statement_text(row, arena);
 }
 
-static int vm_merge_moved(struct catalog *catalog, const char *host_id, struct arena *arena,
-                          struct error *err)
+/* list: one of two queries, of old and new ids. */
+static int vm_merge_moved(struct catalog *catalog, enum sql_query list, const char *host_id,
+                          struct arena *arena, struct error *err)
 {
-    struct statement *statement = statement_open(catalog, SQL_VM_MOVED_LIST);
+    struct statement *statement = statement_open(catalog, list);
     statement_bind_text(statement, host_id);
     const struct vm_move *moves;
     size_t count;
@@ -228,7 +229,10 @@ int catalog_vm_report(struct catalog *catalog, const char *host_id, const struct
         result = vm_report_end(catalog, host_id, err);
     }
     if (result == 0) {
-        result = vm_merge_moved(catalog, host_id, arena, err);
+        result = vm_merge_moved(catalog, SQL_VM_MOVED_LIST, host_id, arena, err);
+    }
+    if (result == 0) {
+        result = vm_merge_moved(catalog, SQL_VM_TAKEN_OVER_LIST, host_id, arena, err);
     }
     for (size_t i = 0; i < count && result == 0; i++) {
         if (vms[i].vm.moved_away) {
@@ -292,9 +296,10 @@ int catalog_vm_check_present(const struct catalog_vm *vm, struct error *err)
             "VM %s was moved away from host %s, to one that has no connected agent of this server", vm->name,
             vm->host_name);
     }
-    return vm->present
-               ? 0
-               : error_set(err, ERROR_VM_NOT_FOUND, "VM %s no longer exists on %s", vm->name, vm->host_name);
+    return vm->present ? 0
+                       : error_set(err, ERROR_VM_NOT_FOUND,
+                                   "VM %s no longer exists on %s, and no other host reports it", vm->name,
+                                   vm->host_name);
 }
 
 int catalog_vm_list(struct catalog *catalog, struct arena *arena, const struct catalog_vm_filter *filter,

@@ -16,7 +16,8 @@
 enum {
     JOBS_OPEN_MAX = 10000, /* jobs that are not final */
     JOBS_TICK_MS = 1000,
-    JOBS_LANES_MAX = 8, /* of one restore */
+    JOBS_LANES_MAX = 4,        /* of one restore */
+    JOBS_LANES_BESIDE_MAX = 6, /* of all restores, but for the first of each: about 32 MiB each */
     JOBS_BEGIN_DEADLINE_MS = 600000,
     JOBS_END_DEADLINE_MS = 120000,
     JOBS_CANCEL_DEADLINE_MS = 30000,
@@ -109,7 +110,7 @@ struct job {
     /* Restore. */
     struct point *point;
     struct restore_send *send;
-    struct job_lane *lanes[JOBS_LANES_MAX];
+    unsigned lanes_allowed;
     unsigned lane_count;
     unsigned lanes_open;
     unsigned lanes_done; /* that sent everything */

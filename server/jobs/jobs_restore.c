@@ -46,6 +46,7 @@ void job_clear_restore(struct job *job)
     destroy->work.finish = send_destroy_finish;
     job->send = NULL;
     job->point = NULL;
+    job->lanes_allowed = 0;
     job_submit(job, &destroy->work);
 }
 
@@ -179,7 +180,7 @@ static void arrived_handle(struct jobs *jobs, struct job_event *event)
     struct lane_event *arrived = (struct lane_event *)(void *)event;
     struct job *job = arrived->job;
     struct job_lane *lane = NULL;
-    if (job->stage == STAGE_RESTORE && job->send != NULL && job->lane_count < JOBS_LANES_MAX) {
+    if (job->stage == STAGE_RESTORE && job->send != NULL && job->lane_count < job->lanes_allowed) {
         lane = memory_zalloc(sizeof *lane);
         lane->job = job;
         lane->stream = arrived->stream;
@@ -280,6 +281,7 @@ static void call_restore(struct job *job)
     request.vm_uuid = point->vm_uuid == NULL ? (char *)(uintptr_t) "" : point->vm_uuid;
     request.vm_name = point->vm_name;
     request.chunk_size = ports->store_chunk_size(ports->self);
+    request.connections = job->lanes_allowed;
     job_session_open(job, on_stream);
     request.session.data = job->session;
     job_call(job, AGENT_RESTORE, &request.base, -1, on_restored);
@@ -297,6 +299,7 @@ static int create_send(struct job *job, struct error *err)
                                         .point = job->point,
                                         .disks = positions,
                                         .disk_count = job->point->disk_count,
+                                        .connections = job->lanes_allowed,
                                         .idle_timeout_ms = options->idle_timeout_ms};
     job->send =
         options->ports->send_create(options->ports->self, job->row.host_id, job->row.bandwidth, &send, err);
@@ -333,6 +336,17 @@ static void prepare_finish(struct job *job, struct job_work *work)
     }
 }
 
+/* How many a restore may have that begins now. */
+static unsigned allow_lanes(const struct jobs *jobs)
+{
+    unsigned beside = 0;
+    for (const struct job *job = jobs->first; job != NULL; job = job->next) {
+        beside += job->lanes_allowed > 1 ? job->lanes_allowed - 1 : 0;
+    }
+    unsigned left = beside < JOBS_LANES_BESIDE_MAX ? JOBS_LANES_BESIDE_MAX - beside : 0;
+    return left < JOBS_LANES_MAX ? 1 + left : JOBS_LANES_MAX;
+}
+
 static void read_point(struct job *job)
 {
     struct error err;
@@ -343,6 +357,7 @@ static void read_point(struct job *job)
         job_end_attempt(job);
         return;
     }
+    job->lanes_allowed = allow_lanes(job->jobs);
     struct job_work *work = memory_zalloc(sizeof *work);
     work->run = prepare_run;
     work->finish = prepare_finish;
@@ -407,11 +422,20 @@ void job_start_restore(struct job *job)
 /* --- cancel and time
  * ------------------------------------------------------------------------------------------------------ */
 
+static bool is_sent(const struct job *job)
+{
+    struct transfer_progress progress = {0};
+    if (job->lanes_done == 0 || job->lanes_open > 0) {
+        return false;
+    }
+    job->jobs->options.ports->send_progress(job->send, &progress);
+    return progress.done_bytes >= progress.total_bytes; /* or another lane is about to begin */
+}
+
 void job_cancel_restore(struct job *job, const struct error *why, bool *late)
 {
     /* All data is there: the agent puts the VM in place now. */
-    *late =
-        job->stage == STAGE_RESTORE && (job->send == NULL || (job->lanes_done > 0 && job->lanes_open == 0));
+    *late = job->stage == STAGE_RESTORE && (job->send == NULL || is_sent(job));
     if (*late) {
         return;
     }

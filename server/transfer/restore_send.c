@@ -12,8 +12,8 @@ struct restore_send {
     atomic_uint_least64_t done_bytes;
     atomic_uint_least64_t wire_bytes;
     uint64_t total_bytes;
-    pthread_mutex_t lock; /* guards what follows */
-    struct stream *stream;
+    pthread_mutex_t lock;                     /* guards what follows */
+    struct stream *streams[RESTORE_SEND_MAX]; /* that are served; NULL: none */
     bool aborted;
     struct error why;
 };
@@ -143,25 +143,37 @@ static int serve(struct restore_send *send, struct stream *stream, struct error 
     return result < 0 ? -1 : 0;
 }
 
-int restore_send_serve(struct restore_send *send, struct stream *stream, struct error *err)
+/* A place among those that are served; NULL when it is refused. */
+static struct stream **take_place(struct restore_send *send, struct stream *stream, struct error *err)
 {
+    struct stream **place = NULL;
     pthread_mutex_lock(&send->lock);
-    bool refused = send->aborted || send->stream != NULL;
-    if (refused && send->aborted) {
+    if (send->aborted) {
         *err = send->why;
-    } else if (refused) {
-        error_set(err, ERROR_PROTOCOL_INVALID, "A restore has one data connection");
     } else {
-        send->stream = stream;
+        error_set(err, ERROR_PROTOCOL_INVALID, "A restore has at most %u data connections",
+                  send->options.connections);
+        for (unsigned i = 0; i < send->options.connections && place == NULL; i++) {
+            place = send->streams[i] == NULL ? &send->streams[i] : NULL;
+        }
+    }
+    if (place != NULL) {
+        *place = stream;
     }
     pthread_mutex_unlock(&send->lock);
-    int result = refused ? -1 : serve(send, stream, err);
+    return place;
+}
+
+int restore_send_serve(struct restore_send *send, struct stream *stream, struct error *err)
+{
+    struct stream **place = take_place(send, stream, err);
+    int result = place == NULL ? -1 : serve(send, stream, err);
     if (result != 0) {
         stream_send_failure(stream, err);
     }
-    if (!refused) {
+    if (place != NULL) {
         pthread_mutex_lock(&send->lock);
-        send->stream = NULL;
+        *place = NULL;
         pthread_mutex_unlock(&send->lock);
     }
     stream_close(stream);
@@ -174,8 +186,10 @@ void restore_send_abort(struct restore_send *send, const struct error *why)
     send->aborted = true;
     send->why = *why;
     throttle_stop(send->options.throttle);
-    if (send->stream != NULL) {
-        stream_abort(send->stream, why);
+    for (unsigned i = 0; i < RESTORE_SEND_MAX; i++) {
+        if (send->streams[i] != NULL) {
+            stream_abort(send->streams[i], why);
+        }
     }
     pthread_mutex_unlock(&send->lock);
 }

@@ -13,19 +13,23 @@
 
 struct restore_send;
 
+enum { RESTORE_SEND_MAX = 8 };
+
 struct restore_send_options {
     struct store *store;
     const char *job;
     const struct point *point; /* borrowed until destroy */
     const size_t *disks; /* positions in the point's disks, in the order of RestoreRequest.disks; copied */
     size_t disk_count;
+    unsigned connections; /* served at once, 1 to RESTORE_SEND_MAX; a disk comes over one, several at once */
     unsigned idle_timeout_ms;
     struct throttle *throttle; /* how fast; NULL: as fast as it goes; owned by the sender from now on */
 };
 
 struct restore_send *restore_send_create(const struct restore_send_options *options, struct error *err);
 /* Serve one data connection of the job: answers READ messages until RESTORED, an error or abort. Blocks: run
- * it on a thread. Takes the stream over. CHUNK_DAMAGED is told to the agent, too. */
+ * it on a thread, one for each connection. Takes the stream over. PROTOCOL_INVALID for one too many.
+ * CHUNK_DAMAGED is told to the agent, too. */
 int restore_send_serve(struct restore_send *send, struct stream *stream, struct error *err);
 void restore_send_abort(struct restore_send *send, const struct error *why);
 void restore_send_progress(struct restore_send *send, struct transfer_progress *progress);

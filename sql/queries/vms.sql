@@ -36,6 +36,20 @@ WHERE old.host_id = ?1 AND old.present = 0
        OR EXISTS (SELECT 1 FROM group_members m WHERE m.vm_id = old.id))
   AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.vm_id = new.id AND j.state IN ('queued', 'running'));
 
+-- The same for VMs that run at host ?1 and were last reported by a host that is silent: it was moved meanwhile, or that
+-- host has failed. Copies that were restored here are VMs of their own.
+-- name: vm_taken_over_list
+SELECT old.id, new.id FROM vms new JOIN vms old
+    ON old.uuid = new.uuid AND old.kind = new.kind AND old.host_id <> new.host_id AND old.present = 1
+  JOIN hosts h ON h.id = old.host_id AND h.state IN ('unreachable', 'retired')
+WHERE new.host_id = ?1 AND new.present = 1 AND new.power = 'running'
+  AND NOT EXISTS (SELECT 1 FROM recovery_points p WHERE p.vm_id = new.id)
+  AND NOT EXISTS (SELECT 1 FROM group_members m WHERE m.vm_id = new.id)
+  AND (EXISTS (SELECT 1 FROM recovery_points p WHERE p.vm_id = old.id)
+       OR EXISTS (SELECT 1 FROM group_members m WHERE m.vm_id = old.id))
+  AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.vm_id = new.id AND j.state IN ('queued', 'running'))
+  AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.vm_id = old.id AND j.type = 'restore' AND j.host_id = ?1);
+
 -- name: vm_delete
 DELETE FROM vms WHERE id = ?1;
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A VM that moves between two hosts keeps its protection: live, with shared storage, its chain goes on (bitmaps travel,
 # libvirt's metadata does not); with its storage copied, one consistency check. A backup that runs meanwhile is tried
-# again on the new host. At a host without an agent its jobs fail and say so, until the agent comes. Two libvirt daemons
-# on one machine.
+# again on the new host. At a host without an agent its jobs fail and say so, until the agent comes. The agent that it
+# leaves may be down meanwhile. Two libvirt daemons on one machine.
 . "$(dirname "$0")/../lib/test.sh"
 . "$top/tests/lib/guest.sh"
 guest_begin web1
@@ -113,4 +113,28 @@ is_away && fail "it is still shown as moved away"
 holdfast backup "$vm_id" --wait
 expect_mode incremental
 expect_file sixth sixth
+[ "$(holdfast --json vm list | jq '[.items[] | select(.name == "web1")] | length')" = 1 ] || fail "the VM is there twice"
+
+step 'while the agent that it leaves is down: the new host takes it over'
+stop alpha
+wait_for 30 host_is alpha unreachable || fail "the server does not notice that the agent has gone"
+migrate "$uri_alpha" "$uri_beta"
+wait_for 30 is_on beta || fail "the server did not notice: $(host_of)"
+guest_run web1 'echo seventh >/data/vdb/seventh; sync'
+holdfast backup web1 --wait
+expect_mode incremental
+expect_file seventh seventh
+
+step 'likewise, to a host without an agent: it is said that no host has it, until one does'
+stop beta
+wait_for 30 host_is beta unreachable || fail "the server does not notice that the agent has gone"
+migrate "$uri_beta" "$uri_alpha"
+agent_start beta --libvirt-uri "$uri_beta"
+is_gone() { [ "$(value .present vm show "$vm_id")" = false ]; }
+wait_for 30 is_gone || fail "the server did not notice"
+expect_error 5 VM_NOT_FOUND 'no other host reports it' holdfast backup "$vm_id"
+agent_start alpha --libvirt-uri "$uri_alpha"
+wait_for 30 is_on alpha || fail "the server did not notice: $(host_of)"
+holdfast backup "$vm_id" --wait
+expect_mode incremental
 [ "$(holdfast --json vm list | jq '[.items[] | select(.name == "web1")] | length')" = 1 ] || fail "the VM is there twice"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Restores with all that belongs to a VM (UEFI variables, TPM, boot order), to a storage pool, to another network, in another
-# format; and restores that fail, are cancelled or lose their agent: the target is as before.
+# Restores of a VM of three disks with all that belongs to it (UEFI variables, TPM, boot order), to a storage pool, to another
+# network, in another format; and restores that fail, are cancelled or lose their agent: the target is as before.
 . "$(dirname "$0")/../lib/test.sh"
 . "$top/tests/lib/guest.sh"
 requires swtpm
@@ -23,9 +23,12 @@ for network in first second; do
 done
 mkdir -p "$work/disks" "$work/pool" "$work/restored"
 for disk in root data; do cp --sparse=always "$guest_files/$disk.qcow2" "$work/disks/web1-$disk.qcow2"; done
+make_image "$work/third.raw" 64 24
+qemu-img convert -q -f raw -O qcow2 "$work/third.raw" "$work/disks/web1-third.qcow2"
+third="<disk type='file'><driver name='qemu' type='qcow2'/><source file='$work/disks/web1-third.qcow2'/><target dev='vdc' bus='virtio'/></disk>"
 sed -e 's#@NAME@#web1#g' -e "s#@GUEST@#$guest_files#g" -e "s#@DISKS@#$work/disks#g" \
     -e "s#<kernel>#<loader readonly='yes' type='pflash'>$ovmf/OVMF_CODE_4M.fd</loader><nvram template='$ovmf/OVMF_VARS_4M.fd'>$work/disks/web1_VARS.fd</nvram><kernel>#" \
-    -e "s#<memballoon#<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm><interface type='network'><source network='first'/><model type='virtio'/></interface><memballoon#" \
+    -e "s#<memballoon#$third<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm><interface type='network'><source network='first'/><model type='virtio'/></interface><memballoon#" \
     "$top/deploy/guest/domain.xml.in" >"$work/web1.xml"
 guest_virsh define "$work/web1.xml" >/dev/null
 for network in first second; do guest_virsh net-start "$network" >/dev/null; done
@@ -65,8 +68,10 @@ grep -q "source network='second'" "$work/web2.xml" || fail "it is not on the oth
 grep -q "type='raw'" "$work/web2.xml" || fail "its disks are not raw"
 ! grep -q "$work/disks" "$work/web2.xml" || fail "it uses what belongs to web1"
 ! grep -q 'holdfast:' "$work/web2.xml" || fail "what was kept with the backup is in the definition"
-guest_virsh vol-list fast | grep -q web2-vda.raw || fail "the pool does not list its volumes"
+guest_virsh vol-list fast >"$work/volumes"
+grep -q web2-vda.raw "$work/volumes" || fail "the pool does not list its volumes"
 expect_disk "$point" vdb "$work/pool/web2-vdb.raw" raw
+same_file "$work/third.raw" "$work/pool/web2-vdc.raw"
 boot web2
 guest_virsh destroy web2
 guest_virsh undefine web2 --nvram --checkpoints-metadata >/dev/null
@@ -79,7 +84,7 @@ holdfast restore vm "$point" --to-original --wait
 same_file "$work/vars.fd" "$work/disks/web1_VARS.fd"
 in_libvirt cat "$tpm" >"$work/tpm-now"
 same_file "$work/tpm" "$work/tpm-now"
-guest_virsh dumpxml web1 --inactive | grep -q "uuid>$uuid<" || fail "web1 is another VM now"
+equal "$uuid" "$(guest_virsh domuuid web1)" "UUID of web1"
 
 # what a failed restore must not change
 before() {
@@ -90,7 +95,7 @@ expect_as_before() {
     guest_virsh dumpxml web1 --inactive >"$work/after.xml"
     same_file "$work/before.xml" "$work/after.xml"
     sha256sum --quiet -c "$work/before.sums" || fail "files of web1 have changed"
-    [ "$(find "$work/disks" -type f | wc -l)" = 3 ] || fail "files were left behind: $(ls "$work/disks")"
+    [ "$(find "$work/disks" -type f | wc -l)" = 4 ] || fail "files were left behind: $(ls "$work/disks")"
     [ -z "$(ls "$work/restored")" ] || fail "files were left behind: $(ls "$work/restored")"
 }
 

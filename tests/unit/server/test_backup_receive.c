@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tls_fixture.h"
 #include "base/bytes.h"
 #include "base/identity.h"
 #include "base/memory.h"
 #include "base/os_file.h"
 #include "base/queue.h"
-#include "proto/pki.h"
 #include "proto/stream.h"
 #include "server/transfer/backup_receive.h"
 #include "storage/maintenance.h"
@@ -42,14 +42,6 @@ struct outcome {
     struct error failure; /* meaningful without a point */
 };
 
-#define check(call, err)                                                                                     \
-    do {                                                                                                     \
-        char text_[3 * ERROR_TEXT_MAX];                                                                      \
-        if ((call) != 0) {                                                                                   \
-            fail_msg("%s", error_format(&(err), text_, sizeof text_));                                       \
-        }                                                                                                    \
-    } while (0)
-
 static void on_accepted(void *cookie, struct channel *channel, const Holdfast__Hello *peer)
 {
     struct world *world = cookie;
@@ -73,37 +65,6 @@ static char *in_root(const struct world *world, const char *name)
     return os_path_join(world->root, name);
 }
 
-static void make_tls(struct world *world)
-{
-    struct error err;
-    const char *const names[] = {"127.0.0.1", NULL};
-    char *ca = in_root(world, "ca.pem");
-    char *server_pem = in_root(world, "server.pem");
-    char *server_key = in_root(world, "server.key");
-    char *host_pem = in_root(world, "host.pem");
-    char *host_key = in_root(world, "host.key");
-    uint8_t *csr;
-    uint8_t *certificate;
-    size_t csr_length;
-    size_t length;
-    char serial[41];
-    check(pki_create_authority(world->root, names, &err), err);
-    check(pki_create_request(host_key, &csr, &csr_length, &err), err);
-    check(pki_sign_request(world->root, csr, csr_length, "host-1", 30, &certificate, &length, serial, &err),
-          err);
-    check(pki_write_certificate(host_pem, certificate, length, &err), err);
-    world->server_tls = tls_create_server(server_pem, server_key, ca, &err);
-    world->host_tls = tls_create_client(host_pem, host_key, ca, &err);
-    assert_non_null(world->host_tls);
-    free(csr);
-    free(certificate);
-    free(ca);
-    free(server_pem);
-    free(server_key);
-    free(host_pem);
-    free(host_key);
-}
-
 static int set_up(void **state)
 {
     struct error err;
@@ -116,7 +77,7 @@ static int set_up(void **state)
     check(store_create(world->directory, &settings, &err), err);
     world->store = store_open(world->directory, &options, &err);
     assert_non_null(world->store);
-    make_tls(world);
+    make_tls(world->root, &world->server_tls, &world->host_tls);
     world->loop = loop_create("test", &err);
     world->outcomes = queue_create(4);
     world->listener =

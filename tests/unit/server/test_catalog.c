@@ -75,6 +75,63 @@ static void test_moved_away_until_reported(void **state)
     assert_int_equal(catalog_vm_check_present(world_vm(world, "web"), &err), 0);
 }
 
+static void set_state(struct catalog_world *world, const char *host_id, enum host_state host_state)
+{
+    struct error err;
+    check(catalog_host_set_state(world->catalog, host_id, host_state, 1, &err), err);
+}
+
+/* "web" of alpha, protected, is reported by beta. */
+static const char *reported_twice(struct catalog_world *world)
+{
+    struct error err;
+    world_host(world, "h1", "alpha");
+    world_host(world, "h2", "beta");
+    world_report(world, "h1", "", (const char *const[]){"web", "db", NULL});
+    const char *group =
+        world_group(world, "first", world_policy(world, "nightly", SCHEDULE_DAILY, 0, "22:00"));
+    const char *id = world_vm(world, "web")->id;
+    check(catalog_group_add(world->catalog, group, id, &err), err);
+    world_report(world, "h2", "", (const char *const[]){"web", NULL});
+    assert_string_not_equal(world_vm(world, "beta/web")->id, id);
+    return id;
+}
+
+static void test_moved_while_its_host_was_silent(void **state)
+{
+    struct catalog_world *world = *state;
+    const char *id = reported_twice(world);
+    set_state(world, "h1", HOST_UNREACHABLE);
+    world_report(world, "h2", "", (const char *const[]){"web", NULL});
+    assert_string_equal(world_vm(world, "web")->id, id); /* there is one */
+    assert_string_equal(world_vm(world, "web")->host_id, "h2");
+    assert_string_equal(world_vm(world, "web")->group_name, "first");
+    assert_string_equal(world_vm(world, "db")->host_id, "h1");
+    set_state(world, "h1", HOST_CONNECTED);
+    world_report(world, "h1", "", (const char *const[]){"db", NULL});
+    assert_string_equal(world_vm(world, "web")->host_id, "h2");
+    assert_true(world_vm(world, "web")->present);
+}
+
+static void test_a_restored_copy_takes_nothing_over(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    const char *id = reported_twice(world);
+    struct catalog_job job = {.id = "j1",
+                              .type = JOB_RESTORE,
+                              .state = JOB_COMPLETED,
+                              .vm_id = id,
+                              .vm_name = "web",
+                              .host_id = "h2",
+                              .host_name = "beta"};
+    check(catalog_job_insert(world->catalog, &job, &err), err);
+    set_state(world, "h1", HOST_UNREACHABLE);
+    world_report(world, "h2", "", (const char *const[]){"web", NULL});
+    assert_string_equal(world_vm(world, "alpha/web")->id, id);
+    assert_string_not_equal(world_vm(world, "beta/web")->id, id);
+}
+
 static void test_same_name_is_ambiguous(void **state)
 {
     struct catalog_world *world = *state;
@@ -241,6 +298,8 @@ int main(void)
         WITH_WORLD(test_same_name_is_ambiguous),
         WITH_WORLD(test_vm_moves_with_its_identity),
         WITH_WORLD(test_moved_away_until_reported),
+        WITH_WORLD(test_moved_while_its_host_was_silent),
+        WITH_WORLD(test_a_restored_copy_takes_nothing_over),
         WITH_WORLD(test_one_group_a_vm),
         WITH_WORLD(test_names_are_checked),
         WITH_WORLD(test_token_works_once),
