@@ -384,6 +384,7 @@ static void a_slow_disk_holds_up_no_other(void **state)
 static void disks_are_flushed_at_once(void **state)
 {
     struct world *world = *state;
+    world->write_gate = 3; /* each connection has one of them, and takes no other before it flushes */
     world->flush_gate = 3;
     expect_whole(world, 3, 4);
     assert_int_equal(world->connections, 3);
