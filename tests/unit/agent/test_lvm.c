@@ -33,7 +33,7 @@ static int make_programs(void **state)
     "{\"vg_name\":\"vg0\", \"lv_name\":\"" name "\", \"lv_attr\":\"" attributes                              \
     "\", \"lv_size\":\"1073741824\", \"lv_kernel_major\":\"253\", \"lv_kernel_minor\":\"" minor              \
     "\", \"origin\":\"" origin "\", \"pool_lv\":\"" pool                                                     \
-    "\", \"vg_free\":\"10737418240\", \"vg_extent_size\":\"4194304\", \"data_percent\":\"" data              \
+    "\", \"vg_free\":\"10737418240\", \"vg_size\":\"21474836480\", \"vg_extent_size\":\"4194304\", \"data_percent\":\"" data              \
     "\", \"metadata_percent\":\"\"}"
 #define REPORT(volumes) "{\"report\": [{\"lv\": [" volumes "]}], \"log\": []}"
 
@@ -54,6 +54,7 @@ static void answers_of_lvs_are_read(void **state)
     assert_int_equal(volume.size, 1024 * mib);
     assert_int_equal(volume.extent, 4 * mib);
     assert_int_equal(volume.group_free, 10240 * mib);
+    assert_int_equal(volume.group_size, 20480 * mib);
     assert_true(volume.data_percent > 12.3 && volume.data_percent < 12.4);
     assert_true(volume.metadata_percent < 0);
     assert_int_equal(lvm_parse(two, 0, &volume, &err), 1);
@@ -118,7 +119,7 @@ static void say(const char *lvs)
 
 #define ASKS(selection)                                                                                      \
     "lvs --reportformat json --units b --nosuffix --options "                                                \
-    "vg_name,lv_name,lv_attr,lv_size,lv_kernel_major,lv_kernel_minor,origin,pool_lv,vg_free,"                \
+    "vg_name,lv_name,lv_attr,lv_size,lv_kernel_major,lv_kernel_minor,origin,pool_lv,vg_free,vg_size,"                \
     "vg_extent_size,data_percent,metadata_percent --select " selection "\n"
 #define ASKS_FOR(name) ASKS("vg_name=\"vg0\" && lv_name=\"" name "\"")
 

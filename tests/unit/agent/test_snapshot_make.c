@@ -53,7 +53,7 @@ static void other_disks_are_refused_with_the_reason(void **state)
         {"p1", "vda", "crypt.qcow2", "qcow2", "encrypted", ERROR_SNAPSHOT_NOT_KEPT},
         {"p1", "vda", "external.qcow2", "qcow2", "a data file", ERROR_SNAPSHOT_NOT_KEPT},
         {"p1", "vda", "missing", "raw", "missing", ERROR_SNAPSHOT_NOT_KEPT},
-        {"p1", "vda", ".", "raw", "not a file", ERROR_SNAPSHOT_NOT_KEPT},
+        {"p1", "vda", ".", "raw", "neither a file nor", ERROR_SNAPSHOT_NOT_KEPT},
         {"p1", "../vda", "one.raw", "raw", "../vda", ERROR_SNAPSHOT_NOT_KEPT},
         {"../p1", "vda", "one.raw", "raw", "../p1", ERROR_REQUEST_INVALID},
     };
