@@ -44,6 +44,12 @@ static int note_snapshot(struct image_snapshots *snapshots, const struct lvm_vol
     return job_journal_write(snapshots->data_directory, snapshots->entry, err);
 }
 
+static void add_volume(struct image_snapshots *snapshots, const struct lvm_volume *volume)
+{
+    snapshots->volumes = memory_resize(snapshots->volumes, snapshots->count + 1, sizeof *snapshots->volumes);
+    snapshots->volumes[snapshots->count++] = *volume;
+}
+
 static int make_snapshot(struct image_snapshots *snapshots, const struct lvm_volume *volume, char **path,
                          struct error *err)
 {
@@ -55,8 +61,7 @@ static int make_snapshot(struct image_snapshots *snapshots, const struct lvm_vol
     free(name);
     if (result != 0)
         return -1;
-    snapshots->volumes = memory_resize(snapshots->volumes, snapshots->count + 1, sizeof *snapshots->volumes);
-    snapshots->volumes[snapshots->count++] = snapshot;
+    add_volume(snapshots, &snapshot);
     *path = lvm_snapshot_node(&snapshot, err);
     return *path ? 1 : -1;
 }
@@ -75,6 +80,15 @@ int image_snapshots_add(struct image_snapshots *snapshots, const char *device, c
     if (found == 0 || lvm_check_snapshot(&volume, why) != 0)
         return 0;
     return make_snapshot(snapshots, &volume, path, err);
+}
+
+int image_snapshots_watch(struct image_snapshots *snapshots, const char *device, struct error *err)
+{
+    struct lvm_volume volume;
+    if (lvm_find_device(disk_device_number(device), &volume, err) <= 0)
+        return error_set(err, ERROR_SNAPSHOT_FAILED, "LVM does not tell of the snapshot %s.", device);
+    add_volume(snapshots, &volume);
+    return 0;
 }
 
 /* That LVM does not answer now says nothing of the snapshot: one that is lost can't be read any more. */

@@ -259,6 +259,11 @@ struct host_snapshot *host_snapshots_take(struct host_snapshots *snapshots, cons
     return snapshot;
 }
 
+char *host_snapshots_locate(const json_t *disk, struct error *err)
+{
+    return snapshot_method_of(disk)->locate(disk, err);
+}
+
 void host_snapshots_give_back(struct host_snapshots *snapshots, struct host_snapshot *snapshot)
 {
     pthread_mutex_lock(&snapshots->lock);

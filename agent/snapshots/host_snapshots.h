@@ -66,6 +66,9 @@ void host_snapshots_list(struct host_snapshots *snapshots, Holdfast__HostSnapsho
  * SNAPSHOT_GONE. */
 struct host_snapshot *host_snapshots_take(struct host_snapshots *snapshots, const char *point,
                                           json_t **record, struct error *err);
+/* Where the disk of a record that was taken can be read from, malloc'd: a file, or a device. NULL with
+ * SNAPSHOT_GONE. */
+char *host_snapshots_locate(const json_t *disk, struct error *err);
 void host_snapshots_give_back(struct host_snapshots *snapshots, struct host_snapshot *snapshot);
 
 #endif
