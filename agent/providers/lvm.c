@@ -212,6 +212,9 @@ int lvm_find_volume(const char *group, const char *name, struct lvm_volume *volu
     char selection[2 * LVM_NAME_SIZE + 32];
     if (!lvm_valid_name(group) || !lvm_valid_name(name))
         return error_set(err, ERROR_TOOL_FAILED, "\"%.80s/%.80s\" can't be a logical volume.", group, name);
+    char program[PATH_MAX];
+    if (!find_program("lvs", program))
+        return error_set(err, ERROR_TOOL_FAILED, "lvs is not installed.");
     snprintf(selection, sizeof selection, "vg_name=\"%s\" && lv_name=\"%s\"", group, name);
     return ask(selection, 0, volume, err);
 }

@@ -32,7 +32,7 @@ struct lvm_volume {
 /* The volume whose device this is. 1 found, 0 it is not LVM's (or there is no LVM here), -1 LVM's programs
  * fail: TOOL_FAILED. */
 int lvm_find_device(dev_t device, struct lvm_volume *volume, struct error *err);
-/* The same by its name. */
+/* The same by its name; without LVM here -1. */
 int lvm_find_volume(const char *group, const char *name, struct lvm_volume *volume, struct error *err);
 /* Of the answer of lvs (JSON) the first volume, and of that device unless it is 0. As above. */
 int lvm_parse(const char *json, dev_t device, struct lvm_volume *volume, struct error *err);
