@@ -104,7 +104,7 @@ struct device_copy {
     const char *from;
     const char *to;
     int source;
-    int target; /* for reading; what is written goes through the writer, which has claimed it */
+    int target; /* for reading */
     struct disk_writer *writer;
     uint64_t size;
 };
@@ -126,8 +126,6 @@ static int copy_differences(const struct device_copy *copy, struct error *err)
     }
     free(before);
     free(bytes);
-    if (result == 0 && fsync(copy->target) != 0)
-        result = error_set_errno(err, ERROR_RESTORE_FAILED, errno, "%s could not be flushed.", copy->to);
     return result;
 }
 
@@ -137,7 +135,7 @@ int volume_copy_to_device(const char *from, uint64_t size, const char *to, struc
         .from = from, .to = to, .source = open_fresh(from, err), .target = -1, .size = size};
     if (copy.source < 0)
         return -1;
-    copy.writer = disk_writer_open_device(to, size, err);
+    copy.writer = disk_writer_patch_device(to, size, err);
     int result = copy.writer ? 0 : -1;
     if (result == 0) {
         copy.target = open(to, O_RDONLY | O_CLOEXEC);
@@ -147,11 +145,13 @@ int volume_copy_to_device(const char *from, uint64_t size, const char *to, struc
     if (result == 0) {
         (void)ioctl(copy.target, BLKFLSBUF);
         result = copy_differences(&copy, err);
-        (void)ioctl(copy.target, BLKRRPART); /* of a whole disk; others have no partitions */
     }
+    if (result == 0)
+        result = disk_writer_finish(copy.writer, err);
+    else
+        disk_writer_abandon(copy.writer);
     if (copy.target >= 0)
         close(copy.target);
-    disk_writer_abandon(copy.writer); /* leaves a device as it is; finish would zero what was not written */
     close(copy.source);
     return result;
 }
