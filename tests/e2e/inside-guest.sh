@@ -95,7 +95,7 @@ in_guest 'for m in /data/vdb/modules/*.ko; do busybox insmod $m 2>/dev/null; don
     busybox ifconfig lo 127.0.0.1; busybox ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
     echo "10.0.2.100 '"$(hostname)"'" >>/etc/hosts; busybox hostname inner
     mkdir -p /etc/lvm /srv/data /srv/thin
-    pvcreate -q /dev/vdc && vgcreate -q vg /dev/vdc && lvcreate -q -L 300M -n data vg &&
+    pvcreate -q /dev/vdc && vgcreate -q vg /dev/vdc && lvcreate -q -L 200M -n data vg &&
     mke2fs -q -t ext4 /dev/vg/data && mount /dev/vg/data /srv/data && echo one >/srv/data/story' >"$work/guest.log" 2>&1 ||
     { cat "$work/guest.log"; fail "LVM does not work in the guest"; }
 in_guest "holdfast-agent enrol $(hostname):$agent_port --token $(value .token host token)" >>"$work/enrol.log"
@@ -119,7 +119,7 @@ expect_same "holdfast-kept-$point-disk0"
 first=$point
 
 step "the agent is killed while it reads the snapshot"
-in_guest 'head -c 150M /dev/urandom >/srv/data/large; echo two >/srv/data/story'
+in_guest 'head -c 100M /dev/urandom >/srv/data/large; echo two >/srv/data/story'
 begin_backup data
 is_read() { [ "$(job_field .phases.transfer.state)" = running ]; }
 wait_for 60 is_read || fail "the snapshot is not read"
@@ -146,7 +146,7 @@ before=$(room)
 has_grown() { [ "$(room)" -gt "$before" ]; }
 in_guest 'head -c $(('"$before"' * 1024 * 86 / 100))K /dev/urandom | dd of=/srv/data/large bs=1M conv=notrunc,fsync 2>/dev/null'
 wait_for 60 has_grown || fail "a snapshot that is nearly full gets no more room"
-in_guest 'kill -STOP "$(cat /run/agent.pid)"; head -c 140M /dev/urandom | dd of=/srv/data/large bs=1M conv=notrunc,fsync 2>/dev/null
+in_guest 'kill -STOP "$(cat /run/agent.pid)"; head -c 120M /dev/urandom | dd of=/srv/data/large bs=1M conv=notrunc,fsync 2>/dev/null
     lvs --noheadings -o lv_attr @holdfast | grep -q "^ *swi-I"' || fail "the snapshot did not run full"
 in_guest 'umount /srv/data; kill -CONT "$(cat /run/agent.pid)"'
 wait_for 60 host_is inner connected || fail "the agent does not connect"
@@ -171,7 +171,7 @@ expect_no_rest
 
 step "a snapshot that runs full fails the backup, and the guest goes on"
 in_guest 'free=$(vgs --noheadings --units k --nosuffix -o vg_free vg | cut -d. -f1)
-    lvcreate -q -L $((free - 12288))k -n rest vg; rm -f /srv/data/large; sync; head -c 150M /dev/urandom >/srv/data/large'
+    lvcreate -q -L $((free - 12288))k -n rest vg; rm -f /srv/data/large; sync; head -c 100M /dev/urandom >/srv/data/large'
 begin_backup data
 wait_for 60 has_snapshot || fail "there is no snapshot"
 in_guest 'head -c 60M /dev/urandom | dd of=/srv/data/large bs=1M conv=notrunc,fsync 2>/dev/null'
@@ -191,7 +191,7 @@ value '.log[].code' job show "$job" | grep -q SCRATCH_SPACE_LOW || fail "the rea
 in_guest 'lvremove -q -y vg/rest'
 
 step "a thin volume"
-in_guest 'lvcreate -q -L 300M --thinpool pool vg && lvcreate -q -V 200M -n thin --thinpool pool vg &&
+in_guest 'lvcreate -q -L 200M --thinpool pool vg && lvcreate -q -V 100M -n thin --thinpool pool vg &&
     mke2fs -q -t ext4 /dev/vg/thin && mount /dev/vg/thin /srv/thin && echo thin >/srv/thin/story' >"$work/guest.log" 2>&1 ||
     { cat "$work/guest.log"; fail "no thin volume"; }
 add_volume thin /dev/vg/thin
