@@ -147,7 +147,7 @@ has_grown() { [ "$(room)" -gt "$before" ]; }
 in_guest 'head -c $(('"$before"' * 1024 * 86 / 100))K /dev/urandom | dd of=/srv/data/large bs=1M conv=notrunc,fsync 2>/dev/null'
 wait_for 60 has_grown || fail "a snapshot that is nearly full gets no more room"
 in_guest 'kill -STOP "$(cat /run/agent.pid)"; head -c 120M /dev/urandom | dd of=/srv/data/large bs=1M conv=notrunc,fsync 2>/dev/null
-    lvs --noheadings -o lv_attr @holdfast | grep -q "^ *swi-I"' || fail "the snapshot did not run full"
+    lvs --noheadings -o lv_attr @holdfast | grep -q "^ *s.i-I"' || fail "the snapshot did not run full"
 in_guest 'umount /srv/data; kill -CONT "$(cat /run/agent.pid)"'
 wait_for 60 host_is inner connected || fail "the agent does not connect"
 expect 0 holdfast restore vm "$second" --to-original --wait
