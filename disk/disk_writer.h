@@ -22,6 +22,9 @@ struct disk_writer *disk_writer_create(const char *path, const char *format, uin
  * small; nothing is written then. */
 struct disk_writer *disk_writer_open_device(const char *path, uint64_t size, struct error *err);
 
+/* The same, but what is not written stays as it is. */
+struct disk_writer *disk_writer_patch_device(const char *path, uint64_t size, struct error *err);
+
 int disk_writer_write(struct disk_writer *writer, uint64_t offset, const void *bytes, size_t length,
                       struct error *err);
 /* Everything was written: zero the rest of a device, flush to stable storage. Leaves little for finish to do;

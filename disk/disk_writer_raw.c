@@ -214,13 +214,12 @@ static int device_finish(struct disk_writer *writer, struct error *err)
 static const struct disk_writer_operations device_operations = {device_write, device_flush, device_finish,
                                                                 raw_free};
 
-struct disk_writer *disk_writer_open_device(const char *path, uint64_t size, struct error *err)
+static struct raw_writer *claim_device(const char *path, uint64_t size, struct error *err)
 {
     /* O_EXCL claims a device until it is closed: nobody mounts it meanwhile. */
     struct raw_writer *raw = raw_open(path, size, disk_device_is(path) ? O_RDWR | O_EXCL : O_RDWR, err);
     if (!raw)
         return NULL;
-    raw->base.operations = &device_operations;
     uint64_t room = 0;
     if (disk_file_size(raw->fd, path, &room, err) != 0) {
         raw_free(&raw->base);
@@ -232,6 +231,21 @@ struct disk_writer *disk_writer_open_device(const char *path, uint64_t size, str
         raw_free(&raw->base);
         return NULL;
     }
+    return raw;
+}
+
+struct disk_writer *disk_writer_open_device(const char *path, uint64_t size, struct error *err)
+{
+    struct raw_writer *raw = claim_device(path, size, err);
+    if (!raw)
+        return NULL;
+    raw->base.operations = &device_operations;
     raw->written = memory_array((size_t)(size / DEVICE_BLOCK / 64 + 1), sizeof *raw->written);
     return &raw->base;
+}
+
+struct disk_writer *disk_writer_patch_device(const char *path, uint64_t size, struct error *err)
+{
+    struct raw_writer *raw = claim_device(path, size, err);
+    return raw ? &raw->base : NULL;
 }

@@ -65,6 +65,7 @@ static void *image_open(const struct provider_context *context, provider_changed
     (void)err;
     struct image_provider *provider = memory_zalloc(sizeof *provider);
     provider->data_directory = memory_copy_text(context->data_directory);
+    provider->snapshots = context->snapshots;
     provider->changed = changed;
     provider->cookie = cookie;
     provider->watch_fd = -1;

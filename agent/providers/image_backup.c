@@ -1,4 +1,5 @@
 #include "agent/providers/image_internal.h"
+#include "agent/providers/image_kept.h"
 #include "agent/providers/image_registry.h"
 #include "agent/providers/image_snapshots.h"
 #include "agent/providers/job_journal.h"
@@ -25,11 +26,13 @@ struct provider_backup {
     struct backup_disk *disks;
     size_t count;
     struct image_snapshots *snapshots;
+    struct image_kept *kept; /* what stays on this host and is read, or NULL */
 };
 
-static int backup_free(struct provider_backup *backup, struct error *err)
+static int backup_free(struct provider_backup *backup, bool began, struct error *err)
 {
     int result = image_snapshots_end(backup->snapshots, err);
+    image_kept_release(backup->kept, began);
     for (size_t i = 0; i < backup->count; i++) {
         free(backup->disks[i].path);
         free(backup->disks[i].format);
@@ -110,9 +113,20 @@ static int view_device(struct provider_backup *backup, const char *path, Holdfas
     return made < 0 ? -1 : 0;
 }
 
+/* Of the disk that is added next. */
+static int view_kept(struct provider_backup *backup, struct view *view, struct error *err)
+{
+    const struct image_kept_disk kept = image_kept_disk(backup->kept, backup->count);
+    *view =
+        (struct view){.path = memory_copy_text(kept.path), .snapshot = kept.device, .frozen = kept.frozen};
+    return kept.device ? image_snapshots_watch(backup->snapshots, kept.path, err) : 0;
+}
+
 static int view_disk(struct provider_backup *backup, const struct image_disk *disk,
                      Holdfast__BackupBeginReply *reply, struct view *view, struct error *err)
 {
+    if (backup->kept)
+        return view_kept(backup, view, err);
     size_t warned = reply->n_warnings;
     if (disk_device_is(disk->path)) {
         if (view_device(backup, disk->path, reply, view, err) != 0)
@@ -180,8 +194,7 @@ static int add_disk(struct provider_backup *backup, const struct image_disk *dis
     return result;
 }
 
-/* What a restore needs to know of the source. */
-static void describe(const struct image_source *source, Holdfast__BackupBeginReply *reply)
+void image_describe(const struct image_source *source, Holdfast__BackupBeginReply *reply)
 {
     json_t *disks = json_array();
     for (size_t i = 0; i < source->disk_count; i++) {
@@ -218,7 +231,7 @@ static int add_disks(struct provider_backup *backup, const struct image_source *
     return 0;
 }
 
-static struct provider_backup *begin(const char *data_directory, const struct image_source *source,
+static struct provider_backup *begin(struct image_provider *provider, const struct image_source *source,
                                      const Holdfast__BackupBeginRequest *request,
                                      const atomic_bool *cancelled, Holdfast__BackupBeginReply *reply,
                                      struct error *err)
@@ -226,16 +239,18 @@ static struct provider_backup *begin(const char *data_directory, const struct im
     struct provider_backup *backup = memory_zalloc(sizeof *backup);
     backup->name = memory_copy_text(source->name);
     backup->disks = memory_array(source->disk_count, sizeof *backup->disks);
-    image_snapshots_clean(data_directory, source->uuid);
-    backup->snapshots = image_snapshots_create(data_directory, request->job, source->uuid);
-    describe(source, reply);
+    image_snapshots_clean(provider->data_directory, source->uuid);
+    backup->snapshots = image_snapshots_create(provider->data_directory, request->job, source->uuid);
+    image_describe(source, reply);
+    backup->kept = image_kept_make(provider, source, request, reply);
     if (add_disks(backup, source, request, cancelled, reply, err) != 0) {
         struct error second;
-        if (backup_free(backup, &second) != 0)
+        if (backup_free(backup, false, &second) != 0)
             log_error("snapshots of a backup that failed could not be removed", &second);
         return NULL;
     }
-    reply->instant_ms = clock_wall_ms();
+    if (!backup->kept)
+        reply->instant_ms = clock_wall_ms();
     return backup;
 }
 
@@ -250,7 +265,7 @@ struct provider_backup *image_backup_begin(void *self, const Holdfast__BackupBeg
     struct provider_backup *backup = NULL;
     const struct image_source *source = image_registry_find(&registry, request->vm_uuid);
     if (source)
-        backup = begin(provider->data_directory, source, request, cancelled, reply, err);
+        backup = begin(provider, source, request, cancelled, reply, err);
     else
         error_set(err, ERROR_VM_NOT_FOUND, "No image with the id %.40s is registered on this host.",
                   request->vm_uuid);
@@ -312,7 +327,7 @@ int image_backup_end(void *self, struct provider_backup *backup, const Holdfast_
                      struct error *err)
 {
     if (backup)
-        return backup_free(backup, err);
+        return backup_free(backup, true, err);
     end_unknown(self, request->job);
     return 0;
 }

@@ -11,6 +11,7 @@
 
 struct image_provider {
     char *data_directory;
+    struct host_snapshots *snapshots; /* NULL: none stay on this host */
     provider_changed changed;
     void *cookie;
     int watch_fd; /* inotify on the data directory; -1: not watched */
@@ -21,6 +22,9 @@ struct image_provider {
 
 extern const char image_kind[]; /* "image" */
 
+struct image_source;
+/* What a restore needs to know of the source. */
+void image_describe(const struct image_source *source, Holdfast__BackupBeginReply *reply);
 struct provider_backup *image_backup_begin(void *self, const Holdfast__BackupBeginRequest *request,
                                            const atomic_bool *cancelled, Holdfast__BackupBeginReply *reply,
                                            struct error *err);

@@ -5,6 +5,7 @@
 #include "agent/providers/provider_reply.h"
 #include "agent/providers/restore_files.h"
 #include "agent/providers/restore_plan.h"
+#include "agent/providers/restore_snapshot.h"
 #include "base/memory.h"
 #include "disk/disk_device.h"
 #include <limits.h>
@@ -15,6 +16,7 @@ struct provider_restore {
     struct restore_files *files;
     char *uuid;
     char *name;
+    const char *const *sources; /* only while it begins; NULL: disks are written */
     size_t count;
 };
 
@@ -52,6 +54,16 @@ static const char *registered_format(const struct image_source *source, const ch
     return NULL;
 }
 
+/* format: of the new disk, which a block device makes raw. */
+static int plan_disk(struct provider_restore *restore, size_t index, const char *path, const char *format,
+                     const Holdfast__RestoreDisk *disk, bool replace, struct error *err)
+{
+    int result = restore_files_plan(restore->files, path, format, disk->size, replace, err);
+    return result == 0 && restore->sources
+               ? restore_files_copy_from(restore->files, restore->sources[index], disk->format, err)
+               : result;
+}
+
 static int plan_original(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
                          const json_t *configuration, const struct image_source *source, struct error *err)
 {
@@ -65,7 +77,7 @@ static int plan_original(struct provider_restore *restore, const Holdfast__Resto
         if (format && strcmp(format, disk->format) != 0)
             return error_set(err, ERROR_REQUEST_INVALID, "The disk %s of %s is registered as %s, not as %s.",
                              disk->name, request->vm_name, format, disk->format);
-        if (restore_files_plan(restore->files, path, disk->format, disk->size, true, err) != 0)
+        if (plan_disk(restore, i, path, disk->format, disk, true, err) != 0)
             return -1;
     }
     return 0;
@@ -79,7 +91,7 @@ static int plan_device(struct provider_restore *restore, const Holdfast__Restore
     if (request->n_disks != 1)
         return error_set(err, ERROR_REQUEST_INVALID, "%s is a block device; %s has %zu disks, not one.",
                          request->directory, request->vm_name, request->n_disks);
-    return restore_files_plan(restore->files, request->directory, "raw", request->disks[0]->size, true, err);
+    return plan_disk(restore, 0, request->directory, "raw", request->disks[0], true, err);
 }
 
 static int plan_alternate(struct provider_restore *restore, const Holdfast__RestoreRequest *request,
@@ -95,7 +107,7 @@ static int plan_alternate(struct provider_restore *restore, const Holdfast__Rest
     for (size_t i = 0; i < request->n_disks; i++) {
         const Holdfast__RestoreDisk *disk = request->disks[i];
         char *path = restore_plan_path(directory, restore->name, disk);
-        int result = restore_files_plan(restore->files, path, disk->format, disk->size, false, err);
+        int result = plan_disk(restore, i, path, disk->format, disk, false, err);
         free(path);
         if (result != 0)
             return -1;
@@ -103,8 +115,8 @@ static int plan_alternate(struct provider_restore *restore, const Holdfast__Rest
     return 0;
 }
 
-struct provider_restore *image_restore_begin(void *self, const Holdfast__RestoreRequest *request,
-                                             struct error *err)
+static struct provider_restore *begin_copy(void *self, const Holdfast__RestoreRequest *request,
+                                           const char *const *sources, struct error *err)
 {
     struct image_provider *provider = self;
     if (restore_plan_check(request, err) != 0)
@@ -118,6 +130,7 @@ struct provider_restore *image_restore_begin(void *self, const Holdfast__Restore
     restore->uuid = memory_copy_text(request->vm_uuid);
     restore->name = memory_copy_text(restore_plan_name(request));
     restore->count = request->n_disks;
+    restore->sources = sources;
     restore->files = restore_files_create(provider->data_directory, image_kind, request->job);
     int result = request->to_original ? plan_original(restore, request, configuration, source, err)
                                       : plan_alternate(restore, request, configuration, source, err);
@@ -125,11 +138,19 @@ struct provider_restore *image_restore_begin(void *self, const Holdfast__Restore
         result = restore_files_make(restore->files, err);
     json_decref(configuration);
     image_registry_release(&registry);
+    restore->sources = NULL;
     if (result != 0) {
         image_restore_abort(restore);
         return NULL;
     }
     return restore;
+}
+
+struct provider_restore *image_restore_begin(void *self, const Holdfast__RestoreRequest *request,
+                                             struct error *err)
+{
+    const struct image_provider *provider = self;
+    return restore_snapshot_begin(provider->snapshots, begin_copy, self, request, err);
 }
 
 struct disk_writer *image_restore_disk(struct provider_restore *restore, size_t disk)

@@ -6,11 +6,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "disk/disk_device.h"
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHECK_EVERY_MS = 1000, NODE_TRIES = 50, NODE_PAUSE_MS = 100 };
+enum { CHECK_EVERY_MS = 1000 };
 
 struct image_snapshots {
     char *data_directory;
@@ -45,15 +44,10 @@ static int note_snapshot(struct image_snapshots *snapshots, const struct lvm_vol
     return job_journal_write(snapshots->data_directory, snapshots->entry, err);
 }
 
-/* udev, or whoever makes the nodes of devices here, may need a moment. */
-static char *wait_for_node(dev_t device)
+static void add_volume(struct image_snapshots *snapshots, const struct lvm_volume *volume)
 {
-    char *path = disk_device_path(device);
-    for (int i = 0; i < NODE_TRIES && !path; i++) {
-        poll(NULL, 0, NODE_PAUSE_MS);
-        path = disk_device_path(device);
-    }
-    return path;
+    snapshots->volumes = memory_resize(snapshots->volumes, snapshots->count + 1, sizeof *snapshots->volumes);
+    snapshots->volumes[snapshots->count++] = *volume;
 }
 
 static int make_snapshot(struct image_snapshots *snapshots, const struct lvm_volume *volume, char **path,
@@ -67,12 +61,9 @@ static int make_snapshot(struct image_snapshots *snapshots, const struct lvm_vol
     free(name);
     if (result != 0)
         return -1;
-    snapshots->volumes = memory_resize(snapshots->volumes, snapshots->count + 1, sizeof *snapshots->volumes);
-    snapshots->volumes[snapshots->count++] = snapshot;
-    *path = wait_for_node(snapshot.device);
-    return *path ? 1
-                 : error_set(err, ERROR_SNAPSHOT_FAILED, "The snapshot %s/%s has no device node.",
-                             snapshot.group, snapshot.name);
+    add_volume(snapshots, &snapshot);
+    *path = lvm_snapshot_node(&snapshot, err);
+    return *path ? 1 : -1;
 }
 
 int image_snapshots_add(struct image_snapshots *snapshots, const char *device, char **path, struct error *why,
@@ -89,6 +80,15 @@ int image_snapshots_add(struct image_snapshots *snapshots, const char *device, c
     if (found == 0 || lvm_check_snapshot(&volume, why) != 0)
         return 0;
     return make_snapshot(snapshots, &volume, path, err);
+}
+
+int image_snapshots_watch(struct image_snapshots *snapshots, const char *device, struct error *err)
+{
+    struct lvm_volume volume;
+    if (lvm_find_device(disk_device_number(device), &volume, err) <= 0)
+        return error_set(err, ERROR_SNAPSHOT_FAILED, "LVM does not tell of the snapshot %s.", device);
+    add_volume(snapshots, &volume);
+    return 0;
 }
 
 /* That LVM does not answer now says nothing of the snapshot: one that is lost can't be read any more. */

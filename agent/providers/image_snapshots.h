@@ -19,6 +19,8 @@ struct image_snapshots *image_snapshots_create(const char *data_directory, const
  * be written. One thread. */
 int image_snapshots_add(struct image_snapshots *snapshots, const char *device, char **path, struct error *why,
                         struct error *err);
+/* Another's snapshot that is read, too: only looked after. SNAPSHOT_FAILED. One thread. */
+int image_snapshots_watch(struct image_snapshots *snapshots, const char *device, struct error *err);
 /* Are all still good? Asks LVM once a second at most, whoever calls. SCRATCH_SPACE_LOW, SNAPSHOT_FAILED. */
 int image_snapshots_check(struct image_snapshots *snapshots, struct error *err);
 /* Remove them all, and the journal entry; what can't be removed stays in the journal for the next start.

@@ -6,7 +6,8 @@
  * QEMU holds tables of a qcow2 file back, and what a guest without an agent writes is not held up by anybody.
  * So the vCPUs are stopped for the moment: stopping makes QEMU write everything, and a file that nobody
  * writes can be shared. A guest that is paused already has been through that; a VM that is off has nothing to
- * write.
+ * write. Nor is a guest stopped for one raw disk on a logical volume: LVM takes all of it at one instant,
+ * with what the host still holds of it.
  */
 #include "agent/providers/kvm_backup.h"
 #include "agent/providers/kvm_pause.h"
@@ -22,7 +23,8 @@ enum { WATCHDOG_MORE_MS = 2000 }; /* for libvirt to stop the guest and to let it
 struct kvm_host_snapshot {
     struct snapshot_make *make;
     struct kvm_pause pause;
-    bool pauses; /* the guest runs */
+    bool runs;   /* the guest */
+    bool pauses; /* it is stopped for the instant */
     bool taken;
 };
 
@@ -67,11 +69,12 @@ void kvm_host_snapshot_prepare(struct provider_backup *backup, const Holdfast__B
     if (request->snapshot_days == 0 || !provider->snapshots)
         return;
     struct kvm_host_snapshot *snapshot = memory_zalloc(sizeof *snapshot);
-    snapshot->pauses = runs;
+    snapshot->runs = runs;
     snapshot->make = prepare(backup, request, reply, runs, &err);
+    snapshot->pauses = snapshot->make && snapshot_make_stops(snapshot->make);
     unsigned limit_ms = host_snapshots_pause_ms(provider->snapshots) + WATCHDOG_MORE_MS;
-    if (!snapshot->make ||
-        (runs && kvm_pause_prepare(provider, backup->uuid, limit_ms, &snapshot->pause, &err) != 0)) {
+    if (!snapshot->make || (snapshot->pauses && kvm_pause_prepare(provider, backup->uuid, limit_ms,
+                                                                  &snapshot->pause, &err) != 0)) {
         say_why(reply, &err);
         snapshot_make_abandon(snapshot->make);
         free(snapshot);
@@ -123,7 +126,13 @@ void kvm_host_snapshot_take(struct provider_backup *backup, virDomainPtr domain,
     struct kvm_host_snapshot *snapshot = backup->snapshot;
     if (!snapshot)
         return;
-    int result = snapshot->pauses ? take_running(snapshot, domain, &err) : take_still(snapshot, domain, &err);
+    int result = 0;
+    if (!snapshot->runs)
+        result = take_still(snapshot, domain, &err);
+    else if (snapshot->pauses)
+        result = take_running(snapshot, domain, &err);
+    else
+        result = snapshot_make_take(snapshot->make, &err);
     if (snapshot->pauses)
         reply->paused_us = snapshot->pause.paused_us;
     snapshot->taken = result == 0;

@@ -106,11 +106,6 @@ bool kvm_recover_unended(struct kvm_provider *provider);
 
 struct provider_restore *kvm_restore_begin(void *self, const Holdfast__RestoreRequest *request,
                                            struct error *err);
-/* The same, as the request says. sources: of each disk the file that it is copied from, for a restore from a
- * snapshot on this host; NULL: the disks are written. */
-struct provider_restore *kvm_restore_begin_copy(struct kvm_provider *provider,
-                                                const Holdfast__RestoreRequest *request,
-                                                const char *const *sources, struct error *err);
 struct disk_writer *kvm_restore_disk(struct provider_restore *restore, size_t disk);
 int kvm_restore_commit(struct provider_restore *restore, Holdfast__RestoreReply *reply, struct error *err);
 void kvm_restore_abort(struct provider_restore *restore);

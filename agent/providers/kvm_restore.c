@@ -5,6 +5,7 @@
 #include "agent/providers/provider_reply.h"
 #include "agent/providers/restore_files.h"
 #include "agent/providers/restore_plan.h"
+#include "agent/providers/restore_snapshot.h"
 #include "base/identity.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -132,7 +133,7 @@ static int plan_disk(struct provider_restore *restore, size_t index, const char 
 {
     int result = restore_files_plan(restore->files, path, disk->format, disk->size, replace, err);
     return result == 0 && restore->sources
-               ? restore_files_copy_from(restore->files, restore->sources[index], err)
+               ? restore_files_copy_from(restore->files, restore->sources[index], disk->format, err)
                : result;
 }
 
@@ -300,10 +301,10 @@ static int plan(struct provider_restore *restore, const Holdfast__RestoreRequest
     return result;
 }
 
-struct provider_restore *kvm_restore_begin_copy(struct kvm_provider *provider,
-                                                const Holdfast__RestoreRequest *request,
-                                                const char *const *sources, struct error *err)
+static struct provider_restore *begin_copy(void *self, const Holdfast__RestoreRequest *request,
+                                           const char *const *sources, struct error *err)
 {
+    struct kvm_provider *provider = self;
     if (restore_plan_check(request, err) != 0)
         return NULL;
     virConnectPtr connection = kvm_connection_get(provider, err);
@@ -319,6 +320,13 @@ struct provider_restore *kvm_restore_begin_copy(struct kvm_provider *provider,
         restore->sources = NULL;
     virConnectClose(connection);
     return restore;
+}
+
+struct provider_restore *kvm_restore_begin(void *self, const Holdfast__RestoreRequest *request,
+                                           struct error *err)
+{
+    const struct kvm_provider *provider = self;
+    return restore_snapshot_begin(provider->snapshots, begin_copy, self, request, err);
 }
 
 struct disk_writer *kvm_restore_disk(struct provider_restore *restore, size_t disk)

@@ -1,6 +1,7 @@
 #include "agent/providers/lvm.h"
 #include "base/memory.h"
 #include "base/os_process.h"
+#include "disk/disk_device.h"
 #include <jansson.h>
 #include <limits.h>
 #include <poll.h>
@@ -12,6 +13,9 @@
 
 enum {
     ANSWER_LIMIT = 1024 * 1024,
+    LIST_LIMIT = 16 * 1024 * 1024,
+    NODE_TRIES = 50,
+    NODE_PAUSE_MS = 100,
     FULL_PERCENT = 90,      /* of a snapshot */
     POOL_FULL_PERCENT = 95, /* of a thin pool: others write there, too */
     REMOVE_TRIES = 3,       /* lvremove itself tries for some seconds */
@@ -95,6 +99,7 @@ static int take_volume(const json_t *object, struct lvm_volume *volume, struct e
         .size = bytes_of(object, "lv_size"),
         .extent = bytes_of(object, "vg_extent_size"),
         .group_free = bytes_of(object, "vg_free"),
+        .group_size = bytes_of(object, "vg_size"),
         .data_percent = percent_of(object, "data_percent"),
         .metadata_percent = percent_of(object, "metadata_percent"),
     };
@@ -135,8 +140,23 @@ int lvm_parse(const char *json, dev_t device, struct lvm_volume *volume, struct 
     return result;
 }
 
+/* Those that are named as LVM names nothing are left out. */
+static void take_all(const json_t *root, struct lvm_volume **list, size_t *count)
+{
+    const json_t *reports = json_object_get(root, "report");
+    for (size_t i = 0; i < json_array_size(reports); i++) {
+        const json_t *volumes = json_object_get(json_array_get(reports, i), "lv");
+        *list = memory_resize(*list, *count + json_array_size(volumes) + 1, sizeof **list);
+        for (size_t v = 0; v < json_array_size(volumes); v++) {
+            struct error ignored;
+            if (take_volume(json_array_get(volumes, v), &(*list)[*count], &ignored) > 0)
+                ++*count;
+        }
+    }
+}
+
 static const char fields[] = "vg_name,lv_name,lv_attr,lv_size,lv_kernel_major,lv_kernel_minor,origin,pool_lv,"
-                             "vg_free,vg_extent_size,data_percent,metadata_percent";
+                             "vg_free,vg_size,vg_extent_size,data_percent,metadata_percent";
 
 static int ask(const char *selection, dev_t device, struct lvm_volume *volume, struct error *err)
 {
@@ -151,6 +171,30 @@ static int ask(const char *selection, dev_t device, struct lvm_volume *volume, s
     int result = lvm_parse(answer, device, volume, err);
     free(answer);
     return result;
+}
+
+int lvm_list(struct lvm_volume **list, size_t *count, struct error *err)
+{
+    char program[PATH_MAX];
+    json_error_t problem;
+    char *answer = NULL;
+    *list = NULL;
+    *count = 0;
+    if (!find_program("lvs", program))
+        return error_set(err, ERROR_TOOL_FAILED, "lvs is not installed.");
+    const char *argv[] = {program,      "--reportformat", "json", "--units", "b",
+                          "--nosuffix", "--options",      fields, NULL};
+    if (os_process_run(argv, LIST_LIMIT, &answer, err) != 0)
+        return -1;
+    json_t *root = json_loads(answer, 0, &problem);
+    free(answer);
+    if (!json_is_array(json_object_get(root, "report"))) {
+        json_decref(root);
+        return error_set(err, ERROR_TOOL_FAILED, "lvs says nothing useful: there is no report.");
+    }
+    take_all(root, list, count);
+    json_decref(root);
+    return 0;
 }
 
 int lvm_find_device(dev_t device, struct lvm_volume *volume, struct error *err)
@@ -168,6 +212,9 @@ int lvm_find_volume(const char *group, const char *name, struct lvm_volume *volu
     char selection[2 * LVM_NAME_SIZE + 32];
     if (!lvm_valid_name(group) || !lvm_valid_name(name))
         return error_set(err, ERROR_TOOL_FAILED, "\"%.80s/%.80s\" can't be a logical volume.", group, name);
+    char program[PATH_MAX];
+    if (!find_program("lvs", program))
+        return error_set(err, ERROR_TOOL_FAILED, "lvs is not installed.");
     snprintf(selection, sizeof selection, "vg_name=\"%s\" && lv_name=\"%s\"", group, name);
     return ask(selection, 0, volume, err);
 }
@@ -236,12 +283,19 @@ static int run_lvcreate(const struct lvm_volume *volume, const char *name, struc
     return os_process_run_through(volume->pool[0] ? thin : thick, ANSWER_LIMIT, NULL, err);
 }
 
-int lvm_snapshot_create(const struct lvm_volume *volume, const char *name, struct lvm_volume *snapshot,
-                        struct error *err)
+int lvm_snapshot_take(const struct lvm_volume *volume, const char *name, struct error *err)
 {
     if (run_lvcreate(volume, name, err) != 0)
         return error_wrap(err, ERROR_SNAPSHOT_FAILED, "LVM could not make a snapshot of %s/%s.",
                           volume->group, volume->name);
+    return 0;
+}
+
+int lvm_snapshot_create(const struct lvm_volume *volume, const char *name, struct lvm_volume *snapshot,
+                        struct error *err)
+{
+    if (lvm_snapshot_take(volume, name, err) != 0)
+        return -1;
     int found = lvm_find_volume(volume->group, name, snapshot, err);
     if (found > 0 && snapshot->device != 0)
         return 0;
@@ -250,6 +304,12 @@ int lvm_snapshot_create(const struct lvm_volume *volume, const char *name, struc
                   volume->group, name);
     return error_wrap(err, ERROR_SNAPSHOT_FAILED, "The snapshot of %s/%s can't be used.", volume->group,
                       volume->name);
+}
+
+bool lvm_snapshot_invalid(const struct lvm_volume *snapshot)
+{
+    /* the fifth character: (I)nvalid, invalid and (S)uspended */
+    return strlen(snapshot->attributes) > 4 && strchr("IS", snapshot->attributes[4]);
 }
 
 int lvm_snapshot_check(const struct lvm_volume *snapshot, struct error *err)
@@ -261,8 +321,7 @@ int lvm_snapshot_check(const struct lvm_volume *snapshot, struct error *err)
     if (found == 0)
         return error_set(err, ERROR_SNAPSHOT_FAILED, "The snapshot %s/%s has gone.", snapshot->group,
                          snapshot->name);
-    /* the fifth character: (I)nvalid, invalid and (S)uspended */
-    bool invalid = strlen(now.attributes) > 4 && strchr("IS", now.attributes[4]);
+    bool invalid = lvm_snapshot_invalid(&now);
     if (snapshot->pool[0] && !invalid)
         return check_pool(snapshot, err);
     if (invalid || now.data_percent > FULL_PERCENT)
@@ -270,6 +329,57 @@ int lvm_snapshot_check(const struct lvm_volume *snapshot, struct error *err)
                          "The snapshot of %s/%s ran full (%.1f %%): too much was written during the backup.",
                          snapshot->group, snapshot->origin, invalid ? 100 : now.data_percent);
     return 0;
+}
+
+/* A program with one option, its value, and the volume. */
+static int run_on(const char *name, const char *option, const char *value, const char *group,
+                  const char *volume, struct error *err)
+{
+    char program[PATH_MAX];
+    char both[2 * LVM_NAME_SIZE];
+    if (!find_program(name, program))
+        return error_set(err, ERROR_TOOL_FAILED, "%s is not installed.", name);
+    snprintf(both, sizeof both, "%s/%s", group, volume);
+    const char *argv[] = {program, option, value, both, NULL};
+    return os_process_run_through(argv, ANSWER_LIMIT, NULL, err);
+}
+
+int lvm_snapshot_extend(const struct lvm_volume *snapshot, uint64_t bytes, struct error *err)
+{
+    char size[32];
+    snprintf(size, sizeof size, "+%llub", (unsigned long long)bytes);
+    if (run_on("lvextend", "--size", size, snapshot->group, snapshot->name, err) != 0)
+        return error_wrap(err, ERROR_SNAPSHOT_FAILED, "The snapshot %s/%s could not be given more room.",
+                          snapshot->group, snapshot->name);
+    return 0;
+}
+
+/* udev, or whoever makes the nodes of devices here, may need a moment. */
+static char *wait_for_node(dev_t device)
+{
+    char *path = disk_device_path(device);
+    for (int i = 0; i < NODE_TRIES && !path; i++) {
+        poll(NULL, 0, NODE_PAUSE_MS);
+        path = disk_device_path(device);
+    }
+    return path;
+}
+
+char *lvm_snapshot_node(const struct lvm_volume *snapshot, struct error *err)
+{
+    struct lvm_volume active = *snapshot;
+    if (active.device == 0) {
+        if (run_on("lvchange", "--activate", "y", snapshot->group, snapshot->name, err) != 0)
+            return NULL;
+        int found = lvm_find_volume(snapshot->group, snapshot->name, &active, err);
+        if (found < 0)
+            return NULL;
+    }
+    char *path = active.device != 0 ? wait_for_node(active.device) : NULL;
+    if (!path)
+        error_set(err, ERROR_SNAPSHOT_FAILED, "The snapshot %s/%s has no device node.", snapshot->group,
+                  snapshot->name);
+    return path;
 }
 
 static int run_lvremove(const char *group, const char *name, struct error *err)

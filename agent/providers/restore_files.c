@@ -1,6 +1,7 @@
 #include "agent/providers/restore_files.h"
 #include "agent/providers/job_journal.h"
 #include "agent/snapshots/snapshot_copy.h"
+#include "agent/snapshots/volume_copy.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
@@ -146,12 +147,14 @@ int restore_files_plan(struct restore_files *files, const char *path, const char
     return result;
 }
 
-int restore_files_copy_from(struct restore_files *files, const char *source, struct error *err)
+int restore_files_copy_from(struct restore_files *files, const char *source, const char *format,
+                            struct error *err)
 {
     struct restore_file *file = &files->files[files->count - 1];
-    if (!file->temporary)
-        return error_set(err, ERROR_REQUEST_INVALID, "%s is a block device; files are not copied to it.",
-                         file->path);
+    if (strcmp(file->format, format) != 0)
+        return error_set(err, ERROR_SNAPSHOT_GONE,
+                         "The snapshot of %s is %s and can't be copied to it as %s.", file->path, format,
+                         file->format);
     file->source = memory_copy_text(source);
     return 0;
 }
@@ -210,6 +213,11 @@ static int inherit_owner(const struct restore_file *file, struct error *err)
     return 0;
 }
 
+static bool is_copied_in_place(const struct restore_file *file)
+{
+    return file->source && !file->temporary;
+}
+
 static int make_one(struct restore_file *file, struct error *err)
 {
     if (file->source) {
@@ -230,9 +238,16 @@ int restore_files_make(struct restore_files *files, struct error *err)
         return -1;
     for (size_t i = 0; i < files->count; i++) {
         struct restore_file *file = &files->files[i];
+        if (is_copied_in_place(file))
+            continue;
         if (make_one(file, err) != 0)
             return -1;
         if (file->temporary && inherit_owner(file, err) != 0)
+            return -1;
+    }
+    for (size_t i = 0; i < files->count; i++) {
+        const struct restore_file *file = &files->files[i];
+        if (is_copied_in_place(file) && volume_copy_to_device(file->source, file->size, file->path, err) != 0)
             return -1;
     }
     return 0;

@@ -24,10 +24,12 @@ struct restore_files *restore_files_create(const char *data_directory, const cha
  * RESTORE_PATH_TOO_LONG; REQUEST_INVALID for a block device and a format other than raw. */
 int restore_files_plan(struct restore_files *files, const char *path, const char *format, uint64_t size,
                        bool replace, struct error *err);
-/* What was planned last is not written but copied from that file, of the same format: it has no writer. A
- * qcow2 file loses its dirty bitmaps. REQUEST_INVALID for a block device. */
-int restore_files_copy_from(struct restore_files *files, const char *source, struct error *err);
-/* Make them all. How much will be written is not known before, since disks are sparse: here is only checked
+/* What was planned last is not written but copied from that file or device, which is of that format: it has
+ * no writer. A qcow2 file loses its dirty bitmaps. SNAPSHOT_GONE when the formats differ. */
+int restore_files_copy_from(struct restore_files *files, const char *source, const char *format,
+                            struct error *err);
+/* Make them all; those that are copied to a device, which is written in place, when all others are made. How
+ * much will be written is not known before, since disks are sparse: here is only checked
  * that there is some room at all. RESTORE_NO_SPACE, RESTORE_FAILED. */
 int restore_files_make(struct restore_files *files, struct error *err);
 struct disk_writer *restore_files_writer(struct restore_files *files, size_t index);

@@ -1,63 +1,18 @@
-#include "agent/snapshots/host_snapshots.h"
 #include "agent/providers/job_journal.h"
+#include "agent/snapshots/host_snapshots_internal.h"
+#include "agent/snapshots/snapshot_method.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
-
-enum { WATCH_MS = 1000, GROWTH_SHARE = 10 };
 
 static const char record_kind[] = "snapshot";
 static const int64_t day_ms = (int64_t)24 * 3600 * 1000;
 
-struct host_snapshot {
-    struct host_snapshot *next; /* the oldest first */
-    json_t *record;
-    unsigned users;
-    bool doomed; /* goes with its last user */
-};
-
-struct host_snapshots {
-    char *directory; /* of the records */
-    host_snapshots_changed changed;
-    void *cookie;
-    int64_t free_percent;
-    int64_t pause_ms;
-    pthread_t thread;
-    bool started;
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t wake;
-    bool stopping;
-    struct host_snapshot *first;
-};
-
 /* --- records */
-
-static const char *record_text(const json_t *record, const char *name)
-{
-    return job_journal_text(record, name);
-}
-
-static int64_t record_number(const json_t *record, const char *name)
-{
-    return (int64_t)json_integer_value(json_object_get(record, name));
-}
-
-/* The directory that a clone lies in; malloc'd. */
-static char *clone_directory(const json_t *disk)
-{
-    char *directory = memory_copy_text(record_text(disk, "clone"));
-    char *slash = strrchr(directory, '/');
-    if (slash)
-        *slash = '\0';
-    return directory;
-}
 
 void host_snapshots_discard(struct host_snapshots *snapshots, const json_t *record)
 {
@@ -66,19 +21,35 @@ void host_snapshots_discard(struct host_snapshots *snapshots, const json_t *reco
     bool all = true;
     for (size_t i = 0; i < json_array_size(disks); i++) {
         const json_t *disk = json_array_get(disks, i);
-        if (record_text(disk, "clone")[0] != '/')
-            continue;
-        if (os_path_remove(record_text(disk, "clone"), &err) != 0) {
+        if (snapshot_method_of(disk)->remove(disk, &err) != 0) {
             log_error("a snapshot could not be removed", &err);
             all = false;
         }
-        char *directory = clone_directory(disk);
-        (void)rmdir(directory); /* when it is empty */
-        free(directory);
     }
-    /* What could not be removed is tried again at the next start. */
     if (all && job_journal_remove(snapshots->directory, record_text(record, "job"), &err) != 0)
         log_error("the record of a snapshot could not be removed", &err);
+    if (all)
+        return;
+    json_t *rest = json_copy((json_t *)(uintptr_t)record);
+    json_object_set_new(rest, "kept", json_false());
+    json_object_set_new(rest, "rest", json_true());
+    if (job_journal_write(snapshots->directory, rest, &err) != 0)
+        log_error("the record of a snapshot could not be changed", &err);
+    json_decref(rest);
+    atomic_store(&snapshots->rests, true);
+}
+
+/* Those that could not be removed when they should have been. Without the lock: nobody else knows of them. */
+void host_snapshots_discard_rests(struct host_snapshots *snapshots)
+{
+    json_t *records = job_journal_list(snapshots->directory, record_kind);
+    atomic_store(&snapshots->rests, false);
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        const json_t *record = json_array_get(records, i);
+        if (json_is_true(json_object_get(record, "rest")))
+            host_snapshots_discard(snapshots, record);
+    }
+    json_decref(records);
 }
 
 int host_snapshots_note(struct host_snapshots *snapshots, json_t *record, struct error *err)
@@ -107,7 +78,7 @@ static void list_free(struct host_snapshots *snapshots, struct host_snapshot *sn
     free(snapshot);
 }
 
-static void list_remove(struct host_snapshots *snapshots, struct host_snapshot *snapshot, const char *why)
+void host_snapshots_remove(struct host_snapshots *snapshots, struct host_snapshot *snapshot, const char *why)
 {
     struct host_snapshot **link = &snapshots->first;
     while (*link != snapshot)
@@ -128,111 +99,65 @@ static struct host_snapshot *list_find(struct host_snapshots *snapshots, const c
     return snapshot;
 }
 
-static void tell(struct host_snapshots *snapshots)
+void host_snapshots_tell(struct host_snapshots *snapshots)
 {
     if (snapshots->changed)
         snapshots->changed(snapshots->cookie);
 }
 
-/* --- time and room */
+/* --- what others ask */
 
-/* Is less than that share of its file system free? */
-static bool is_short(const char *directory, int64_t percent)
-{
-    struct error ignored;
-    uint64_t free_bytes = 0;
-    uint64_t total = 0;
-    return os_path_space(directory, &free_bytes, &total, &ignored) == 0 &&
-           free_bytes / 100 < total / 10000 * (uint64_t)percent;
-}
-
-int host_snapshots_check_room(struct host_snapshots *snapshots, const char *directory, uint64_t allocated,
-                              struct error *err)
-{
-    uint64_t free_bytes = 0;
-    if (os_path_space(directory, &free_bytes, NULL, err) != 0)
-        return error_wrap(err, ERROR_SNAPSHOT_NOT_KEPT, "How much room is free in %s is not known.",
-                          directory);
-    if (is_short(directory, snapshots->free_percent))
-        return error_set(err, ERROR_SNAPSHOT_NOT_KEPT,
-                         "Less than %lld %% of the file system of %s is free, %llu bytes.",
-                         (long long)snapshots->free_percent, directory, (unsigned long long)free_bytes);
-    if (free_bytes < allocated / GROWTH_SHARE)
-        return error_set(err, ERROR_SNAPSHOT_NOT_KEPT,
-                         "%llu bytes are free in %s; a tenth of what the disks take is needed.",
-                         (unsigned long long)free_bytes, directory);
-    return 0;
-}
-
-static bool lies_where_short(const struct host_snapshots *snapshots, const json_t *record)
+/* Does the storage of one of its disks have room for one snapshot only, and is that of this disk? */
+static bool rivals(const json_t *record, const json_t *disk)
 {
     const json_t *disks = json_object_get(record, "disks");
+    const char *alone = record_text(disk, "alone");
     bool found = false;
-    for (size_t i = 0; i < json_array_size(disks) && !found; i++) {
-        char *directory = clone_directory(json_array_get(disks, i));
-        found = is_short(directory, snapshots->free_percent / 2);
-        free(directory);
-    }
+    for (size_t i = 0; i < json_array_size(disks) && !found && alone[0]; i++)
+        found = strcmp(record_text(json_array_get(disks, i), "alone"), alone) == 0;
     return found;
 }
 
-/* One at a time where room is short: what it frees may show only in a moment. */
-static bool look_after(struct host_snapshots *snapshots)
+/* With the lock held. */
+static bool drop_rivals(struct host_snapshots *snapshots, const json_t *disk)
 {
     bool any = false;
-    bool one_for_room = false;
     struct host_snapshot *next = NULL;
     for (struct host_snapshot *snapshot = snapshots->first; snapshot; snapshot = next) {
         next = snapshot->next;
-        const char *why = NULL;
-        if (record_number(snapshot->record, "until_ms") <= clock_wall_ms()) {
-            why = "its time is over";
-        } else if (!one_for_room && lies_where_short(snapshots, snapshot->record)) {
-            why = "its file system runs short of room";
-            one_for_room = true;
-        }
-        if (why)
-            list_remove(snapshots, snapshot, why);
-        any = any || why;
+        if (!rivals(snapshot->record, disk))
+            continue;
+        host_snapshots_remove(snapshots, snapshot, "a new one of the same volume takes its place");
+        any = true;
     }
     return any;
 }
 
-static void *watch_thread(void *cookie)
+bool host_snapshots_drop_former(struct host_snapshots *snapshots, const json_t *disk)
 {
-    struct host_snapshots *snapshots = cookie;
     pthread_mutex_lock(&snapshots->lock);
-    while (!snapshots->stopping) {
-        bool any = look_after(snapshots);
-        if (any) {
-            pthread_mutex_unlock(&snapshots->lock);
-            tell(snapshots);
-            pthread_mutex_lock(&snapshots->lock);
-        }
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += WATCH_MS / 1000;
-        if (!snapshots->stopping)
-            pthread_cond_timedwait(&snapshots->wake, &snapshots->lock, &until);
-    }
+    bool any = drop_rivals(snapshots, disk);
     pthread_mutex_unlock(&snapshots->lock);
-    return NULL;
+    if (any)
+        host_snapshots_tell(snapshots);
+    return any;
 }
-
-/* --- what others ask */
 
 int host_snapshots_add(struct host_snapshots *snapshots, json_t *record, struct error *err)
 {
+    const json_t *disks = json_object_get(record, "disks");
     json_object_set_new(record, "kept", json_true());
     if (host_snapshots_note(snapshots, record, err) != 0)
         return -1;
     pthread_mutex_lock(&snapshots->lock);
     struct host_snapshot *former = list_find(snapshots, "of_job", record_text(record, "of_job"));
     if (former)
-        list_remove(snapshots, former, "the job was tried again");
+        host_snapshots_remove(snapshots, former, "the job was tried again");
+    for (size_t i = 0; i < json_array_size(disks); i++)
+        (void)drop_rivals(snapshots, json_array_get(disks, i));
     list_add(snapshots, record);
     pthread_mutex_unlock(&snapshots->lock);
-    tell(snapshots);
+    host_snapshots_tell(snapshots);
     return 0;
 }
 
@@ -241,10 +166,10 @@ void host_snapshots_drop_job(struct host_snapshots *snapshots, const char *job)
     pthread_mutex_lock(&snapshots->lock);
     struct host_snapshot *snapshot = list_find(snapshots, "of_job", job);
     if (snapshot)
-        list_remove(snapshots, snapshot, "it is not wanted");
+        host_snapshots_remove(snapshots, snapshot, "it is not wanted");
     pthread_mutex_unlock(&snapshots->lock);
     if (snapshot)
-        tell(snapshots);
+        host_snapshots_tell(snapshots);
 }
 
 /* True when something changed. */
@@ -253,7 +178,7 @@ static bool limit_one(struct host_snapshots *snapshots, struct host_snapshot *sn
     struct error err;
     int64_t longest = record_number(snapshot->record, "instant_ms") + HOST_SNAPSHOTS_DAYS_MAX * day_ms;
     if (until_ms <= clock_wall_ms()) {
-        list_remove(snapshots, snapshot, "the server says so");
+        host_snapshots_remove(snapshots, snapshot, "the server says so");
         return true;
     }
     until_ms = until_ms < longest ? until_ms : longest;
@@ -277,7 +202,7 @@ void host_snapshots_limit(struct host_snapshots *snapshots, Holdfast__SnapshotLi
     }
     pthread_mutex_unlock(&snapshots->lock);
     if (any)
-        tell(snapshots);
+        host_snapshots_tell(snapshots);
 }
 
 static Holdfast__HostSnapshot *describe(const json_t *record)
@@ -334,12 +259,22 @@ struct host_snapshot *host_snapshots_take(struct host_snapshots *snapshots, cons
     return snapshot;
 }
 
+char *host_snapshots_locate(const json_t *disk, struct error *err)
+{
+    return snapshot_method_of(disk)->locate(disk, err);
+}
+
 void host_snapshots_give_back(struct host_snapshots *snapshots, struct host_snapshot *snapshot)
 {
     pthread_mutex_lock(&snapshots->lock);
     if (--snapshot->users == 0 && snapshot->doomed)
         list_free(snapshots, snapshot);
     pthread_mutex_unlock(&snapshots->lock);
+}
+
+int64_t host_snapshots_free_percent(const struct host_snapshots *snapshots)
+{
+    return snapshots->free_percent;
 }
 
 unsigned host_snapshots_pause_ms(const struct host_snapshots *snapshots)
@@ -354,7 +289,7 @@ static bool files_are_there(const json_t *record)
     const json_t *disks = json_object_get(record, "disks");
     bool all = json_array_size(disks) > 0;
     for (size_t i = 0; i < json_array_size(disks) && all; i++)
-        all = os_path_exists(record_text(json_array_get(disks, i), "clone"));
+        all = snapshot_method_of(json_array_get(disks, i))->is_there(json_array_get(disks, i));
     return all;
 }
 
@@ -401,7 +336,7 @@ struct host_snapshots *host_snapshots_create(const char *data_directory, const s
     int result = read_config(snapshots, config, err);
     if (result == 0) {
         load(snapshots);
-        int errnum = pthread_create(&snapshots->thread, NULL, watch_thread, snapshots);
+        int errnum = pthread_create(&snapshots->thread, NULL, host_snapshots_watch, snapshots);
         snapshots->started = errnum == 0;
         if (errnum != 0)
             result = error_set_errno(err, ERROR_LIMIT_EXCEEDED, errnum, "A thread could not be started.");

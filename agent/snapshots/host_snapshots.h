@@ -1,9 +1,8 @@
 /*
- * Snapshots that stay on the host after a backup: for each disk a file that shares its blocks with the disk,
- * beside it in a directory ".holdfast" (mode 0700), and a record below DATA/snapshots with the configuration
- * of the VM. They restore without the server's store. They go when their time is over, whether or not the
- * server can be reached, and before that, the oldest first, when their file system runs short of room: the
- * guest comes first.
+ * Snapshots that stay on the host after a backup: for each disk one that its storage makes
+ * (snapshot_method.h), and a record below DATA/snapshots with the configuration of the VM. They restore
+ * without the server's store. They go when their time is over, whether or not the server can be reached, and
+ * before that, the oldest first, when their storage runs short of room: the guest comes first.
  *
  * Thread-safe. All calls block on the disk.
  */
@@ -20,7 +19,7 @@
 /* What the agent's configuration file may say of them; rows of a struct config_key table. */
 #define HOST_SNAPSHOTS_CONFIG_KEYS                                                                           \
     {"snapshot-free-percent", "20",                                                                          \
-     "a snapshot stays on the host only where so much of the file system is free"},                          \
+     "a snapshot stays on the host only where so much of its storage is free"},                              \
     {                                                                                                        \
         "snapshot-pause-ms", "250", "how long a guest may stand still for one at the most"                   \
     }
@@ -40,18 +39,19 @@ struct host_snapshots *host_snapshots_create(const char *data_directory, const s
 void host_snapshots_destroy(struct host_snapshots *snapshots);
 
 unsigned host_snapshots_pause_ms(const struct host_snapshots *snapshots);
-/* Is there room for one of disks that take so much, in that directory? SNAPSHOT_NOT_KEPT. */
-int host_snapshots_check_room(struct host_snapshots *snapshots, const char *directory, uint64_t allocated,
-                              struct error *err);
+/* Where less of the storage is free, none is made; where less than half of that, they go. */
+int64_t host_snapshots_free_percent(const struct host_snapshots *snapshots);
 
-/* The record of one that is about to be made: an object with "job" (the point's id), "disks" with a "clone"
- * each and so on, see snapshot_make.c. Durable when this returns, so that the files go if this process dies.
- * Borrowed. */
+/* The record of one that is about to be made: an object with "job" (the point's id), "disks" and so on, see
+ * snapshot_make.c. Durable when this returns, so that the files go if this process dies. Borrowed. */
 int host_snapshots_note(struct host_snapshots *snapshots, json_t *record, struct error *err);
 /* The same, complete: it is kept and listed. Of the same job older ones go. Takes a reference of the record.
  */
 int host_snapshots_add(struct host_snapshots *snapshots, json_t *record, struct error *err);
-/* Remove the files that a record names, and the record. */
+/* Remove those whose storage can't have another one beside that of the disk's record ("alone"). True when
+ * there were any. */
+bool host_snapshots_drop_former(struct host_snapshots *snapshots, const json_t *disk);
+/* Remove what a record tells of, and the record. What can't be removed now is tried again every minute. */
 void host_snapshots_discard(struct host_snapshots *snapshots, const json_t *record);
 
 /* Remove what the job kept. */
@@ -66,6 +66,9 @@ void host_snapshots_list(struct host_snapshots *snapshots, Holdfast__HostSnapsho
  * SNAPSHOT_GONE. */
 struct host_snapshot *host_snapshots_take(struct host_snapshots *snapshots, const char *point,
                                           json_t **record, struct error *err);
+/* Where the disk of a record that was taken can be read from, malloc'd: a file, or a device. NULL with
+ * SNAPSHOT_GONE. */
+char *host_snapshots_locate(const json_t *disk, struct error *err);
 void host_snapshots_give_back(struct host_snapshots *snapshots, struct host_snapshot *snapshot);
 
 #endif

@@ -1,6 +1,8 @@
 #include "agent/snapshots/snapshot_copy.h"
 #include "agent/snapshots/file_clone.h"
+#include "agent/snapshots/volume_copy.h"
 #include "base/os_process.h"
+#include "disk/disk_device.h"
 #include "disk/disk_image.h"
 #include <stdbool.h>
 #include <string.h>
@@ -38,7 +40,9 @@ static int remove_bitmaps(const char *path, struct error *err)
 
 int snapshot_copy(const char *clone, const char *format, const char *path, struct error *err)
 {
-    if (file_clone_copy(clone, path, err) != 0)
+    int copied =
+        disk_device_is(clone) ? volume_copy_to_file(clone, path, err) : file_clone_copy(clone, path, err);
+    if (copied != 0)
         return -1;
     if (strcmp(format, "qcow2") == 0 && (check_tables(path, err) != 0 || remove_bitmaps(path, err) != 0)) {
         (void)unlink(path);

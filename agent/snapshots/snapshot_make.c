@@ -1,122 +1,67 @@
 /*
  * The record: {"job": POINT, "kind": "snapshot", "of_job", "vm_uuid", "vm_name", "vm_kind", "configuration",
  * "consistency", "instant_ms", "until_ms", "kept": true, "disks": [{"name", "path", "format", "size",
- * "clone"}]}; without "kept" it is being made. "job" is what the journal of jobs names its files by.
+ * "method", and what the method
+ * needs}]}; without "kept" it is being made. "job" is what the journal of jobs names its files by.
  */
 #include "agent/snapshots/snapshot_make.h"
 #include "agent/providers/job_journal.h"
-#include "agent/snapshots/file_clone.h"
+#include "agent/snapshots/snapshot_method.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/os_file.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { QCOW2_HEADER = 104, TRIAL_SHARE = 2 };
+enum { TRIAL_SHARE = 2 };
 
-struct pair {
-    int from;
-    int to;
+struct disk_part {
+    const struct snapshot_method *method;
+    struct snapshot_part *part;
 };
 
 struct snapshot_make {
     struct host_snapshots *snapshots;
     json_t *record;
     unsigned days;
-    struct pair *pairs;
+    bool stops; /* the guest is to stand still at the instant, and not for long */
+    struct disk_part *parts;
     size_t count;
 };
 
-static uint64_t big_endian(const uint8_t *bytes, size_t length)
+static const json_t *disk_record(const struct snapshot_make *make, size_t index)
 {
-    uint64_t value = 0;
-    for (size_t i = 0; i < length; i++)
-        value = value << 8 | bytes[i];
-    return value;
+    return json_array_get(json_object_get(make->record, "disks"), index);
 }
 
-/* A file that is not the whole of the disk. The fields are those of the QCOW2 header (docs/interop/qcow2.txt
- * of QEMU): backing_file_offset, crypt_method, incompatible_features with the bit for an external data file.
- */
-static int check_qcow2(int from, const char *path, struct error *err)
+/* Where storage can't have two of one disk, the former one makes room for this one. */
+static int check_room(struct snapshot_make *make, const struct snapshot_method *method, const json_t *record,
+                      uint64_t allocated, struct error *err)
 {
-    enum { BACKING = 8, CRYPT = 32, VERSION = 4, FEATURES = 72, EXTERNAL_DATA = 4 };
-    uint8_t header[QCOW2_HEADER] = {0};
-    if (pread(from, header, sizeof header, 0) < FEATURES || memcmp(header, "QFI\xfb", 4) != 0)
-        return error_set(err, ERROR_SNAPSHOT_NOT_KEPT, "%s has no header of qcow2.", path);
-    bool version_2 = big_endian(header + VERSION, 4) < 3;
-    if (big_endian(header + BACKING, 8) != 0 || big_endian(header + CRYPT, 4) != 0 ||
-        (!version_2 && (big_endian(header + FEATURES, 8) & EXTERNAL_DATA)))
-        return error_set(err, ERROR_SNAPSHOT_NOT_KEPT,
-                         "%s has a backing file, a data file of its own, or is encrypted.", path);
-    return 0;
-}
-
-static int open_source(const struct snapshot_make_disk *disk, int *from, struct error *err)
-{
-    struct stat info;
-    bool qcow2 = strcmp(disk->format, "qcow2") == 0;
-    if (!qcow2 && strcmp(disk->format, "raw") != 0)
-        return error_set(err, ERROR_SNAPSHOT_NOT_KEPT, "The disk %s is %s; raw and qcow2 can be shared.",
-                         disk->name, disk->format);
-    *from = open(disk->path, O_RDONLY | O_CLOEXEC);
-    if (*from < 0 || fstat(*from, &info) != 0)
-        return error_set_errno(err, ERROR_SNAPSHOT_NOT_KEPT, errno, "%s can't be opened.", disk->path);
-    if (!S_ISREG(info.st_mode))
-        return error_set(err, ERROR_SNAPSHOT_NOT_KEPT, "The disk %s is not a file but %s.", disk->name,
-                         disk->path);
-    return qcow2 ? check_qcow2(*from, disk->path, err) : 0;
-}
-
-/* DIRECTORY/.holdfast/POINT-DISK.FORMAT beside the file; malloc'd. */
-static char *clone_path(const struct snapshot_make_wish *wish, const struct snapshot_make_disk *disk)
-{
-    char *real = realpath(disk->path, NULL);
-    char *slash = real ? strrchr(real, '/') : NULL;
-    char *path = slash ? memory_format("%.*s/.holdfast/%s-%s-%s.%s", (int)(slash - real), real, wish->vm_uuid,
-                                       wish->point, disk->name, disk->format)
-                       : NULL;
-    free(real);
-    return path;
-}
-
-static int open_clone(const char *clone, int *to, struct error *err)
-{
-    char *directory = memory_copy_text(clone);
-    *strrchr(directory, '/') = '\0';
-    if (mkdir(directory, 0700) == 0 || errno == EEXIST)
-        *to = open(clone, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    free(directory);
-    return *to >= 0 ? 0 : error_set_errno(err, ERROR_SNAPSHOT_NOT_KEPT, errno, "%s can't be made.", clone);
+    int64_t percent = host_snapshots_free_percent(make->snapshots);
+    if (method->check_room(record, allocated, percent, err) == 0)
+        return 0;
+    if (!host_snapshots_drop_former(make->snapshots, record))
+        return -1;
+    return method->check_room(record, allocated, percent, err);
 }
 
 static int add_disk(struct snapshot_make *make, const struct snapshot_make_wish *wish,
                     const struct snapshot_make_disk *disk, uint64_t allocated, struct error *err)
 {
-    struct pair *pair = &make->pairs[make->count++];
-    *pair = (struct pair){-1, -1};
-    if (strchr(disk->name, '/'))
-        return error_set(err, ERROR_SNAPSHOT_NOT_KEPT, "%s can't be part of the name of a file.", disk->name);
-    if (open_source(disk, &pair->from, err) != 0)
+    const struct snapshot_method *method = snapshot_method_for(disk, err);
+    if (!method)
         return -1;
-    char *clone = clone_path(wish, disk);
-    if (!clone)
-        return error_set(err, ERROR_SNAPSHOT_NOT_KEPT, "Where %s lies is not known.", disk->path);
-    json_array_append_new(json_object_get(make->record, "disks"),
-                          json_pack("{s:s, s:s, s:s, s:I, s:s}", "name", disk->name, "path", disk->path,
-                                    "format", disk->format, "size", (json_int_t)disk->size, "clone", clone));
-    char *directory = memory_copy_text(clone);
-    *strstr(directory, "/.holdfast/") = '\0';
-    int result = host_snapshots_check_room(make->snapshots, directory[0] ? directory : "/", allocated, err);
-    free(directory);
-    free(clone);
-    return result;
+    json_t *record = json_pack("{s:s, s:s, s:s, s:I, s:s}", "name", disk->name, "path", disk->path, "format",
+                               disk->format, "size", (json_int_t)disk->size, "method", method->name);
+    struct snapshot_part *part = method->plan(wish, disk, record, err);
+    if (!part) {
+        json_decref(record);
+        return -1;
+    }
+    make->parts[make->count++] = (struct disk_part){method, part};
+    json_array_append_new(json_object_get(make->record, "disks"), record);
+    return check_room(make, method, record, allocated, err);
 }
 
 static json_t *new_record(const struct snapshot_make_wish *wish)
@@ -131,27 +76,38 @@ static json_t *new_record(const struct snapshot_make_wish *wish)
     return record;
 }
 
-/* Once before the guest stands still: so that little is left to be written then, and to learn how long it
- * takes. */
-static int try_out(struct snapshot_make *make, struct error *err)
+static int take_all(struct snapshot_make *make, int64_t deadline_us, struct error *err)
 {
-    for (size_t i = 0; i < make->count; i++)
-        (void)fdatasync(make->pairs[i].from);
-    int64_t begun_us = clock_monotonic_us();
-    int64_t deadline_us = begun_us + (int64_t)host_snapshots_pause_ms(make->snapshots) * 1000 / TRIAL_SHARE;
     for (size_t i = 0; i < make->count; i++) {
-        if (file_clone_blocks(make->pairs[i].from, make->pairs[i].to, deadline_us, err) != 0)
+        if (make->parts[i].method->take(make->parts[i].part, deadline_us, err) != 0)
             return -1;
     }
-    if (clock_monotonic_us() > deadline_us)
-        return error_set(
-            err, ERROR_SNAPSHOT_NOT_KEPT,
-            "Sharing the blocks of the disks takes %lld ms; the guest would stand still too long.",
-            (long long)(clock_monotonic_us() - begun_us) / 1000);
-    for (size_t i = 0; i < make->count; i++)
-        if (ftruncate(make->pairs[i].to, 0) != 0)
-            return error_set_errno(err, ERROR_SNAPSHOT_NOT_KEPT, errno, "A snapshot could not be emptied.");
     return 0;
+}
+
+/* Once before the guest stands still, to learn how long it takes. */
+static int try_out(struct snapshot_make *make, struct error *err)
+{
+    int64_t begun_us = clock_monotonic_us();
+    int64_t deadline_us = begun_us + (int64_t)host_snapshots_pause_ms(make->snapshots) * 1000 / TRIAL_SHARE;
+    if (take_all(make, deadline_us, err) != 0)
+        return -1;
+    int64_t over_us = clock_monotonic_us() - deadline_us;
+    for (size_t i = 0; i < make->count; i++)
+        if (make->parts[i].method->clear(make->parts[i].part, err) != 0)
+            return -1;
+    if (over_us > 0)
+        return error_set(err, ERROR_SNAPSHOT_NOT_KEPT,
+                         "Snapshots of the disks take %lld ms; the guest would stand still too long "
+                         "(snapshot-pause-ms of the agent is %u).",
+                         (long long)(over_us + deadline_us - begun_us) / 1000,
+                         host_snapshots_pause_ms(make->snapshots));
+    return 0;
+}
+
+static bool needs_stop(const struct snapshot_make *make, const struct snapshot_make_wish *wish)
+{
+    return wish->count != 1 || !make->parts[0].method->at_once || strcmp(wish->disks[0].format, "raw") != 0;
 }
 
 static int prepare(struct snapshot_make *make, const struct snapshot_make_wish *wish, struct error *err)
@@ -163,14 +119,14 @@ static int prepare(struct snapshot_make *make, const struct snapshot_make_wish *
         if (add_disk(make, wish, &wish->disks[i], allocated, err) != 0)
             return -1;
     }
+    make->stops = wish->live && needs_stop(make, wish);
     if (host_snapshots_note(make->snapshots, make->record, err) != 0)
         return -1;
-    const json_t *disks = json_object_get(make->record, "disks");
     for (size_t i = 0; i < make->count; i++) {
-        if (open_clone(job_journal_text(json_array_get(disks, i), "clone"), &make->pairs[i].to, err) != 0)
+        if (make->parts[i].method->begin(make->parts[i].part, disk_record(make, i), err) != 0)
             return -1;
     }
-    return wish->live ? try_out(make, err) : 0;
+    return make->stops ? try_out(make, err) : 0;
 }
 
 struct snapshot_make *snapshot_make_prepare(struct host_snapshots *snapshots,
@@ -184,7 +140,7 @@ struct snapshot_make *snapshot_make_prepare(struct host_snapshots *snapshots,
     make->snapshots = snapshots;
     make->days = wish->days < HOST_SNAPSHOTS_DAYS_MAX ? wish->days : HOST_SNAPSHOTS_DAYS_MAX;
     make->record = new_record(wish);
-    make->pairs = memory_array(wish->count + 1, sizeof *make->pairs);
+    make->parts = memory_array(wish->count + 1, sizeof *make->parts);
     if (prepare(make, wish, err) != 0) {
         snapshot_make_abandon(make);
         make = NULL;
@@ -192,34 +148,36 @@ struct snapshot_make *snapshot_make_prepare(struct host_snapshots *snapshots,
     return make;
 }
 
+bool snapshot_make_stops(const struct snapshot_make *make)
+{
+    return make->stops;
+}
+
 int snapshot_make_take(struct snapshot_make *make, struct error *err)
 {
-    int64_t deadline_us = clock_monotonic_us() + (int64_t)host_snapshots_pause_ms(make->snapshots) * 1000;
-    for (size_t i = 0; i < make->count; i++) {
-        if (file_clone_blocks(make->pairs[i].from, make->pairs[i].to, deadline_us, err) != 0)
-            return -1;
-    }
-    return 0;
+    int64_t pause_us = (int64_t)host_snapshots_pause_ms(make->snapshots) * 1000;
+    return take_all(make, make->stops ? clock_monotonic_us() + pause_us : 0, err);
+}
+
+char *snapshot_make_locate(const struct snapshot_make *make, size_t disk, struct error *err)
+{
+    return make->parts[disk].method->locate(disk_record(make, disk), err);
 }
 
 static void make_free(struct snapshot_make *make)
 {
-    for (size_t i = 0; i < make->count; i++) {
-        if (make->pairs[i].from >= 0)
-            close(make->pairs[i].from);
-        if (make->pairs[i].to >= 0)
-            close(make->pairs[i].to);
-    }
-    free(make->pairs);
+    for (size_t i = 0; i < make->count; i++)
+        make->parts[i].method->end(make->parts[i].part);
+    free(make->parts);
     json_decref(make->record);
     free(make);
 }
 
-static int make_durable(struct snapshot_make *make, struct error *err)
+static int finish_all(struct snapshot_make *make, struct error *err)
 {
     for (size_t i = 0; i < make->count; i++) {
-        if (fsync(make->pairs[i].to) != 0)
-            return error_set_errno(err, ERROR_SNAPSHOT_NOT_KEPT, errno, "A snapshot could not be written.");
+        if (make->parts[i].method->finish(make->parts[i].part, err) != 0)
+            return -1;
     }
     return 0;
 }
@@ -231,7 +189,7 @@ int snapshot_make_keep(struct snapshot_make *make, const char *consistency, int6
     json_object_set_new(make->record, "consistency", json_string(consistency));
     json_object_set_new(make->record, "instant_ms", json_integer((json_int_t)instant_ms));
     json_object_set_new(make->record, "until_ms", json_integer((json_int_t)*until_ms));
-    if (make_durable(make, err) != 0 || host_snapshots_add(make->snapshots, make->record, err) != 0) {
+    if (finish_all(make, err) != 0 || host_snapshots_add(make->snapshots, make->record, err) != 0) {
         *until_ms = 0;
         snapshot_make_abandon(make);
         return -1;

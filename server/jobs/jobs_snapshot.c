@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "server/catalog/catalog_snapshots.h"
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,10 +56,13 @@ void job_note_snapshot(struct job *job)
     }
     if (begun->snapshot_until_ms > 0) {
         put_snapshot(job);
-        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE,
-                "The snapshot stays on %s until %s; for it the guest stood still for %u.%03u ms",
-                job->row.host_name, clock_format_wall(begun->snapshot_until_ms, until),
-                begun->paused_us / 1000, begun->paused_us % 1000);
+        char stood[64] = "";
+        if (begun->paused_us > 0) {
+            snprintf(stood, sizeof stood, "; for it the guest stood still for %u.%03u ms",
+                     begun->paused_us / 1000, begun->paused_us % 1000);
+        }
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "The snapshot stays on %s until %s%s",
+                job->row.host_name, clock_format_wall(begun->snapshot_until_ms, until), stood);
     } else if (begun->snapshot_reason[0] != '\0') {
         enum error_code code = job_reason_parse(begun->snapshot_reason, &text);
         job_log(job, JOB_LOG_INFORMATION, code == ERROR_NONE ? ERROR_SNAPSHOT_NOT_KEPT : code,

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The agent inside a guest protects its logical volumes from snapshots of LVM: the point is of one moment while the volume
-# is written, nothing is left behind, also after the agent was killed, and a volume that was changed comes back.
+# is written, nothing is left behind, also after the agent was killed, and a volume that was changed comes back. Snapshots
+# that stay restore without the store, survive the agent, grow, and are not missed when they run full.
 . "$(dirname "$0")/../lib/test.sh"
 . "$top/tests/lib/guest.sh"
 requires mke2fs e2fsck busybox
@@ -13,6 +14,7 @@ make_tools() {
     mkdir -p "$work/disks" "$tools"
     cp -a "$guest_files/inside/." "$tools/"
     cp "$HOLDFAST_BIN/holdfast-agent" "$tools/bin/"
+    ln -sf lvm "$tools/bin/lvextend"
     ldd "$HOLDFAST_BIN/holdfast-agent" | awk '/=> \//{print $3}' | while read -r library; do
         cp -L "$library" "$tools/lib/"
     done
@@ -46,6 +48,16 @@ guest_agent_start() {
     wait_for 90 host_is inner connected || { in_guest 'cat /run/agent.log' >&2; fail "the agent does not connect"; }
 }
 guest_agent_kill() { in_guest 'kill -9 "$(cat /run/agent.pid)"'; }
+kept() { in_guest "lvs --noheadings -o lv_name @holdfast 2>/dev/null" | grep -c holdfast-kept || true; }
+no_kept() { [ "$(kept)" = 0 ]; }
+log_of() { value '.log[].message' job show "$(last_job)"; }
+# local_restore POINT: to its volume, which is not mounted, from what stayed, with the store's containers away.
+local_restore() {
+    mv "$work/server/store/containers" "$work/away"
+    holdfast restore vm "$1" --to-original --from-host-snapshot --wait >>"$work/restore.log"
+    mv "$work/away" "$work/server/store/containers"
+    log_of | grep -q 'nothing was read from the store' || fail "it was not local"
+}
 snapshots() { in_guest "lvs --noheadings -o lv_name @holdfast 2>/dev/null" | grep -c holdfast || true; }
 has_snapshot() { [ "$(snapshots)" -gt 0 ]; }
 expect_no_rest() {
@@ -66,6 +78,11 @@ whole() {
     ! dumpe2fs -h "$work/look.raw" 2>/dev/null | grep -q needs_recovery || fail "the file system was not frozen"
 }
 
+# expect_same VOLUME: its begin, where the file system has its tables and what was written last, is that of $work/look.raw.
+expect_same() {
+    equal "$(head -c 48M "$work/look.raw" | md5sum)" "$(in_guest "head -c 48M /dev/vg/$1 | md5sum")" "the volume $1"
+}
+
 server_begin
 libvirt_qemu_settings='seccomp_sandbox = 0' # QEMU starts what carries the connections
 at_end 'libvirt_stop "$work/libvirt"; libvirt_logs "$work/libvirt"'
@@ -78,7 +95,7 @@ in_guest 'for m in /data/vdb/modules/*.ko; do busybox insmod $m 2>/dev/null; don
     busybox ifconfig lo 127.0.0.1; busybox ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
     echo "10.0.2.100 '"$(hostname)"'" >>/etc/hosts; busybox hostname inner
     mkdir -p /etc/lvm /srv/data /srv/thin
-    pvcreate -q /dev/vdc && vgcreate -q vg /dev/vdc && lvcreate -q -L 400M -n data vg &&
+    pvcreate -q /dev/vdc && vgcreate -q vg /dev/vdc && lvcreate -q -L 200M -n data vg &&
     mke2fs -q -t ext4 /dev/vg/data && mount /dev/vg/data /srv/data && echo one >/srv/data/story' >"$work/guest.log" 2>&1 ||
     { cat "$work/guest.log"; fail "LVM does not work in the guest"; }
 in_guest "holdfast-agent enrol $(hostname):$agent_port --token $(value .token host token)" >>"$work/enrol.log"
@@ -86,28 +103,61 @@ guest_agent_start
 add_volume data /dev/vg/data
 equal /dev/vg/data "$(value '.disks[0].path' vm show data)" "path of the disk"
 
-step "while it is written"
+step "while it is written, and the snapshot stays"
+holdfast policy create gold --manual --keep-latest 9 --snapshot-days 2 >/dev/null
+holdfast group create stays --policy gold --vm data >/dev/null
 in_guest '(while [ ! -e /run/enough ]; do for i in 1 2 3 4 5 6 7 8; do
     head -c 300000 /dev/urandom >/srv/data/$i; mv /srv/data/$i /srv/data/done-$i; done; done) >/dev/null 2>&1 &'
 backup data
 in_guest 'touch /run/enough'
 equal filesystem "$(value .consistency rp show "$point")" "consistency"
-first=$point
 whole "$point"
 equal one "$(debugfs -R 'cat story' "$work/look.raw" 2>/dev/null)" "what the file system holds"
-expect_no_rest
+equal 1 "$(kept)" "number of snapshots that stay"
+equal 1 "$(snapshots)" "number of all snapshots"
+expect_same "holdfast-kept-$point-disk0"
+first=$point
 
 step "the agent is killed while it reads the snapshot"
-in_guest 'head -c 150M /dev/urandom >/srv/data/large; echo two >/srv/data/story'
+in_guest 'head -c 100M /dev/urandom >/srv/data/large; echo two >/srv/data/story'
 begin_backup data
-wait_for 60 has_snapshot || fail "there is no snapshot"
+is_read() { [ "$(job_field .phases.transfer.state)" = running ]; }
+wait_for 60 is_read || fail "the snapshot is not read"
 guest_agent_kill
-has_snapshot || fail "the snapshot has gone too early for this test"
 guest_agent_start
 wait_job completed 180
-whole "$(job_field .point)"
+second=$(job_field .point)
+whole "$second"
 equal two "$(debugfs -R 'cat story' "$work/look.raw" 2>/dev/null)" "what the file system holds"
+equal 1 "$(snapshots)" "number of snapshots of a thick volume"
+
+step "back to the volume without the store: not while it is mounted"
+in_guest 'rm /srv/data/large; echo changed >/srv/data/story'
+expect_code RESTORE_TARGET_IN_USE holdfast restore vm "$second" --to-original --from-host-snapshot --wait
+said /srv/data || fail "the mount is not named"
+in_guest 'umount /srv/data'
+local_restore "$second"
+expect_same data
+in_guest 'mount /dev/vg/data /srv/data && grep -qx two /srv/data/story' || fail "the volume is not as it was"
+
+step "it is given more room, and is not missed when it runs full"
+room() { in_guest 'lvs --noheadings --units m --nosuffix -o lv_size @holdfast' | tr -dc '0-9\n' | sed 's/00$//' | head -n 1; }
+before=$(room)
+has_grown() { [ "$(room)" -gt "$before" ]; }
+in_guest 'head -c $(('"$before"' * 1024 * 86 / 100))K /dev/urandom | dd of=/srv/data/large bs=1M conv=notrunc,fsync 2>/dev/null'
+wait_for 60 has_grown || fail "a snapshot that is nearly full gets no more room"
+in_guest 'kill -STOP "$(cat /run/agent.pid)"; head -c 120M /dev/urandom | dd of=/srv/data/large bs=1M conv=notrunc,fsync 2>/dev/null
+    lvs --noheadings -o lv_attr @holdfast | grep -q "^ *s.i-I"' || fail "the snapshot did not run full"
+in_guest 'umount /srv/data; kill -CONT "$(cat /run/agent.pid)"'
+wait_for 60 host_is inner connected || fail "the agent does not connect"
+expect 0 holdfast restore vm "$second" --to-original --wait
+! log_of | grep -q 'nothing was read from the store' || fail "a snapshot that ran full was read"
+expect_same data
+wait_for 60 no_kept || fail "a snapshot that ran full stays"
 expect_no_rest
+in_guest 'mount /dev/vg/data /srv/data && grep -qx two /srv/data/story' || fail "the volume is not as it was"
+expect_code SNAPSHOT_GONE holdfast restore vm "$first" --to-original --from-host-snapshot --wait
+holdfast group remove stays data >/dev/null
 
 step "a snapshot that somebody holds stays, and goes with the next backup"
 begin_backup data
@@ -121,7 +171,7 @@ expect_no_rest
 
 step "a snapshot that runs full fails the backup, and the guest goes on"
 in_guest 'free=$(vgs --noheadings --units k --nosuffix -o vg_free vg | cut -d. -f1)
-    lvcreate -q -L $((free - 12288))k -n rest vg; rm -f /srv/data/large; sync; head -c 200M /dev/urandom >/srv/data/large'
+    lvcreate -q -L $((free - 12288))k -n rest vg; rm -f /srv/data/large; sync; head -c 100M /dev/urandom >/srv/data/large'
 begin_backup data
 wait_for 60 has_snapshot || fail "there is no snapshot"
 in_guest 'head -c 60M /dev/urandom | dd of=/srv/data/large bs=1M conv=notrunc,fsync 2>/dev/null'
@@ -141,22 +191,34 @@ value '.log[].code' job show "$job" | grep -q SCRATCH_SPACE_LOW || fail "the rea
 in_guest 'lvremove -q -y vg/rest'
 
 step "a thin volume"
-in_guest 'lvcreate -q -L 300M --thinpool pool vg && lvcreate -q -V 200M -n thin --thinpool pool vg &&
+in_guest 'lvcreate -q -L 200M --thinpool pool vg && lvcreate -q -V 100M -n thin --thinpool pool vg &&
     mke2fs -q -t ext4 /dev/vg/thin && mount /dev/vg/thin /srv/thin && echo thin >/srv/thin/story' >"$work/guest.log" 2>&1 ||
     { cat "$work/guest.log"; fail "no thin volume"; }
 add_volume thin /dev/vg/thin
+holdfast group add stays thin >/dev/null
 backup thin
+first=$point
 equal filesystem "$(value .consistency rp show "$point")" "consistency of the thin volume"
 whole "$point"
 equal thin "$(debugfs -R 'cat story' "$work/look.raw" 2>/dev/null)" "what the thin file system holds"
-expect_no_rest
+in_guest 'echo more >/srv/thin/story; sync'
+backup thin
+equal 2 "$(snapshots)" "number of snapshots of a thin volume"
 
-step "back to the volume: not while it is mounted"
-expect_code RESTORE_TARGET_IN_USE holdfast restore vm "$first" --to-original --wait
-said /srv/data || fail "the mount is not named"
-in_guest 'umount /srv/data'
-expect 0 holdfast restore vm "$first" --to-original --wait
-in_guest 'mount /dev/vg/data /srv/data && grep -qx one /srv/data/story' || fail "the volume is not as it was"
+step "an agent that starts again finds them; one whose time is over goes"
+guest_agent_kill
+in_guest 'sed -i "s/\"until_ms\": *[0-9]*/\"until_ms\":1/" /var/lib/holdfast-agent/snapshots/jobs/'"$point.json"
+guest_agent_start
+one_left() { [ "$(snapshots)" = 1 ]; }
+wait_for 60 one_left || fail "a snapshot stays longer than it should"
+in_guest 'umount /srv/thin'
+local_restore "$first"
+in_guest 'mount /dev/vg/thin /srv/thin && grep -qx thin /srv/thin/story' || fail "the thin volume is not as it was"
+holdfast group remove stays thin >/dev/null
+holdfast vm discover inner >/dev/null
+wait_for 60 no_kept || fail "a snapshot of an unprotected volume stays"
+expect_no_rest
+equal '' "$(in_guest 'ls /var/lib/holdfast-agent/snapshots/jobs')" "the records"
 
 in_guest 'kill "$(cat /run/agent.pid)"'
 wait_for 30 in_guest '[ ! -e /proc/$(cat /run/agent.pid) ]' || fail "the agent does not end"

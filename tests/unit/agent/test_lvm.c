@@ -1,41 +1,6 @@
 #include "agent/providers/lvm.h"
-#include "provider_fixture.h"
-#include <sys/stat.h>
+#include "lvm_fixture.h"
 #include <sys/sysmacros.h>
-
-static const uint64_t mib = 1024 * 1024;
-
-/* Programs that note how they were called; lvs says what the test wants. */
-static int make_programs(void **state)
-{
-    static const char *const names[] = {"lvs", "lvcreate", "lvremove"};
-    if (make_directory(state) != 0)
-        return -1;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char script[512];
-        snprintf(script, sizeof script,
-                 "#!/bin/sh\necho \"%s $*\" >>%s/calls\n[ -e %s/%s.says ] && cat %s/%s.says\n"
-                 "[ ! -e %s/%s.fails ] || { echo no luck >&2; exit 5; }\n",
-                 names[i], directory, directory, names[i], directory, names[i], directory, names[i]);
-        write_text(in_directory(names[i]), script);
-        if (chmod(in_directory(names[i]), 0700) != 0)
-            return -1;
-    }
-    const char *path = getenv("PATH");
-    char *list = malloc(strlen(path ? path : "") + sizeof directory + 2);
-    sprintf(list, "%s:%s", directory, path ? path : "");
-    int result = setenv("PATH", list, 1);
-    free(list);
-    return result;
-}
-
-#define VOLUME(name, attributes, minor, origin, pool, data)                                                  \
-    "{\"vg_name\":\"vg0\", \"lv_name\":\"" name "\", \"lv_attr\":\"" attributes                              \
-    "\", \"lv_size\":\"1073741824\", \"lv_kernel_major\":\"253\", \"lv_kernel_minor\":\"" minor              \
-    "\", \"origin\":\"" origin "\", \"pool_lv\":\"" pool                                                     \
-    "\", \"vg_free\":\"10737418240\", \"vg_extent_size\":\"4194304\", \"data_percent\":\"" data              \
-    "\", \"metadata_percent\":\"\"}"
-#define REPORT(volumes) "{\"report\": [{\"lv\": [" volumes "]}], \"log\": []}"
 
 static void answers_of_lvs_are_read(void **state)
 {
@@ -54,6 +19,7 @@ static void answers_of_lvs_are_read(void **state)
     assert_int_equal(volume.size, 1024 * mib);
     assert_int_equal(volume.extent, 4 * mib);
     assert_int_equal(volume.group_free, 10240 * mib);
+    assert_int_equal(volume.group_size, 20480 * mib);
     assert_true(volume.data_percent > 12.3 && volume.data_percent < 12.4);
     assert_true(volume.metadata_percent < 0);
     assert_int_equal(lvm_parse(two, 0, &volume, &err), 1);
@@ -109,16 +75,9 @@ static void snapshots_have_a_sensible_size(void **state)
     }
 }
 
-static void say(const char *lvs)
-{
-    struct error err;
-    os_path_remove(in_directory("calls"), &err);
-    write_text(in_directory("lvs.says"), lvs);
-}
-
 #define ASKS(selection)                                                                                      \
     "lvs --reportformat json --units b --nosuffix --options "                                                \
-    "vg_name,lv_name,lv_attr,lv_size,lv_kernel_major,lv_kernel_minor,origin,pool_lv,vg_free,"                \
+    "vg_name,lv_name,lv_attr,lv_size,lv_kernel_major,lv_kernel_minor,origin,pool_lv,vg_free,vg_size,"        \
     "vg_extent_size,data_percent,metadata_percent --select " selection "\n"
 #define ASKS_FOR(name) ASKS("vg_name=\"vg0\" && lv_name=\"" name "\"")
 
