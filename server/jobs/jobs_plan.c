@@ -32,7 +32,8 @@ static int plan_policy(struct job *job, const struct catalog_vm *vm, struct erro
         job->lock_days = policy->lock_days;
         job->snapshot_days = policy->snapshot_days;
     }
-    if (strcmp(vm->kind, "image") == 0 && !job->consistency_required) {
+    bool has_guest = strcmp(vm->kind, "image") != 0 && strcmp(vm->kind, "files") != 0;
+    if (!has_guest && !job->consistency_required) {
         job->asked_consistency = "crash"; /* there is no guest to ask */
     }
     return 0;
