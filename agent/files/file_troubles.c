@@ -79,12 +79,11 @@ void file_troubles_report(struct file_troubles *troubles, Holdfast__Failure ***w
         enum error_code code;
         const char *what;
     } says[FILE_TROUBLE_KINDS] = {
-        [FILE_TROUBLE_UNREADABLE] = {ERROR_FILES_SKIPPED, "could not be read and are left out"},
-        [FILE_TROUBLE_CHANGED] = {ERROR_FILES_CHANGED, "changed while they were read"},
-        [FILE_TROUBLE_GONE] = {ERROR_FILES_CHANGED,
-                               "went away before they were read and are stored as zeros"},
+        [FILE_TROUBLE_UNREADABLE] = {ERROR_FILES_SKIPPED, "could not be read: left out"},
+        [FILE_TROUBLE_CHANGED] = {ERROR_FILES_CHANGED, "changed while read"},
+        [FILE_TROUBLE_GONE] = {ERROR_FILES_CHANGED, "went away before being read, stored as zeros"},
         [FILE_TROUBLE_BROKEN] = {ERROR_FILES_SKIPPED,
-                                 "could not be read to their end; the rest is stored as zeros"},
+                                 "could not be read to the end, the rest is stored as zeros"},
     };
     pthread_mutex_lock(&troubles->lock);
     for (size_t i = 0; i < FILE_TROUBLE_KINDS; i++) {
@@ -92,8 +91,9 @@ void file_troubles_report(struct file_troubles *troubles, Holdfast__Failure ***w
         struct error warning;
         if (trouble->count == 0)
             continue;
-        error_set(&warning, says[i].code, "%zu files %s: %s%s", trouble->count, says[i].what,
-                  buffer_text(&trouble->names), trouble->told < trouble->count ? " and more" : "");
+        error_set(&warning, says[i].code, "%zu file%s %s: %s%s", trouble->count,
+                  trouble->count == 1 ? "" : "s", says[i].what, buffer_text(&trouble->names),
+                  trouble->told < trouble->count ? " and more" : "");
         provider_add_warning(warnings, count, &warning);
         buffer_clear(&trouble->names);
         trouble->count = 0;

@@ -95,7 +95,7 @@ static void headers_say_what_was_said(void **state)
         {.type = TAR_HARD_LINK, .path = "same", .link = "a/b"},
     };
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
-        for (uint64_t pad = 0; pad < 130; pad += pad < 4 ? 1 : 25)
+        for (uint64_t pad = 0; pad < 130; pad += pad < 3 ? 1 : 63)
             check_header(&entries[i], pad);
     }
     free(long_path);
@@ -269,7 +269,7 @@ static void any_place_reads_as_the_whole(void **state)
 {
     (void)state;
     struct error err;
-    for (unsigned seed = 1; seed <= 3; seed++) {
+    for (unsigned seed = 1; seed <= 2; seed++) {
         make_tree(seed);
         struct file_archive *archive = open_tree();
         size_t size = (size_t)file_archive_size(archive);
@@ -277,7 +277,7 @@ static void any_place_reads_as_the_whole(void **state)
         assert_in_range(count_entries(whole, size), FILES, FILES + 20);
         struct disk_reader *reader = file_archive_reader(archive);
         uint8_t *piece = memory_alloc(300000);
-        for (size_t i = 0; i < 2000; i++) {
+        for (size_t i = 0; i < 500; i++) {
             size_t offset = random_below(size);
             size_t length = random_below(i % 10 == 0 ? 300000 : 2000);
             length = length < size - offset ? length : size - offset;
@@ -384,7 +384,7 @@ static void files_that_change_are_told(void **state)
     assert_int_equal(count, 2);
     assert_non_null(strstr(warnings[0]->message, "2 files changed"));
     assert_non_null(strstr(warnings[0]->message, "tree/grown, /"));
-    assert_non_null(strstr(warnings[1]->message, "1 files went away"));
+    assert_non_null(strstr(warnings[1]->message, "1 file went away"));
     for (size_t i = 0; i < count; i++)
         holdfast__failure__free_unpacked(warnings[i], NULL);
     free(warnings);
