@@ -348,6 +348,14 @@ int file_layout_finish(struct file_layout *layout, struct error *err)
 
 /* --- reading */
 
+uint64_t file_layout_peek_size(const char *path)
+{
+    struct layout_file file = {0};
+    uint64_t size = map_file(path, &file) == 1 ? ((const struct layout_head *)file.bytes)->size : 0;
+    unmap(&file);
+    return size;
+}
+
 uint64_t file_layout_size(const struct file_layout *layout)
 {
     return layout->head.size;

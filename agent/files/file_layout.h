@@ -50,6 +50,9 @@ int file_layout_finish(struct file_layout *layout, struct error *err);
 /* The file stays. NULL is fine. */
 void file_layout_close(struct file_layout *layout);
 
+/* The size of the archive that a finished layout in that file is of; 0 when there is none. */
+uint64_t file_layout_peek_size(const char *path);
+
 /* Of the archive with its end, a multiple of FILE_LAYOUT_ALIGNMENT. */
 uint64_t file_layout_size(const struct file_layout *layout);
 uint64_t file_layout_count(const struct file_layout *layout);

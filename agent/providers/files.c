@@ -1,3 +1,4 @@
+#include "agent/files/file_layout.h"
 #include "agent/providers/files_internal.h"
 #include "agent/providers/image_registry.h"
 #include "agent/providers/provider_list.h"
@@ -28,12 +29,27 @@ static void files_close(void *self)
     free(provider);
 }
 
-static void describe(const struct files_source *files, Holdfast__Vm *vm)
+char *files_layout_path(const char *data_directory, const char *uuid)
+{
+    return memory_format("%s/files/%s", data_directory, uuid);
+}
+
+/* How large it is only a walk could tell: as large as the last time. */
+static uint64_t last_size(const struct files_provider *provider, const char *uuid)
+{
+    char *path = files_layout_path(provider->data_directory, uuid);
+    uint64_t size = file_layout_peek_size(path);
+    free(path);
+    return size;
+}
+
+static void describe(const struct files_source *files, uint64_t size, Holdfast__Vm *vm)
 {
     Holdfast__Disk *disk = provider_add_disk(vm);
     provider_set_text(&disk->name, files_disk);
     provider_set_text(&disk->path, files->paths[0]);
     provider_set_text(&disk->format, "raw");
+    disk->size = size;
     disk->supported = 1;
     for (size_t i = 0; i < files->path_count && disk->supported; i++) {
         if (access(files->paths[i], F_OK) == 0)
@@ -61,7 +77,7 @@ static int files_discover(void *self, Holdfast__DiscoverReply *reply, struct err
         provider_set_text(&vm->power, "off");
         provider_set_text(&vm->guest_agent, "none");
         provider_set_text(&vm->tracking, "none");
-        describe(source->files, vm);
+        describe(source->files, last_size(provider, source->uuid), vm);
     }
     image_registry_release(&registry);
     return 0;

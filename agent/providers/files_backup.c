@@ -87,7 +87,7 @@ static int prepare_layout(struct provider_backup *backup, const char *data_direc
                           struct error *err)
 {
     char *directory = os_path_join(data_directory, "files");
-    backup->former = os_path_join(directory, uuid);
+    backup->former = files_layout_path(data_directory, uuid);
     backup->layout = memory_format("%s.new", backup->former);
     int result = os_path_make_directory(directory, 0700, err);
     free(directory);
@@ -105,10 +105,12 @@ static void describe(const struct provider_backup *backup, const struct image_so
     json_decref(root);
     provider_set_text(&reply->vm_name, source->name);
     provider_set_text(&reply->consistency, frozen ? "filesystem" : "crash");
-    if (!frozen && strcmp(wanted, "crash") != 0)
-        provider_set_format(&reply->consistency_reason,
-                            "%s: The files of %s are not all of one instant; on btrfs they would be.",
-                            error_code_name(ERROR_QUIESCE_NO_AGENT), source->name);
+    if (!frozen)
+        provider_set_format(
+            &reply->consistency_reason,
+            "%s: The files of %s are read one after the other, not at one instant; on btrfs they "
+            "would be.",
+            error_code_name(ERROR_QUIESCE_NO_AGENT), source->name);
     else if (strcmp(wanted, "application") == 0)
         provider_set_format(&reply->consistency_reason, "%s: Applications can't be asked.",
                             error_code_name(ERROR_QUIESCE_NO_AGENT));

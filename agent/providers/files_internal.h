@@ -15,6 +15,9 @@ struct files_provider {
 extern const char files_kind[]; /* "files" */
 extern const char files_disk[]; /* the name of the one disk */
 
+/* Where the layout of the last point of a datasource is kept; malloc'd. */
+char *files_layout_path(const char *data_directory, const char *uuid);
+
 struct provider_backup *files_backup_begin(void *self, const Holdfast__BackupBeginRequest *request,
                                            const atomic_bool *cancelled, Holdfast__BackupBeginReply *reply,
                                            struct error *err);

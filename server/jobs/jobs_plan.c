@@ -228,11 +228,14 @@ static int consistency_rank(const char *level)
 
 static int take_consistency(struct job *job, const Holdfast__BackupBeginReply *reply, struct error *err)
 {
-    if (consistency_rank(reply->consistency) >= consistency_rank(job->asked_consistency)) {
-        return 0;
-    }
     const char *text = NULL;
     enum error_code code = job_reason_parse(reply->consistency_reason, &text);
+    if (consistency_rank(reply->consistency) >= consistency_rank(job->asked_consistency)) {
+        if (text[0] != '\0') {
+            job_log(job, JOB_LOG_INFORMATION, code, "%s", text);
+        }
+        return 0;
+    }
     if (job->consistency_required) {
         job_log(job, JOB_LOG_ERROR, code, "%s", text);
         error_set(err, ERROR_CONSISTENCY_TOO_LOW,

@@ -6,13 +6,6 @@ requires losetup mkfs.btrfs btrfs mount tar
 server_begin
 agent_begin alpha
 
-add_files() {
-    local host=$1 name=$2
-    shift 2
-    "$HOLDFAST_BIN/holdfast-agent" add-files "$name" "$@" --data "$work/$host" >>"$work/enrol.log"
-    holdfast vm discover "$host" >/dev/null
-    wait_for 20 holdfast vm show "$host/$name" || fail "$name of $host is not discovered"
-}
 warnings() { value '[.log[] | select(.level == "warning") | .message] | join("\n")' job show "$job"; }
 snapshots() { find "$work/btrfs" -maxdepth 2 -name '.holdfast-*' | wc -l; }
 no_snapshots() { [ "$(snapshots)" -eq 0 ] && [ -z "$(ls "$work/alpha/jobs" 2>/dev/null)" ]; }

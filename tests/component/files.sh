@@ -6,14 +6,6 @@ requires tar setfattr getfattr setfacl getfacl python3
 server_begin
 agent_begin alpha
 
-# add_files HOST NAME ARGUMENT...: and wait until the server knows it.
-add_files() {
-    local host=$1 name=$2
-    shift 2
-    "$HOLDFAST_BIN/holdfast-agent" add-files "$name" "$@" --data "$work/$host" >>"$work/enrol.log"
-    holdfast vm discover "$host" >/dev/null
-    wait_for 20 holdfast vm show "$host/$name" || fail "$name of $host is not discovered"
-}
 # fetch POINT FILE: the archive of the point.
 fetch() {
     rm -f "$2"
