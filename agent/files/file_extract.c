@@ -183,6 +183,8 @@ _Noreturn void file_extract_process(const char *archive, const char *directory, 
 
 /* --- the agent */
 
+static const char done_word[] = "done ";
+
 /* The names of what failed, on one line, cut. */
 static void collect(const char *output, const char *end, char out[NAMES_SIZE])
 {
@@ -198,13 +200,26 @@ static void collect(const char *output, const char *end, char out[NAMES_SIZE])
     }
 }
 
+/* "done ENTRIES FAILURES" */
+static bool read_counts(const char *done, unsigned long long *entries, unsigned long long *failures)
+{
+    char *end = NULL;
+    errno = 0;
+    *entries = strtoull(done + sizeof done_word - 1, &end, 10);
+    *failures = strtoull(end, &end, 10);
+    return errno == 0 && *end == '\n';
+}
+
 static int read_output(const char *output, struct error *partly, struct error *err)
 {
     unsigned long long entries = 0;
     unsigned long long failures = 0;
     char names[NAMES_SIZE];
-    const char *done = strncmp(output, "done ", 5) == 0 ? output : strstr(output, "\ndone ");
-    if (!done || sscanf(done, " done %llu %llu", &entries, &failures) != 2)
+    const char *line = strstr(output, "\ndone ");
+    const char *done = strncmp(output, done_word, sizeof done_word - 1) == 0 ? output
+                       : line                                                ? line + 1
+                                                                             : NULL;
+    if (!done || !read_counts(done, &entries, &failures))
         return error_set(err, ERROR_RESTORE_FAILED, "The archive was not extracted to its end.");
     error_clear(partly);
     if (failures == 0)

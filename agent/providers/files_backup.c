@@ -46,9 +46,10 @@ static int open_root(struct file_root *root, const char *path, struct error *err
     struct stat info;
     const char *slash = strrchr(path, '/');
     root->fd = -1;
-    if (lstat(path, &info) != 0 || (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)))
-        return error_set_errno(err, ERROR_DISK_READ_FAILED, S_ISLNK(info.st_mode) ? ELOOP : errno,
-                               "%s can't be read.", path);
+    if (lstat(path, &info) != 0)
+        return error_set_errno(err, ERROR_DISK_READ_FAILED, errno, "%s can't be read.", path);
+    if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode))
+        return error_set(err, ERROR_DISK_READ_FAILED, "%s is no directory and no file any more.", path);
     if (S_ISDIR(info.st_mode)) {
         root->path = memory_copy_text(path + 1);
     } else {

@@ -1,4 +1,6 @@
 #include "agent/providers/image_registry.h"
+#include "agent/providers/files_internal.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
 #include "disk/disk_device.h"
@@ -300,16 +302,30 @@ int image_registry_add_files(const char *data_directory, const char *name, struc
     return add(data_directory, name, &(struct contents){.files = files}, uuid, err);
 }
 
+/* What backups of files keep for the next one. */
+static void remove_layout(const char *data_directory, const char *uuid)
+{
+    struct error err;
+    char *path = files_layout_path(data_directory, uuid);
+    if (os_path_remove(path, &err) != 0)
+        log_error("the layout of files could not be removed", &err);
+    free(path);
+}
+
 static int remove_source(const char *data_directory, struct image_registry *registry, const char *name,
                          struct error *err)
 {
     size_t kept = 0;
     size_t count = registry->count;
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(registry->sources[i].name, name) == 0)
-            release_source(&registry->sources[i]);
-        else
-            registry->sources[kept++] = registry->sources[i];
+        struct image_source *source = &registry->sources[i];
+        if (strcmp(source->name, name) != 0) {
+            registry->sources[kept++] = *source;
+            continue;
+        }
+        if (source->files)
+            remove_layout(data_directory, source->uuid);
+        release_source(source);
     }
     registry->count = kept;
     if (kept == count)

@@ -393,6 +393,39 @@ static void files_that_change_are_told(void **state)
     check_ok(os_path_remove_tree(in_directory("tree"), &err), err);
 }
 
+/* Whoever exchanges a directory for a link while it is read does not get at what he may not read. */
+static void links_are_not_followed(void **state)
+{
+    (void)state;
+    static const char secret[] = "this is a secret";
+    struct error err;
+    check_ok(os_path_make_directory(in_directory("tree/d"), 0755, &err), err);
+    check_ok(os_path_make_directory(in_directory("outside"), 0755, &err), err);
+    write_text(in_directory("tree/d/file"), "this is no secret");
+    write_text(in_directory("tree/file"), "this is no secret");
+    write_text(in_directory("outside/file"), secret);
+    assert_int_equal(symlink(in_directory("outside"), in_directory("tree/link")), 0);
+    struct file_archive *archive = open_tree();
+    assert_int_equal(rename(in_directory("tree/d"), in_directory("tree/e")), 0);
+    assert_int_equal(symlink(in_directory("outside"), in_directory("tree/d")), 0);
+    assert_int_equal(unlink(in_directory("tree/file")), 0);
+    assert_int_equal(symlink(in_directory("outside/file"), in_directory("tree/file")), 0);
+    uint8_t *whole = read_whole(archive);
+    size_t size = (size_t)file_archive_size(archive);
+    assert_int_equal(count_entries(whole, size), 5);
+    assert_null(memmem(whole, size, secret, sizeof secret - 1));
+    free(whole);
+    Holdfast__Failure **warnings = NULL;
+    size_t count = 0;
+    file_archive_troubles(archive, &warnings, &count);
+    assert_int_equal(count, 1);
+    assert_non_null(strstr(warnings[0]->message, "2 files could not be read to the end"));
+    holdfast__failure__free_unpacked(warnings[0], NULL);
+    free(warnings);
+    close_tree(archive);
+    check_ok(os_path_remove_tree(in_directory("tree"), &err), err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +437,7 @@ int main(void)
         cmocka_unit_test(extents_cover_it),
         cmocka_unit_test(chunks_stay),
         cmocka_unit_test(files_that_change_are_told),
+        cmocka_unit_test(links_are_not_followed),
     };
     setlocale(LC_CTYPE, "C.UTF-8");
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
