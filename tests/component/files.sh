@@ -109,7 +109,7 @@ mkdir "$work/else"
 expect 0 holdfast restore vm "$first" --to-host alpha --dir "$work/else" --wait
 as_before "$work/else$tree"
 less "$(du -k "$work/else$tree/docs/sparse" | cut -f1)" 2000 "KiB of a file with holes"
-equal tmp "$(ls -A "$work/else")" "what the restore left in the directory"
+equal 1 "$(find "$work/else" -mindepth 1 -maxdepth 1 | wc -l)" "number of things that the restore left in the directory"
 expect_code RESTORE_PATH_EXISTS holdfast restore vm "$first" --to-host alpha --dir "$work/else" --wait
 expect_code RESTORE_TARGET_MISSING holdfast restore vm "$first" --to-host alpha --dir "$work/nowhere" --wait
 expect_code RESTORE_TARGET_MISSING holdfast restore vm "$first" --to-host alpha --wait
@@ -122,3 +122,13 @@ expect 0 holdfast restore vm "$first" --to-original --wait
 rm "$tree/000-first" "$tree/001-first"
 touch -d "@$(LC_ALL=C awk -F'|' '$1 == "." {print $5}' "$work/before")" "$tree"
 as_before "$tree"
+
+step "the agent is killed in a restore: at its next start the archive beside the files goes"
+mkdir "$work/again"
+job=$(value .id restore vm "$first" --to-host alpha --dir "$work/again")
+archive_there() { [ -n "$(find "$work/again" -maxdepth 1 -name '.holdfast-*')" ] || job_ended; }
+wait_for 60 archive_there || fail "the restore does not begin"
+kill_hard alpha
+agent_start alpha
+wait_for 60 job_ended || fail "the job does not end"
+equal '' "$(find "$work/again" -maxdepth 1 -name '.holdfast-*')$(ls "$work/alpha/jobs")" "what is left of the restore"
