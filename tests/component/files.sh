@@ -27,7 +27,7 @@ warnings() { value '[.log[] | select(.level == "warning") | .message] | join("\n
 # --- a tree of everything there is
 tree=$work/tree
 mkdir -p "$tree/docs/deep/er" "$tree/empty" "$tree/many" "$tree/skip/cache"
-head -c 3M /dev/urandom >"$tree/docs/big.bin"
+head -c 6M /dev/urandom >"$tree/docs/big.bin"
 head -c 70000 /dev/urandom >"$tree/docs/deep/medium"
 : >"$tree/docs/nothing"
 echo text >"$tree/docs/deep/er/small.txt"
@@ -99,7 +99,8 @@ rm "$tree/many/30"
 mv "$tree/many/40" "$tree/many/400"
 echo more >>"$tree/docs/big.bin"
 backup web
-less "$(job_field .sent_bytes)" 1800000 "bytes sent for some files"
+# 600 kB are new; of 2 MB of small files those move that lie before the next aligned one, which the names decide
+less "$(job_field .sent_bytes)" 3500000 "bytes sent for some files"
 equal completed "$(job_field .state)" "state"
 fetch "$point" "$work/second.tar"
 tar -df "$work/second.tar" -C / >"$work/compare" 2>&1 || { cat "$work/compare" >&2; fail "the archive is not what is on the disk"; }

@@ -206,13 +206,12 @@ static void make_tree(unsigned seed)
     close(fd);
 }
 
-static char tree_path[80];
+static char tree_path[] = "srv/tree"; /* in the archive: always the same, so that the layout is */
 static struct file_root root;
 
 static struct file_archive *open_tree(void)
 {
     struct error err;
-    snprintf(tree_path, sizeof tree_path, "%s", in_directory("tree") + 1);
     root = (struct file_root){.path = tree_path, .fd = open(in_directory("tree"), O_RDONLY | O_DIRECTORY)};
     struct file_archive_options options = {.walk = {.roots = &root, .root_count = 1},
                                            .layout = in_directory("new"),
@@ -355,7 +354,7 @@ static void chunks_stay(void **state)
     }
     /* of what is new 270 KiB; some chunks beside it; some hundred KiB of small files up to the next aligned
      */
-    assert_in_range(unlike, 4, 40);
+    assert_in_range(unlike, 4, 15);
     assert_true(size / CHUNK > 100);
     free(before);
     free(after);
