@@ -84,6 +84,9 @@ static int transfer(struct agent_jobs *jobs, struct agent_job *job,
     reply->sent_bytes = result.sent_bytes;
     reply->notes = result.notes;
     reply->n_notes = result.note_count;
+    if (options.provider->backup_warnings != NULL) {
+        options.provider->backup_warnings(job->backup, &reply->warnings, &reply->n_warnings);
+    }
     return sent;
 }
 
@@ -108,6 +111,10 @@ void jobs_serve_transfer(struct agent_jobs *jobs, struct rpc_request *request,
         free(reply.notes[i]);
     }
     free(reply.notes);
+    for (size_t i = 0; i < reply.n_warnings; i++) {
+        holdfast__failure__free_unpacked(reply.warnings[i], NULL);
+    }
+    free(reply.warnings);
     if (job != NULL) {
         jobs_put(jobs, job);
     }

@@ -81,6 +81,9 @@ static int search_disk(const struct search *search, size_t disk, struct backup_p
     if (atomic_load(search->cancelled)) {
         return error_set(err, ERROR_JOB_CANCELLED, "The job was cancelled");
     }
+    if (source.socket == NULL && source.path == NULL) {
+        return 0;
+    }
     if (!source.still) {
         return error_set(err, ERROR_SNAPSHOT_FAILED, "It may change while it is read");
     }

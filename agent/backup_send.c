@@ -236,9 +236,29 @@ static int fill_batch(struct lane *lane, struct batch *batch, struct error *err)
     return 0;
 }
 
+/* Where the parent may have the batch's chunks; how many: none when they are all where they were. */
+static size_t find_former(const struct lane *lane, const struct batch *batch,
+                          uint64_t former[SEND_BATCH_CHUNKS])
+{
+    const struct backup_send_options *options = lane->transfer->options;
+    bool moved = false;
+    if (options->provider->backup_former == NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        uint64_t at = options->provider->backup_former(options->backup, batch->disk,
+                                                       batch->indices[i] * options->chunk_size);
+        bool known = at != UINT64_MAX && at % options->chunk_size == 0;
+        former[i] = known ? at / options->chunk_size : batch->indices[i];
+        moved = moved || former[i] != batch->indices[i];
+    }
+    return moved ? batch->count : 0;
+}
+
 static int offer_batch(struct lane *lane, struct batch *batch, struct error *err)
 {
     uint8_t entries[SEND_BATCH_CHUNKS * SEND_ENTRY_SIZE];
+    uint64_t former[SEND_BATCH_CHUNKS];
     Holdfast__BackupOffer offer = HOLDFAST__BACKUP_OFFER__INIT;
     for (size_t i = 0; i < batch->count; i++) {
         bytes_put_u64(entries + i * SEND_ENTRY_SIZE, batch->indices[i]);
@@ -246,6 +266,8 @@ static int offer_batch(struct lane *lane, struct batch *batch, struct error *err
     }
     offer.disk = (uint32_t)batch->disk;
     offer.sequence = batch->sequence;
+    offer.n_former = find_former(lane, batch, former);
+    offer.former = former;
     return stream_send(lane->stream, HOLDFAST__DATA_TYPE__OFFER, &offer.base, entries,
                        batch->count * SEND_ENTRY_SIZE, err);
 }

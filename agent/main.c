@@ -1,5 +1,6 @@
 /* holdfast-agent: the command line of the agent. */
 #include "agent/enrol.h"
+#include "agent/files/file_extract.h"
 #include "agent/pages_read.h"
 #include "agent/providers/image_registry.h"
 #include "agent/session.h"
@@ -11,6 +12,7 @@
 #include "base/version.h"
 
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,8 @@ enum {
     OPTION_PROXY,
     OPTION_CONFIG,
     OPTION_LIBVIRT,
+    OPTION_EXCLUDE,
+    OPTION_ALL_FILE_SYSTEMS,
     OPTION_HELP,
     OPTION_VERSION
 };
@@ -32,8 +36,11 @@ static const struct program_command program_commands[] = {
      "trade a one-time token (holdfast host token) for this host's certificate"},
     {"add-image NAME DISK... [--data DIR]", "make image files or block devices a datasource of this host"},
     {"remove-image NAME [--data DIR]", "it is none any more; its disks and recovery points stay"},
+    {"add-files NAME PATH... [--exclude PATTERN]... [--all-file-systems] [--data DIR]",
+     "make directories, or single files, a datasource of this host"},
+    {"remove-files NAME [--data DIR]", "it is none any more; its files and recovery points stay"},
     {"run [--data DIR] [--config FILE] [--libvirt-uri URI]",
-     "connect to the server and protect this host's VMs and images"},
+     "connect to the server and protect this host's VMs, images and files"},
     {NULL, NULL},
 };
 
@@ -43,6 +50,11 @@ static const struct program_option program_options[] = {
     {"proxy", "URL", "HTTP proxy on the way to the server; kept in DIR/agent.conf", OPTION_PROXY},
     {"config", "FILE", "settings (default DIR/agent.conf)", OPTION_CONFIG},
     {"libvirt-uri", "URI", "where libvirt is reached (default qemu:///system)", OPTION_LIBVIRT},
+    {"exclude", "PATTERN",
+     "leave out of the files: with a slash a pattern of whole paths (/srv/*/cache), else of names (*.tmp)",
+     OPTION_EXCLUDE},
+    {"all-file-systems", NULL, "follow also what is mounted below the directories (default: not)",
+     OPTION_ALL_FILE_SYSTEMS},
     {"help", NULL, "this text", OPTION_HELP},
     {"version", NULL, "print the version", OPTION_VERSION},
     {NULL, NULL, NULL, 0},
@@ -53,8 +65,8 @@ static const struct program program = {
     .section = 8,
     .summary = "the agent of Holdfast on a hypervisor host",
     .about =
-        "The agent dials the server, holdfastd(8), and is never dialled. It lists the VMs and images of its "
-        "host,\n"
+        "The agent dials the server, holdfastd(8), and is never dialled. It lists the VMs, images and "
+        "files of its host,\n"
         "reads what changed when the server asks for a backup, and writes disks when it asks for a restore.",
     .commands = program_commands,
     .options = program_options,
@@ -71,6 +83,9 @@ struct arguments {
     const char *proxy;
     const char *config;
     const char *libvirt_uri;
+    const char **excludes;
+    size_t exclude_count;
+    bool all_file_systems;
     char **words; /* what is left */
     int word_count;
 };
@@ -112,6 +127,14 @@ static int parse(int argc, char **argv, struct arguments *arguments)
             break;
         case OPTION_LIBVIRT:
             arguments->libvirt_uri = optarg;
+            break;
+        case OPTION_EXCLUDE:
+            arguments->excludes =
+                memory_resize(arguments->excludes, arguments->exclude_count + 1, sizeof *arguments->excludes);
+            arguments->excludes[arguments->exclude_count++] = optarg;
+            break;
+        case OPTION_ALL_FILE_SYSTEMS:
+            arguments->all_file_systems = true;
             break;
         case OPTION_HELP:
             program_print_help(&program, stdout);
@@ -246,11 +269,32 @@ static int run_add_image(const struct arguments *arguments)
     return EXIT_SUCCESS;
 }
 
+static int run_add_files(const struct arguments *arguments)
+{
+    struct error err;
+    char uuid[IDENTITY_SIZE];
+    if (arguments->word_count < 3) {
+        return usage("add-files takes a name and at least one directory or file");
+    }
+    struct files_source *files = NULL;
+    if (os_path_make_directory(arguments->directory, 0700, &err) == 0) {
+        files = files_source_create((const char *const *)(uintptr_t)(arguments->words + 2),
+                                    (size_t)arguments->word_count - 2, arguments->excludes,
+                                    arguments->exclude_count, arguments->all_file_systems, &err);
+    }
+    if (files == NULL ||
+        image_registry_add_files(arguments->directory, arguments->words[1], files, uuid, &err) != 0) {
+        return print_error(&err);
+    }
+    printf("%s is a datasource of this host now (%s)\n", arguments->words[1], uuid);
+    return EXIT_SUCCESS;
+}
+
 static int run_remove_image(const struct arguments *arguments)
 {
     struct error err;
     if (arguments->word_count != 2) {
-        return usage("remove-image takes a name");
+        return usage("remove-image and remove-files take a name");
     }
     if (image_registry_remove(arguments->directory, arguments->words[1], &err) != 0) {
         return print_error(&err);
@@ -310,16 +354,18 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct arguments *arguments);
-    } commands[] = {{"enrol", run_enrol},
-                    {"add-image", run_add_image},
-                    {"remove-image", run_remove_image},
-                    {"run", run_agent}};
+    } commands[] = {
+        {"enrol", run_enrol},         {"add-image", run_add_image},       {"remove-image", run_remove_image},
+        {"add-files", run_add_files}, {"remove-files", run_remove_image}, {"run", run_agent}};
     struct arguments arguments;
     os_service_keep_standard_files();
     log_init("agent", LOG_WARNING);
     os_service_ignore_broken_pipes();
     if (argc == 3 && strcmp(argv[1], "read-pages") == 0) { /* the agent itself asks for this one */
         pages_read(argv[2]);
+    }
+    if (argc == 5 && strcmp(argv[1], "extract-files") == 0) { /* likewise */
+        file_extract_process(argv[2], argv[3], strcmp(argv[4], "replace") == 0);
     }
     if (parse(argc, argv, &arguments) != 0) {
         return EXIT_STATUS_USAGE;
@@ -329,7 +375,9 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(arguments.words[0], commands[i].name) == 0) {
-            return commands[i].run(&arguments);
+            int status = commands[i].run(&arguments);
+            free(arguments.excludes);
+            return status;
         }
     }
     fprintf(stderr, "holdfast-agent: there is no command \"%.100s\"\n", arguments.words[0]);

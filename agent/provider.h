@@ -1,7 +1,7 @@
 /*
  * A provider is one kind of hypervisor (or other source) on this host: what to discover, how to take a
- * consistent view of a datasource and read it, how to make one from a recovery point. kvm and image implement
- * it; hyperv will.
+ * consistent view of a datasource and read it, how to make one from a recovery point. kvm, image and files
+ * implement it; hyperv will.
  *
  * Requests and replies are the messages of agent.proto, where every field is explained. Providers allocate
  * what they put into replies with memory_* (malloc), so that protobuf_c_message_free_unpacked frees it. All
@@ -29,7 +29,8 @@ struct provider_context {
     struct host_snapshots *snapshots; /* where those that stay on the host are kept; NULL: none are */
 };
 
-/* Where another process finds the disk of a backup. Texts are borrowed from the backup. */
+/* Where another process finds the disk of a backup; neither socket nor path: nowhere. Texts are borrowed from
+ * the backup. */
 struct provider_disk_source {
     const char *socket; /* unix socket of an NBD server that has it, as: */
     const char *export_name;
@@ -68,6 +69,13 @@ struct provider {
      * SNAPSHOT_FAILED) when it had to be given up for the guest's sake, or should be now. NULL: always good.
      */
     int (*backup_check)(struct provider_backup *backup, struct error *err);
+    /* Where in the parent point what is at offset of that disk now may be: the server looks there, and
+     * nothing travels when it is. UINT64_MAX: at the same place, or nobody knows. NULL: always. Thread-safe.
+     */
+    uint64_t (*backup_former)(const struct provider_backup *backup, size_t disk, uint64_t offset);
+    /* After the transfer: append what went wrong while it read, that did not make it fail. NULL: nothing can.
+     */
+    void (*backup_warnings)(struct provider_backup *backup, Holdfast__Failure ***warnings, size_t *count);
     /* Give the view up and free it: scratch files, exports. Tracking points are looked after as the request
      * says. backup may be NULL: a job of an earlier life of the agent, only tracking points are looked after.
      */

@@ -210,7 +210,7 @@ static const struct cli_option restore_vm_options[] = {
     {"to-original", NULL, "replace the VM where it was", false},
     {"to-host", "HOST", "as a new VM on this host", false},
     {"name", "NAME", "of the new VM", false},
-    {"dir", "DIR", "on the host, for the new disks; or a block device for the only one", false},
+    {"dir", "DIR", "on the host, for the new disks or the files; or a block device for the only disk", false},
     {"pool", "POOL", "a libvirt storage pool of the host, for the new VM's disks", false},
     {"network", "OLD=NEW", "connect to network (or bridge) NEW what was connected to OLD", true},
     {"format", "FORMAT", "of the disks: raw or qcow2 (default: as they were)", false},

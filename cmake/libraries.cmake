@@ -10,6 +10,7 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(EXT2FS REQUIRED IMPORTED_TARGET ext2fs)
 pkg_check_modules(NTFS REQUIRED IMPORTED_TARGET libntfs-3g)
+pkg_check_modules(ARCHIVE REQUIRED IMPORTED_TARGET libarchive)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(LMDB REQUIRED IMPORTED_TARGET lmdb)
 # KVM: all or none. Without them the agent protects images and block devices only.

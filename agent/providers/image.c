@@ -118,6 +118,8 @@ static int image_discover(void *self, Holdfast__DiscoverReply *reply, struct err
         return error_wrap(err, ERROR_DISCOVERY_FAILED, "The registered images could not be listed.");
     for (size_t i = 0; i < registry.count; i++) {
         const struct image_source *source = &registry.sources[i];
+        if (source->files)
+            continue; /* files.c */
         Holdfast__Vm *vm = provider_add_vm(reply);
         provider_set_text(&vm->uuid, source->uuid);
         provider_set_text(&vm->name, source->name);

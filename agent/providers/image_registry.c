@@ -1,4 +1,6 @@
 #include "agent/providers/image_registry.h"
+#include "agent/providers/files_internal.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
 #include "disk/disk_device.h"
@@ -27,11 +29,16 @@ static int take_source(const json_t *object, struct image_source *source)
     const json_t *disks = json_object_get(object, "disks");
     const char *uuid = text_of(object, "uuid");
     const char *name = text_of(object, "name");
+    const json_t *files = json_object_get(object, "files");
     size_t count = json_array_size(disks);
-    if (!uuid || !identity_is_valid(uuid) || !name || count == 0 || count > DISKS_MAX)
+    if (!uuid || !identity_is_valid(uuid) || !name || (count == 0) != (files != NULL) || count > DISKS_MAX)
         return -1;
     source->uuid = memory_copy_text(uuid);
     source->name = memory_copy_text(name);
+    if (files) {
+        source->files = files_source_from_json(files);
+        return source->files ? 0 : -1;
+    }
     source->disks = memory_array(count, sizeof *source->disks);
     source->disk_count = count;
     for (size_t i = 0; i < count; i++) {
@@ -95,6 +102,7 @@ static void release_source(struct image_source *source)
         free(source->disks[d].format);
     }
     free(source->disks);
+    files_source_destroy(source->files);
     free(source->uuid);
     free(source->name);
 }
@@ -107,13 +115,24 @@ void image_registry_release(struct image_registry *registry)
     memset(registry, 0, sizeof *registry);
 }
 
-const struct image_source *image_registry_find(const struct image_registry *registry, const char *uuid)
+static const struct image_source *find(const struct image_registry *registry, const char *uuid, bool files)
 {
     for (size_t i = 0; i < registry->count; i++) {
-        if (strcmp(registry->sources[i].uuid, uuid) == 0)
-            return &registry->sources[i];
+        const struct image_source *source = &registry->sources[i];
+        if (strcmp(source->uuid, uuid) == 0 && (source->files != NULL) == files)
+            return source;
     }
     return NULL;
+}
+
+const struct image_source *image_registry_find(const struct image_registry *registry, const char *uuid)
+{
+    return find(registry, uuid, false);
+}
+
+const struct image_source *image_registry_find_files(const struct image_registry *registry, const char *uuid)
+{
+    return find(registry, uuid, true);
 }
 
 static bool valid_name(const char *name)
@@ -126,19 +145,28 @@ static bool valid_name(const char *name)
     return length > 0 && length <= NAME_LENGTH_MAX;
 }
 
+static json_t *disks_to_json(const struct image_source *source)
+{
+    json_t *disks = json_array();
+    for (size_t i = 0; i < source->disk_count; i++) {
+        const struct image_disk *disk = &source->disks[i];
+        json_array_append_new(disks, json_pack("{s:s, s:s, s:s}", "name", disk->name, "path", disk->path,
+                                               "format", disk->format));
+    }
+    return disks;
+}
+
 static json_t *registry_to_json(const struct image_registry *registry)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < registry->count; i++) {
         const struct image_source *source = &registry->sources[i];
-        json_t *disks = json_array();
-        for (size_t d = 0; d < source->disk_count; d++) {
-            const struct image_disk *disk = &source->disks[d];
-            json_array_append_new(disks, json_pack("{s:s, s:s, s:s}", "name", disk->name, "path", disk->path,
-                                                   "format", disk->format));
-        }
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:o}", "uuid", source->uuid, "name", source->name, "disks", disks));
+        json_t *object = json_pack("{s:s, s:s}", "uuid", source->uuid, "name", source->name);
+        if (source->files)
+            json_object_set_new(object, "files", files_source_to_json(source->files));
+        else
+            json_object_set_new(object, "disks", disks_to_json(source));
+        json_array_append_new(list, object);
     }
     return json_pack("{s:o}", "images", list);
 }
@@ -197,22 +225,21 @@ static int inspect_disks(struct image_source *source, const char *const *paths, 
     return 0;
 }
 
-static int append_source(const char *data_directory, struct image_registry *registry, const char *name,
-                         const char *const *paths, size_t count, char uuid[IDENTITY_SIZE], struct error *err)
+/* A new one with an identity, nothing in it yet. NULL when the name is taken. */
+static struct image_source *append_source(struct image_registry *registry, const char *name,
+                                          char uuid[IDENTITY_SIZE], struct error *err)
 {
     for (size_t i = 0; i < registry->count; i++) {
-        if (strcmp(registry->sources[i].name, name) == 0)
-            return error_set(err, ERROR_NAME_TAKEN, "An image called %s is registered already.", name);
+        if (strcmp(registry->sources[i].name, name) == 0) {
+            error_set(err, ERROR_NAME_TAKEN, "A datasource called %s is registered already.", name);
+            return NULL;
+        }
     }
     registry->sources = memory_resize(registry->sources, registry->count + 1, sizeof *registry->sources);
     struct image_source *source = &registry->sources[registry->count++];
     identity_create(uuid);
-    *source = (struct image_source){.uuid = memory_copy_text(uuid),
-                                    .name = memory_copy_text(name),
-                                    .disks = memory_array(count, sizeof *source->disks)};
-    if (inspect_disks(source, paths, count, err) != 0)
-        return -1;
-    return save(data_directory, registry, err);
+    *source = (struct image_source){.uuid = memory_copy_text(uuid), .name = memory_copy_text(name)};
+    return source;
 }
 
 /* The registry, until the lock is closed this process's to change. */
@@ -229,22 +256,60 @@ static struct os_file *load_locked(const char *data_directory, struct image_regi
     return lock;
 }
 
-int image_registry_add(const char *data_directory, const char *name, const char *const *paths, size_t count,
-                       char uuid[IDENTITY_SIZE], struct error *err)
+/* What a new datasource is made of: paths of disks, or files. */
+struct contents {
+    const char *const *paths;
+    size_t count;
+    struct files_source *files;
+};
+
+static int add(const char *data_directory, const char *name, const struct contents *contents,
+               char uuid[IDENTITY_SIZE], struct error *err)
 {
-    if (!valid_name(name))
-        return error_set(err, ERROR_REQUEST_INVALID, "\"%.80s\" can't be the name of an image.", name);
-    if (count == 0 || count > DISKS_MAX)
-        return error_set(err, ERROR_REQUEST_INVALID, "An image has 1 to %d disks, not %zu.", DISKS_MAX,
-                         count);
     struct image_registry registry = {0};
-    struct os_file *lock = load_locked(data_directory, &registry, err);
-    if (!lock)
-        return -1;
-    int result = append_source(data_directory, &registry, name, paths, count, uuid, err);
+    int result = valid_name(name) ? 0
+                                  : error_set(err, ERROR_REQUEST_INVALID,
+                                              "\"%.80s\" can't be the name of a datasource.", name);
+    struct os_file *lock = result == 0 ? load_locked(data_directory, &registry, err) : NULL;
+    struct image_source *source = lock ? append_source(&registry, name, uuid, err) : NULL;
+    if (source) {
+        source->files = contents->files;
+        source->disks = memory_array(contents->count + 1, sizeof *source->disks);
+        result = inspect_disks(source, contents->paths, contents->count, err);
+        if (result == 0)
+            result = save(data_directory, &registry, err);
+    } else {
+        files_source_destroy(contents->files);
+        result = -1;
+    }
     image_registry_release(&registry);
     os_file_close(lock);
     return result;
+}
+
+int image_registry_add(const char *data_directory, const char *name, const char *const *paths, size_t count,
+                       char uuid[IDENTITY_SIZE], struct error *err)
+{
+    if (count == 0 || count > DISKS_MAX)
+        return error_set(err, ERROR_REQUEST_INVALID, "An image has 1 to %d disks, not %zu.", DISKS_MAX,
+                         count);
+    return add(data_directory, name, &(struct contents){.paths = paths, .count = count}, uuid, err);
+}
+
+int image_registry_add_files(const char *data_directory, const char *name, struct files_source *files,
+                             char uuid[IDENTITY_SIZE], struct error *err)
+{
+    return add(data_directory, name, &(struct contents){.files = files}, uuid, err);
+}
+
+/* What backups of files keep for the next one. */
+static void remove_layout(const char *data_directory, const char *uuid)
+{
+    struct error err;
+    char *path = files_layout_path(data_directory, uuid);
+    if (os_path_remove(path, &err) != 0)
+        log_error("the layout of files could not be removed", &err);
+    free(path);
 }
 
 static int remove_source(const char *data_directory, struct image_registry *registry, const char *name,
@@ -253,14 +318,18 @@ static int remove_source(const char *data_directory, struct image_registry *regi
     size_t kept = 0;
     size_t count = registry->count;
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(registry->sources[i].name, name) == 0)
-            release_source(&registry->sources[i]);
-        else
-            registry->sources[kept++] = registry->sources[i];
+        struct image_source *source = &registry->sources[i];
+        if (strcmp(source->name, name) != 0) {
+            registry->sources[kept++] = *source;
+            continue;
+        }
+        if (source->files)
+            remove_layout(data_directory, source->uuid);
+        release_source(source);
     }
     registry->count = kept;
     if (kept == count)
-        return error_set(err, ERROR_VM_NOT_FOUND, "No image called %.200s is registered.", name);
+        return error_set(err, ERROR_VM_NOT_FOUND, "No datasource called %.200s is registered.", name);
     return save(data_directory, registry, err);
 }
 

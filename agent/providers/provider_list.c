@@ -5,5 +5,6 @@ const struct provider *const provider_list[] = {
     &provider_kvm,
 #endif
     &provider_image,
+    &provider_files,
     NULL,
 };

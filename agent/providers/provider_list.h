@@ -5,6 +5,7 @@
 #include "agent/provider.h"
 
 extern const struct provider provider_image;
+extern const struct provider provider_files;
 extern const struct provider provider_kvm; /* only where HOLDFAST_KVM is on */
 
 /* What providers read from the agent's configuration file; rows of a struct config_key table. */

@@ -248,6 +248,10 @@ static void log_notes(struct job *job, const Holdfast__BackupTransferReply *repl
     for (size_t i = 0; i < reply->n_notes && i < JOBS_NOTES_MAX; i++) {
         job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "%.200s", reply->notes[i]);
     }
+    for (size_t i = 0; i < reply->n_warnings && i < JOBS_NOTES_MAX; i++) {
+        const Holdfast__Failure *warning = reply->warnings[i];
+        job_log(job, JOB_LOG_WARNING, error_code_from_name(warning->code), "%s", warning->message);
+    }
 }
 
 static void on_transferred(struct job *job, const ProtobufCMessage *reply, const struct error *failure)

@@ -32,7 +32,8 @@ static int plan_policy(struct job *job, const struct catalog_vm *vm, struct erro
         job->lock_days = policy->lock_days;
         job->snapshot_days = policy->snapshot_days;
     }
-    if (strcmp(vm->kind, "image") == 0 && !job->consistency_required) {
+    bool has_guest = strcmp(vm->kind, "image") != 0 && strcmp(vm->kind, "files") != 0;
+    if (!has_guest && !job->consistency_required) {
         job->asked_consistency = "crash"; /* there is no guest to ask */
     }
     return 0;
@@ -227,11 +228,14 @@ static int consistency_rank(const char *level)
 
 static int take_consistency(struct job *job, const Holdfast__BackupBeginReply *reply, struct error *err)
 {
-    if (consistency_rank(reply->consistency) >= consistency_rank(job->asked_consistency)) {
-        return 0;
-    }
     const char *text = NULL;
     enum error_code code = job_reason_parse(reply->consistency_reason, &text);
+    if (consistency_rank(reply->consistency) >= consistency_rank(job->asked_consistency)) {
+        if (text[0] != '\0') {
+            job_log(job, JOB_LOG_INFORMATION, code, "%s", text);
+        }
+        return 0;
+    }
     if (job->consistency_required) {
         job_log(job, JOB_LOG_ERROR, code, "%s", text);
         error_set(err, ERROR_CONSISTENCY_TOO_LOW,

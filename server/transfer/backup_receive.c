@@ -49,6 +49,10 @@ static int open_disk(struct backup_receive *receive, struct receive_disk *disk,
         return -1;
     }
     struct error ignored;
+    if (base != NULL) {
+        disk->parent = map_reader_open(store, &base->root, base->size, &ignored);
+        disk->parent_chunks = map_chunk_count(store, base->size);
+    }
     if (partial_load(store, receive->point->datasource, from->name, &size, &root, &ignored) == 1) {
         disk->partial = open_partial(receive, from, size, &root);
     }
@@ -310,6 +314,7 @@ void backup_receive_destroy(struct backup_receive *receive)
         free(receive->disks[i].name);
         free(receive->disks[i].format);
         map_writer_destroy(receive->disks[i].writer);
+        map_reader_destroy(receive->disks[i].parent);
         map_reader_destroy(receive->disks[i].partial);
         map_reader_destroy(receive->disks[i].seed);
     }

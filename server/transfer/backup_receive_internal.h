@@ -25,6 +25,8 @@ struct receive_disk {
     uint64_t chunk_count;
     bool incremental;
     struct map_writer *writer;
+    struct map_reader *parent; /* as the parent point has it, for chunks that moved; NULL: there is none */
+    uint64_t parent_chunks;
     struct map_reader *partial; /* of an interrupted try, or NULL */
     struct map_reader *seed;    /* given by an operator as the first copy, or NULL */
     uint64_t transferred;       /* plain bytes that arrived */

@@ -33,8 +33,15 @@ static void settle(struct backup_receive *receive, uint64_t chunks)
     atomic_fetch_add(&receive->settled, chunks * store_chunk_size(receive->options.store));
 }
 
-/* Has the partial map this chunk at this place? One that can't be read saves nothing: it is given up. */
-static bool partial_has(struct map_reader **partial, uint64_t index, const struct chunk_name *name)
+/* An entry of an offer. */
+struct offered {
+    uint64_t index;
+    uint64_t former; /* where the parent may have it */
+    struct chunk_name name;
+};
+
+/* Has the map this chunk at this place? One that can't be read saves nothing: it is given up. */
+static bool map_has(struct map_reader **partial, uint64_t index, const struct chunk_name *name)
 {
     struct chunk_name old;
     struct error err;
@@ -42,7 +49,7 @@ static bool partial_has(struct map_reader **partial, uint64_t index, const struc
         return false;
     }
     if (map_reader_get(*partial, index, &old, &err) != 0) {
-        log_error("a partial map can't be used", &err);
+        log_error("a map that would save sending can't be used", &err);
         map_reader_destroy(*partial);
         *partial = NULL;
         return false;
@@ -50,19 +57,22 @@ static bool partial_has(struct map_reader **partial, uint64_t index, const struc
     return chunk_name_equal(&old, name);
 }
 
-/* Does this datasource have the chunk already? Only its own history at this place, an interrupted try's, what
- * an operator seeded it with, and what this job sent count: an agent must not learn what others stored. With
- * map_lock held. 1 yes (and the map has it), 0 no. */
-static int have_chunk(struct backup_receive *receive, struct receive_disk *disk, uint64_t index,
-                      const struct chunk_name *name, bool in_session, struct error *err)
+/* Does this datasource have the chunk already? Only its own history at this place or at the one that it was
+ * formerly at, an interrupted try's, what an operator seeded it with, and what this job sent count: an agent
+ * must not learn what others stored. With map_lock held. 1 yes (and the map has it), 0 no. */
+static int have_chunk(struct backup_receive *receive, struct receive_disk *disk,
+                      const struct offered *offered, bool in_session, struct error *err)
 {
     struct chunk_name old;
+    const struct chunk_name *name = &offered->name;
+    uint64_t index = offered->index;
     if (map_writer_get(disk->writer, index, &old, err) != 0) {
         return -1;
     }
+    bool moved = offered->former != index && offered->former < disk->parent_chunks;
     bool same = chunk_name_equal(&old, name);
-    bool known = same || in_session || partial_has(&disk->partial, index, name) ||
-                 partial_has(&disk->seed, index, name);
+    bool known = same || in_session || (moved && map_has(&disk->parent, offered->former, name)) ||
+                 map_has(&disk->partial, index, name) || map_has(&disk->seed, index, name);
     /* What is damaged is asked for again: that heals it. */
     if (!known || !chunk_exists(receive->options.store, name)) {
         return 0;
@@ -70,24 +80,21 @@ static int have_chunk(struct backup_receive *receive, struct receive_disk *disk,
     return !same && map_writer_set(disk->writer, index, name, err) != 0 ? -1 : 1;
 }
 
-static int answer_entry(struct receive_lane *lane, struct receive_disk *disk, const uint8_t *entry,
+static int answer_entry(struct receive_lane *lane, struct receive_disk *disk, const struct offered *offered,
                         bool *want, struct error *err)
 {
     struct backup_receive *receive = lane->receive;
-    struct chunk_name name;
-    uint64_t index = bytes_get_u64(entry);
-    memcpy(name.bytes, entry + 8, NAME_SIZE);
-    if (check_index(disk, index, err) != 0) {
+    if (check_index(disk, offered->index, err) != 0) {
         return -1;
     }
-    if (chunk_name_is_zero(&name)) {
+    if (chunk_name_is_zero(&offered->name)) {
         return error_set(err, ERROR_PROTOCOL_INVALID, "The name of zeros was offered");
     }
     pthread_mutex_lock(&receive->lock);
-    bool in_session = name_set_has(receive->session, &name);
+    bool in_session = name_set_has(receive->session, &offered->name);
     pthread_mutex_unlock(&receive->lock);
     pthread_mutex_lock(&receive->map_lock);
-    int have = have_chunk(receive, disk, index, &name, in_session, err);
+    int have = have_chunk(receive, disk, offered, in_session, err);
     pthread_mutex_unlock(&receive->map_lock);
     *want = have == 0;
     return have < 0 ? -1 : 0;
@@ -117,13 +124,21 @@ static int take_offer(struct receive_lane *lane, const struct stream_message *me
         return error_set(err, ERROR_PROTOCOL_INVALID, "An offer of %zu bytes is not allowed",
                          message->payload_length);
     }
+    if (offer->n_former != 0 && offer->n_former != count) {
+        return error_set(err, ERROR_PROTOCOL_INVALID, "%zu former places of %zu chunks are not allowed",
+                         offer->n_former, count);
+    }
     if (count_named(lane->receive, count, err) != 0) {
         return -1;
     }
     uint64_t had = 0;
     for (size_t i = 0; i < count; i++) {
         bool want = false;
-        if (answer_entry(lane, disk, message->payload + i * OFFER_ENTRY_SIZE, &want, err) != 0) {
+        const uint8_t *entry = message->payload + i * OFFER_ENTRY_SIZE;
+        struct offered offered = {.index = bytes_get_u64(entry)};
+        offered.former = offer->n_former > 0 ? offer->former[i] : offered.index;
+        memcpy(offered.name.bytes, entry + 8, NAME_SIZE);
+        if (answer_entry(lane, disk, &offered, &want, err) != 0) {
             return -1;
         }
         if (want) {

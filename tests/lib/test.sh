@@ -276,14 +276,18 @@ agent_begin() {
     agent_start "$@"
 }
 
-# add_image HOST NAME DISK...: and wait until the server knows it.
-add_image() {
-    local host=$1 name=$2
-    shift 2
-    "$HOLDFAST_BIN/holdfast-agent" add-image "$name" "$@" --data "$work/$host" >>"$work/enrol.log"
+# add_source COMMAND HOST NAME ARGUMENT...: and wait until the server knows it.
+add_source() {
+    local command=$1 host=$2 name=$3
+    shift 3
+    "$HOLDFAST_BIN/holdfast-agent" "$command" "$name" "$@" --data "$work/$host" >>"$work/enrol.log"
     holdfast vm discover "$host" >/dev/null
     wait_for 20 holdfast vm show "$host/$name" || fail "$name of $host is not discovered"
 }
+# add_image HOST NAME DISK...
+add_image() { add_source add-image "$@"; }
+# add_files HOST NAME PATH...
+add_files() { add_source add-files "$@"; }
 
 # --- jobs and recovery points ----------------------------------------------------------------------------------------
 

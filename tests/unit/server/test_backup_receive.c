@@ -188,7 +188,9 @@ static void make_chunk(uint8_t seed, uint8_t *out, struct chunk_name *name)
     chunk_name_of(out, CHUNK, name);
 }
 
-static void send_offer(struct world *world, uint32_t disk, uint64_t first, const uint8_t *seeds, size_t count)
+/* former: where the chunks are said to have been; NULL: nothing is said. */
+static void send_moved_offer(struct world *world, uint32_t disk, uint64_t first, const uint8_t *seeds,
+                             size_t count, const uint64_t *former, size_t former_count)
 {
     static uint8_t chunk[CHUNK];
     struct error err;
@@ -196,6 +198,8 @@ static void send_offer(struct world *world, uint32_t disk, uint64_t first, const
     Holdfast__BackupOffer offer = HOLDFAST__BACKUP_OFFER__INIT;
     offer.disk = disk;
     offer.sequence = world->sequence++;
+    offer.former = (uint64_t *)(uintptr_t)former;
+    offer.n_former = former_count;
     for (size_t i = 0; i < count; i++) {
         struct chunk_name name;
         make_chunk(seeds[i], chunk, &name);
@@ -203,6 +207,11 @@ static void send_offer(struct world *world, uint32_t disk, uint64_t first, const
         memcpy(payload + i * ENTRY + 8, name.bytes, NAME);
     }
     stream_send(world->stream, HOLDFAST__DATA_TYPE__OFFER, &offer.base, payload, count * ENTRY, &err);
+}
+
+static void send_offer(struct world *world, uint32_t disk, uint64_t first, const uint8_t *seeds, size_t count)
+{
+    send_moved_offer(world, disk, first, seeds, count, NULL, 0);
 }
 
 /* The bits of the answer; -1 when the server has given up. */
@@ -492,6 +501,43 @@ static void test_seed_of_other_size(void **state)
     point_destroy(given);
 }
 
+/* What has moved is found where the agent says it was, in the parent alone; anything else is asked for. */
+static void test_moved(void **state)
+{
+    struct world *world = *state;
+    char mine[IDENTITY_SIZE];
+    char other[IDENTITY_SIZE];
+    identity_create(mine);
+    identity_create(other);
+    struct point *own = honest(world, mine, 1, 2);
+    struct point *foreign = honest(world, other, 3, 4);
+    begin(world, mine, own);
+    /* 1 from 0 to 2, 2 with a wrong place, another's 3 and 4 at their places, 5 past the end */
+    send_moved_offer(world, 0, 2, (const uint8_t[]){1, 2, 3, 4, 5}, 5,
+                     (const uint64_t[]){0, 0, 0, 1, UINT64_MAX}, 5);
+    assert_int_equal(receive_want(world), 2 + 4 + 8 + 16);
+    send_run(world, 3, 2, 2, 0, CHUNK);
+    send_run(world, 4, 3, 3, 0, CHUNK);
+    send_run(world, 5, 4, 4, 0, CHUNK);
+    send_run(world, 6, 5, 5, 0, CHUNK);
+    /* the place was overwritten meanwhile: the parent still has it */
+    send_offer(world, 0, 0, (const uint8_t[]){9}, 1);
+    assert_int_equal(receive_want(world), 1);
+    send_run(world, 0, 9, 9, 0, CHUNK);
+    send_moved_offer(world, 0, 7, (const uint8_t[]){1}, 1, (const uint64_t[]){0}, 1);
+    assert_int_equal(receive_want(world), 0);
+    send_finish(world, 1);
+    struct outcome outcome = end(world);
+    check(outcome.point != NULL ? 0 : -1, outcome.failure);
+    assert_whole(world, outcome.point->id);
+    point_destroy(outcome.point);
+    begin(world, mine, own);
+    send_moved_offer(world, 0, 0, (const uint8_t[]){1, 2}, 2, (const uint64_t[]){0}, 1);
+    expect_refused(world, "former places");
+    point_destroy(own);
+    point_destroy(foreign);
+}
+
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -506,6 +552,7 @@ int main(void)
         WITH_WORLD(test_interrupted),
         WITH_WORLD(test_seeded),
         WITH_WORLD(test_seed_of_other_size),
+        WITH_WORLD(test_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
