@@ -493,17 +493,26 @@ static void channel_on_tls_up(struct channel *channel)
     bufferevent_write(channel->io, channel->hello, channel->hello_length);
 }
 
+/* Whether anything came from the other end: then it is there, whatever became of the connection. */
+static bool channel_was_answered(const struct channel *channel)
+{
+    BIO *io = channel->ssl != NULL ? SSL_get_rbio(channel->ssl) : NULL;
+    return io != NULL && BIO_number_read(io) > 0;
+}
+
 static void channel_on_error(struct channel *channel, short events)
 {
     struct error err;
     int errnum = EVUTIL_SOCKET_ERROR();
     unsigned long openssl_error = channel->ssl != NULL ? bufferevent_get_openssl_error(channel->io) : 0;
     socklen_t length = sizeof errnum;
-    /* libevent's word for a failed system call; a refused connection comes as this and as an end of file */
+    /* libevent's word for a failed system call; a refused connection comes as this and as an end of file. The
+     * reason may have been read from the socket before. */
     bool system_failure = openssl_error != 0 && ERR_GET_LIB(openssl_error) == 0;
+    bool answered = channel_was_answered(channel);
     if (system_failure) {
         getsockopt(bufferevent_getfd(channel->io), SOL_SOCKET, SO_ERROR, &errnum, &length);
-        errnum = errnum != 0 ? errnum : ECONNREFUSED;
+        errnum = errnum != 0 ? errnum : answered ? ECONNRESET : ECONNREFUSED;
     }
     int lookup_failure = channel->dialled ? bufferevent_socket_get_dns_error(channel->io) : 0;
     const char *peer = channel->target_name != NULL ? channel->target_name : channel->peer_address;
@@ -515,9 +524,9 @@ static void channel_on_error(struct channel *channel, short events)
     } else if ((events & BEV_EVENT_EOF) && !system_failure) {
         error_set(&err, ERROR_CONNECTION_LOST, "%s closed the connection", peer);
     } else {
-        error_set_errno(
-            &err, channel->state == CHANNEL_HANDSHAKE ? ERROR_SERVER_UNREACHABLE : ERROR_CONNECTION_LOST,
-            errnum, "The connection with %s failed", peer);
+        bool unreachable = channel->state == CHANNEL_HANDSHAKE && !answered;
+        error_set_errno(&err, unreachable ? ERROR_SERVER_UNREACHABLE : ERROR_CONNECTION_LOST, errnum,
+                        "The connection with %s failed", peer);
     }
     if (channel->state == CHANNEL_CLOSING) {
         loop_timer_cancel(channel->timer);

@@ -16,23 +16,23 @@
         }                                                                                                    \
     } while (0)
 
-static inline void make_tls(const char *directory, struct tls **server, struct tls **host)
+static inline void make_tls(const char *where, struct tls **server, struct tls **host)
 {
     struct error err;
     const char *const names[] = {"127.0.0.1", NULL};
-    char *ca = os_path_join(directory, "ca.pem");
-    char *server_pem = os_path_join(directory, "server.pem");
-    char *server_key = os_path_join(directory, "server.key");
-    char *host_pem = os_path_join(directory, "host.pem");
-    char *host_key = os_path_join(directory, "host.key");
+    char *ca = os_path_join(where, "ca.pem");
+    char *server_pem = os_path_join(where, "server.pem");
+    char *server_key = os_path_join(where, "server.key");
+    char *host_pem = os_path_join(where, "host.pem");
+    char *host_key = os_path_join(where, "host.key");
     uint8_t *csr;
     uint8_t *certificate;
     size_t csr_length;
     size_t length;
     char serial[41];
-    check(pki_create_authority(directory, names, &err), err);
+    check(pki_create_authority(where, names, &err), err);
     check(pki_create_request(host_key, &csr, &csr_length, &err), err);
-    check(pki_sign_request(directory, csr, csr_length, "host-1", 30, &certificate, &length, serial, &err),
+    check(pki_sign_request(where, csr, csr_length, "host-1", 30, &certificate, &length, serial, &err),
           err);
     check(pki_write_certificate(host_pem, certificate, length, &err), err);
     *server = tls_create_server(server_pem, server_key, ca, &err);
