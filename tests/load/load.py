@@ -52,8 +52,12 @@ class World:
         self.environment = environment
         self.agents = None
         self.server = Server(self.directory, options.bin, environment, settings)
-        self.server.start()
-        self.enrolled = enrol(self.program, self.server, self.hosts, hosts, environment)
+        try:
+            self.server.start()
+            self.enrolled = enrol(self.program, self.server, self.hosts, hosts, environment)
+        except Failure:
+            self.remove()
+            raise
 
     def start_agents(self, kind, count, vms):
         self.agents = Agents(self.program, kind, self.hosts, count, vms, self.environment,
@@ -66,7 +70,7 @@ class World:
 
     def remove(self):
         for process in (self.agents and self.agents.process, self.server.process):
-            if process is not None and process.poll() is None:
+            if process and process.poll() is None:
                 process.kill()
                 process.wait()
         shutil.rmtree(self.hosts, ignore_errors=True)
@@ -185,7 +189,7 @@ class Month:
 
     def live(self):
         """Until noon of the last day, and until nothing is open."""
-        day, pending, burst = -1, [], None
+        day, pending, burst, limit = -1, [], None, self.begin
         while True:
             now = self.clock.now()
             open_jobs = self.open_jobs()
@@ -206,8 +210,10 @@ class Month:
                 self.longest_burst = max(self.longest_burst, time.monotonic() - burst)
                 burst = None
             self.clock.set_rate(next(rate for most, rate in RATES if open_jobs <= most) if now < self.end else RATE_END)
-            limit = min(self.api.scheduler_looked() + LEASH, self.end + QUIET_HOURS)
-            self.clock.set_limit(max(limit, self.clock.now() + timedelta(seconds=1)))
+            if self.clock.now() > limit - LEASH / 2:
+                limit = min(self.api.scheduler_looked() + LEASH, self.end + QUIET_HOURS)
+                limit = max(limit, self.clock.now() + timedelta(seconds=1))
+                self.clock.set_limit(limit)
             time.sleep(0.1)
         # Twenty minutes more: retention is looked at every ten.
         until = self.clock.now().replace(microsecond=0) + timedelta(minutes=20)
