@@ -158,7 +158,7 @@ static int extraction_flags(bool replace)
 _Noreturn void file_extract_process(const char *archive, const char *directory, bool replace)
 {
     setlocale(LC_CTYPE, "C.UTF-8"); /* names are taken as they are */
-    umask(022); /* for directories above, which the archive does not have */
+    umask(022);                     /* for directories above, which the archive does not have */
     struct extraction extraction = {.from = open_archive(archive), .to = archive_write_disk_new()};
     if (!extraction.to)
         abort();

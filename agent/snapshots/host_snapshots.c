@@ -272,6 +272,11 @@ void host_snapshots_give_back(struct host_snapshots *snapshots, struct host_snap
     pthread_mutex_unlock(&snapshots->lock);
 }
 
+bool host_snapshots_of_thick(const struct host_snapshots *snapshots)
+{
+    return snapshots->thick;
+}
+
 int64_t host_snapshots_free_percent(const struct host_snapshots *snapshots)
 {
     return snapshots->free_percent;
@@ -314,7 +319,9 @@ static int read_config(struct host_snapshots *snapshots, const struct config *co
     snapshots->pause_ms = 250;
     if (!config)
         return 0;
-    return config_integer(config, "snapshot-free-percent", 0, 100, &snapshots->free_percent, err) != 0 ||
+    return config_boolean(config, "snapshot-thick-volumes", &snapshots->thick, err) != 0 ||
+                   config_integer(config, "snapshot-free-percent", 0, 100, &snapshots->free_percent, err) !=
+                       0 ||
                    config_integer(config, "snapshot-pause-ms", 1, 60000, &snapshots->pause_ms, err) != 0
                ? -1
                : 0;

@@ -18,8 +18,10 @@
 
 /* What the agent's configuration file may say of them; rows of a struct config_key table. */
 #define HOST_SNAPSHOTS_CONFIG_KEYS                                                                           \
-    {"snapshot-free-percent", "20",                                                                          \
-     "a snapshot stays on the host only where so much of its storage is free"},                              \
+    {"snapshot-thick-volumes", "no",                                                                         \
+     "snapshots also stay of thick volumes of LVM; each first write to one takes twice as long then"},       \
+        {"snapshot-free-percent", "20",                                                                      \
+         "a snapshot stays on the host only where so much of its storage is free"},                          \
     {                                                                                                        \
         "snapshot-pause-ms", "250", "how long a guest may stand still for one at the most"                   \
     }
@@ -39,6 +41,8 @@ struct host_snapshots *host_snapshots_create(const char *data_directory, const s
 void host_snapshots_destroy(struct host_snapshots *snapshots);
 
 unsigned host_snapshots_pause_ms(const struct host_snapshots *snapshots);
+/* Whether a volume may have one that makes writes to it slower. */
+bool host_snapshots_of_thick(const struct host_snapshots *snapshots);
 /* Where less of the storage is free, none is made; where less than half of that, they go. */
 int64_t host_snapshots_free_percent(const struct host_snapshots *snapshots);
 

@@ -18,6 +18,7 @@ struct host_snapshots {
     char *directory; /* of the records */
     host_snapshots_changed changed;
     void *cookie;
+    bool thick; /* see host_snapshots_of_thick */
     int64_t free_percent;
     int64_t pause_ms;
     atomic_bool rests; /* some could not be removed */

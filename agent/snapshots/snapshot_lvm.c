@@ -56,6 +56,13 @@ static struct snapshot_part *plan(const struct snapshot_make_wish *wish,
     char name[2 * LVM_NAME_SIZE];
     if (find_origin(disk, &volume, err) != 0)
         return NULL;
+    if (!volume.pool[0] && !wish->thick) {
+        error_set(err, ERROR_SNAPSHOT_NOT_KEPT,
+                  "A snapshot of the thick volume %s/%s would make each first write to it slower; "
+                  "snapshot-thick-volumes of the agent allows that.",
+                  volume.group, volume.name);
+        return NULL;
+    }
     snprintf(name, sizeof name, "holdfast-kept-%.64s-%.64s", wish->point, disk->name);
     if (!lvm_valid_name(name)) {
         error_set(err, ERROR_SNAPSHOT_NOT_KEPT, "%s can't be part of the name of a volume.", disk->name);

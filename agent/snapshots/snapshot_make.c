@@ -141,7 +141,9 @@ struct snapshot_make *snapshot_make_prepare(struct host_snapshots *snapshots,
     make->days = wish->days < HOST_SNAPSHOTS_DAYS_MAX ? wish->days : HOST_SNAPSHOTS_DAYS_MAX;
     make->record = new_record(wish);
     make->parts = memory_array(wish->count + 1, sizeof *make->parts);
-    if (prepare(make, wish, err) != 0) {
+    struct snapshot_make_wish with = *wish;
+    with.thick = host_snapshots_of_thick(snapshots);
+    if (prepare(make, &with, err) != 0) {
         snapshot_make_abandon(make);
         make = NULL;
     }

@@ -31,6 +31,7 @@ struct snapshot_make_wish {
     /* The guest runs. Where it has to stand still, a trial says for how long, so that it does not for
      * nothing. */
     bool live;
+    bool thick; /* set by _prepare: volumes may have one that makes writes to them slower */
 };
 
 /* Files, a record, a look at the room. All or none of the disks: SNAPSHOT_NOT_KEPT says why none. */

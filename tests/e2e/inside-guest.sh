@@ -99,6 +99,7 @@ in_guest 'for m in /data/vdb/modules/*.ko; do busybox insmod $m 2>/dev/null; don
     mke2fs -q -t ext4 /dev/vg/data && mount /dev/vg/data /srv/data && echo one >/srv/data/story' >"$work/guest.log" 2>&1 ||
     { cat "$work/guest.log"; fail "LVM does not work in the guest"; }
 in_guest "holdfast-agent enrol $(hostname):$agent_port --token $(value .token host token)" >>"$work/enrol.log"
+in_guest 'echo "snapshot-thick-volumes = yes" >>/var/lib/holdfast-agent/agent.conf'
 guest_agent_start
 add_volume data /dev/vg/data
 equal /dev/vg/data "$(value '.disks[0].path' vm show data)" "path of the disk"
