@@ -32,8 +32,7 @@ static inline void make_tls(const char *where, struct tls **server, struct tls *
     char serial[41];
     check(pki_create_authority(where, names, &err), err);
     check(pki_create_request(host_key, &csr, &csr_length, &err), err);
-    check(pki_sign_request(where, csr, csr_length, "host-1", 30, &certificate, &length, serial, &err),
-          err);
+    check(pki_sign_request(where, csr, csr_length, "host-1", 30, &certificate, &length, serial, &err), err);
     check(pki_write_certificate(host_pem, certificate, length, &err), err);
     *server = tls_create_server(server_pem, server_key, ca, &err);
     check(*server != NULL ? 0 : -1, err);
