@@ -25,6 +25,7 @@ function(holdfast_unit_test room source)
   set(target ${room}_${stem})
   add_executable(${target} ${source})
   target_compile_options(${target} PRIVATE ${HOLDFAST_WARNINGS})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit) # fixtures of several rooms
   target_link_libraries(${target} PRIVATE ${room} cmocka ${ARGN})
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME unit/${room}/${stem} COMMAND ${target})

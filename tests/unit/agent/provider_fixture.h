@@ -2,7 +2,7 @@
 #ifndef HOLDFAST_TESTS_PROVIDER_FIXTURE_H
 #define HOLDFAST_TESTS_PROVIDER_FIXTURE_H
 
-#include "../directory_fixture.h"
+#include "directory_fixture.h"
 
 static inline void write_text(const char *path, const char *text)
 {

@@ -11,12 +11,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "../tls_fixture.h"
 #include "agent/restore_receive.h"
 #include "base/compress.h"
 #include "base/digest.h"
 #include "base/memory.h"
 #include "disk/disk_writer_internal.h"
+#include "tls_fixture.h"
 
 enum { CHUNK = 65536, DISKS = 7, CHUNKS = 3, WAIT_S = 30, WAIT_MS = WAIT_S * 1000 };
 

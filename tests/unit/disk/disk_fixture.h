@@ -2,7 +2,7 @@
 #ifndef HOLDFAST_TESTS_DISK_FIXTURE_H
 #define HOLDFAST_TESTS_DISK_FIXTURE_H
 
-#include "../directory_fixture.h"
+#include "directory_fixture.h"
 #include <fcntl.h>
 #include <unistd.h>
 

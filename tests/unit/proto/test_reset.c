@@ -13,12 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../directory_fixture.h"
-#include "../tls_fixture.h"
 #include "base/memory.h"
 #include "base/queue.h"
+#include "directory_fixture.h"
 #include "proto/channel.h"
 #include "proto/tls_internal.h"
+#include "tls_fixture.h"
 
 struct rude_server {
     int listener;

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../tls_fixture.h"
 #include "base/bytes.h"
 #include "base/identity.h"
 #include "base/memory.h"
@@ -19,6 +18,7 @@
 #include "proto/stream.h"
 #include "server/transfer/backup_receive.h"
 #include "storage/maintenance.h"
+#include "tls_fixture.h"
 
 enum { CHUNK = STORE_CHUNK_SIZE_DEFAULT, CHUNKS = 8, ENTRY = 40, WAIT_MS = 20000, NAME = 32 };
 
