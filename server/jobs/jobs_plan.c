@@ -7,7 +7,7 @@
 #include "storage/point.h"
 #include <string.h>
 
-enum { CLOCK_SKEW_MAX_MS = 3600 * 1000, DAY_MS = 86400000 };
+enum { CLOCK_SKEW_TOLD_MS = 60 * 1000, DAY_MS = 86400000 };
 
 static const uint64_t disk_size_max = (uint64_t)64 << 40;
 
@@ -326,16 +326,22 @@ static ProtobufCMessage *copy_reply(struct arena *arena, const ProtobufCMessage 
     return protobuf_c_message_unpack(message->descriptor, NULL, length, packed);
 }
 
+/* The instant by the server's clock, by which schedules and retention go: since the job was started. */
+static int64_t instant_of(struct job *job, int64_t said_ms)
+{
+    int64_t now_ms = clock_wall_ms();
+    int64_t started_ms = job->row.started_ms < now_ms ? job->row.started_ms : now_ms;
+    if (said_ms < started_ms - CLOCK_SKEW_TOLD_MS || said_ms > now_ms + CLOCK_SKEW_TOLD_MS) {
+        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "The clock of host %s is %s by more than a minute",
+                job->row.host_name, said_ms < now_ms ? "slow" : "fast");
+    }
+    return said_ms < started_ms ? started_ms : said_ms < now_ms ? said_ms : now_ms;
+}
+
 int job_take_begun(struct job *job, const Holdfast__BackupBeginReply *reply, struct error *err)
 {
-    int64_t now = clock_wall_ms();
     job->begun = (void *)copy_reply(job->arena, &reply->base);
-    if (job->begun->instant_ms < now - CLOCK_SKEW_MAX_MS ||
-        job->begun->instant_ms > now + CLOCK_SKEW_MAX_MS) {
-        job_log(job, JOB_LOG_INFORMATION, ERROR_NONE, "The clock of host %s is wrong by more than an hour",
-                job->row.host_name);
-        job->begun->instant_ms = now;
-    }
+    job->begun->instant_ms = instant_of(job, reply->instant_ms);
     for (size_t i = 0; i < reply->n_warnings; i++) {
         const Holdfast__Failure *warning = reply->warnings[i];
         job_log(job, JOB_LOG_WARNING, error_code_from_name(warning->code), "%s", warning->message);

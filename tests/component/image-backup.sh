@@ -51,3 +51,13 @@ expect_code RP_NOT_FOUND holdfast restore disk "$first" disk0 --to "$work/x.img"
 holdfast store verify --wait
 holdfast restore vm "$second" --to-original --wait
 same_file "$work/disk.img" "$work/second.img"
+
+# the clock of a host that is slow does not make its points old
+stop alpha
+printf -- '-240 0\n' >"$work/slow"
+ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 LD_PRELOAD=$HOLDFAST_TESTS/clock_shift.so \
+    HOLDFAST_CLOCK_SHIFT=$work/slow agent_start alpha
+holdfast backup web1 --wait
+job=$(last_job)
+[[ ! "$(value .time rp show "$(newest_point web1)")" < "$(job_field .started)" ]] || fail "the point is older than its job"
+holdfast job show "$job" | grep 'The clock of host alpha is slow' >/dev/null || fail "nobody is told"
