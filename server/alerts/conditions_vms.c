@@ -34,7 +34,7 @@ static void judge_rpo(struct vm_rules *rules, const struct catalog_vm_standing *
     struct arena *arena = rules->conditions->arena;
     struct rpo_subject subject = {.policy_id = vm->policy_id,
                                   .stopped = vm->stopped,
-                                  .added_ms = vm->added_ms,
+                                  .protected_ms = vm->protected_ms,
                                   .last_point_ms = vm->last_point_ms};
     char text[CLOCK_TEXT_SIZE];
     if (rpo_judge(rules->rpo, &subject) != RPO_MISSED) {

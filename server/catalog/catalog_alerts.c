@@ -183,7 +183,7 @@ static void standing_read(struct statement *row, struct arena *arena, void *into
     vm->group_id = statement_text(row, arena);
     vm->stopped = statement_boolean(row);
     vm->policy_id = statement_text(row, arena);
-    vm->added_ms = statement_integer(row);
+    vm->protected_ms = statement_integer(row);
     vm->last_point_ms = statement_integer(row);
     vm->backup_job = statement_text(row, arena);
     vm->restore_job = statement_text(row, arena);

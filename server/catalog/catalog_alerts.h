@@ -79,7 +79,7 @@ struct catalog_vm_standing {
     const char *group_id; /* "" in none */
     bool stopped;         /* the group is */
     const char *policy_id;
-    int64_t added_ms;        /* to the group */
+    int64_t protected_ms;    /* since when by its group: it joined, or the group was resumed */
     int64_t last_point_ms;   /* of the newest that restores from the store; 0: none */
     const char *backup_job;  /* id, "" */
     const char *restore_job; /* id, ""; only one that ended after restores_since_ms */

@@ -212,6 +212,7 @@ int catalog_group_update(struct catalog *catalog, const struct catalog_group *gr
     statement_bind_text(statement, group->name);
     statement_bind_text(statement, group->policy_id);
     statement_bind_integer(statement, group->stopped);
+    statement_bind_integer(statement, clock_wall_ms());
     return group_result(statement_run(statement, err), group, err);
 }
 

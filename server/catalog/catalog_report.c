@@ -117,7 +117,7 @@ static void read_vm(struct statement *statement, struct arena *arena, void *cook
     row->group_name = statement_text(statement, arena);
     row->policy_id = statement_text(statement, arena);
     row->stopped = statement_boolean(statement);
-    row->added_ms = statement_integer(statement);
+    row->protected_ms = statement_integer(statement);
     row->last_point_ms = statement_integer(statement);
     row->points = statement_size(statement);
     row->completed = statement_size(statement);

@@ -57,7 +57,7 @@ struct catalog_vm_report_row {
     const char *group_name; /* "": in none */
     const char *policy_id;  /* "" */
     bool stopped;           /* the group */
-    int64_t added_ms;       /* to the group */
+    int64_t protected_ms;   /* since when by its group: it joined, or the group was resumed */
     int64_t last_point_ms;  /* of the newest that restores from the store; 0 */
     uint64_t points;
     /* of jobs created in the time asked for */

@@ -11,7 +11,7 @@ static void vm_read(struct statement *row, struct arena *arena, void *into)
     vm->present = statement_boolean(row);
     vm->failed = statement_boolean(row);
     vm->policy_id = statement_text(row, arena);
-    vm->added_ms = statement_integer(row);
+    vm->protected_ms = statement_integer(row);
     vm->last_point_ms = statement_integer(row);
 }
 

@@ -19,7 +19,7 @@ struct catalog_standing_vm {
     bool present;
     bool failed; /* the last backup that ended and was neither cancelled nor skipped */
     const char *policy_id;
-    int64_t added_ms;      /* to the group */
+    int64_t protected_ms;  /* since when by its group: it joined, or the group was resumed */
     int64_t last_point_ms; /* of the newest that restores from the store; 0: none */
 };
 /* user_id: only VMs that are in groups of this user; or NULL. */

@@ -128,7 +128,7 @@ static bool is_missed(const struct rpo_rules *rules, const struct rule *rule, in
 /* What the next point is due after. */
 static int64_t last_instant(const struct rule *rule, const struct rpo_subject *vm)
 {
-    int64_t since_ms = vm->last_point_ms > vm->added_ms ? vm->last_point_ms : vm->added_ms;
+    int64_t since_ms = vm->last_point_ms > vm->protected_ms ? vm->last_point_ms : vm->protected_ms;
     int64_t changed_ms = rule->policy->schedule_changed_ms; /* a new schedule has missed nothing yet */
     return changed_ms > since_ms ? changed_ms : since_ms;
 }

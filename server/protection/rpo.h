@@ -25,7 +25,7 @@ const char *rpo_state_name(enum rpo_state state); /* "none", "waiting", "met", "
 struct rpo_subject {
     const char *policy_id; /* "": in no group */
     bool stopped;          /* the group is */
-    int64_t added_ms;      /* to the group */
+    int64_t protected_ms;  /* since when by its group: it joined, or the group was resumed */
     int64_t last_point_ms; /* of the newest that restores from the store; 0: none */
 };
 

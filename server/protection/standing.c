@@ -40,7 +40,7 @@ static void count_one(struct rpo_rules *rules, const struct catalog_standing_vm 
                              .has_point = vm->last_point_ms > 0};
     struct rpo_subject subject = {.policy_id = vm->policy_id,
                                   .stopped = vm->stopped,
-                                  .added_ms = vm->added_ms,
+                                  .protected_ms = vm->protected_ms,
                                   .last_point_ms = vm->last_point_ms};
     counts->vms[vm_state_judge(&facts)]++;
     counts->rpo[rpo_judge(rules, &subject)]++;

@@ -91,7 +91,7 @@ struct rpo_subject report_subject(const struct catalog_vm_report_row *vm)
 {
     return (struct rpo_subject){.policy_id = vm->policy_id,
                                 .stopped = vm->stopped,
-                                .added_ms = vm->added_ms,
+                                .protected_ms = vm->protected_ms,
                                 .last_point_ms = vm->last_point_ms};
 }
 
@@ -114,7 +114,7 @@ static struct gap gap_between(const struct catalog_vm_report_row *vm)
 
 static struct gap gap_to_end(const struct report_span *span, const struct catalog_vm_report_row *vm)
 {
-    int64_t from_ms = span->since_ms > vm->added_ms ? span->since_ms : vm->added_ms;
+    int64_t from_ms = span->since_ms > vm->protected_ms ? span->since_ms : vm->protected_ms;
     return (struct gap){vm->last_made_ms > 0 ? vm->last_made_ms : from_ms,
                         span->until_ms < span->now_ms ? span->until_ms : span->now_ms};
 }

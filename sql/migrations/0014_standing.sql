@@ -3,8 +3,11 @@ CREATE INDEX recovery_points_good ON recovery_points (vm_id, number, time_ms) WH
 CREATE INDEX jobs_last_backup ON jobs (vm_id, number, state)
     WHERE type IN ('backup', 'check') AND state IN ('completed', 'completed-with-warnings', 'failed') AND transfer_state <> 'skipped';
 
+-- While a group is stopped its VMs miss nothing.
+ALTER TABLE protection_groups ADD COLUMN resumed_ms INTEGER NOT NULL DEFAULT 0;
+
 CREATE VIEW vm_standing AS
-SELECT v.*, m.group_id, m.added_ms, g.name AS group_name, g.policy_id, coalesce(g.stopped, 0) AS stopped,
+SELECT v.*, m.group_id, max(m.added_ms, g.resumed_ms) AS protected_ms, g.name AS group_name, g.policy_id, coalesce(g.stopped, 0) AS stopped,
        (SELECT p.number FROM recovery_points p INDEXED BY recovery_points_good
         WHERE p.vm_id = v.id AND p.deleted_ms = 0 AND p.damaged = 0 ORDER BY p.number DESC LIMIT 1) AS last_point,
        (SELECT p.time_ms FROM recovery_points p INDEXED BY recovery_points_good

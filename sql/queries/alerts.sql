@@ -43,7 +43,7 @@ GROUP BY 1, 2;
 -- How a VM stands: its group's policy, its newest point, and the last backup and restore that ended.
 -- name: alert_vms
 SELECT v.number, v.id, v.name, h.name, v.power, v.present, v.moved_away, v.vanished_ms, COALESCE(v.group_id, ''),
-       v.stopped, COALESCE(v.policy_id, ''), COALESCE(v.added_ms, 0), COALESCE(v.last_point_ms, 0),
+       v.stopped, COALESCE(v.policy_id, ''), COALESCE(v.protected_ms, 0), COALESCE(v.last_point_ms, 0),
        COALESCE((SELECT j.id FROM jobs j WHERE j.number = v.last_backup), ''),
        COALESCE((SELECT j.id FROM jobs j INDEXED BY jobs_vm WHERE j.vm_id = v.id AND j.type = 'restore'
                  AND j.state IN ('completed', 'completed-with-warnings', 'failed') AND j.finished_ms > ?3
@@ -99,7 +99,7 @@ SELECT 1 FROM anomalies WHERE point_id = ?1 AND acknowledged_ms = 0;
 -- What VMs are judged by. ?3: those that this user's groups have, or NULL.
 -- name: standing_vms
 SELECT v.number, v.group_id IS NOT NULL, v.stopped, v.present, v.last_backup_state = 'failed', COALESCE(v.policy_id, ''),
-       COALESCE(v.added_ms, 0), COALESCE(v.last_point_ms, 0)
+       COALESCE(v.protected_ms, 0), COALESCE(v.last_point_ms, 0)
 FROM vm_standing v
 WHERE v.number > ?1
   AND (?3 IS NULL OR EXISTS (SELECT 1 FROM user_groups u WHERE u.user_id = ?3 AND u.group_id = v.group_id))

@@ -2,7 +2,9 @@
 INSERT INTO protection_groups (id, name, policy_id, stopped, created_ms, scheduled_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: group_update
-UPDATE protection_groups SET name = ?2, policy_id = ?3, stopped = ?4 WHERE id = ?1;
+UPDATE protection_groups
+SET name = ?2, policy_id = ?3, stopped = ?4, resumed_ms = CASE WHEN stopped AND NOT ?4 THEN ?5 ELSE resumed_ms END
+WHERE id = ?1;
 
 -- name: group_set_scheduled
 UPDATE protection_groups SET scheduled_ms = ?2 WHERE id = ?1;

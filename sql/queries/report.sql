@@ -43,7 +43,7 @@ ORDER BY v.number;
 -- the time between two backups that made a point, from the jobs: points may be gone. ?5: as above.
 -- name: report_vm_list
 WITH page AS MATERIALIZED (
-    SELECT v.number, v.id, v.name, v.host_id, v.present, v.group_name, v.policy_id, v.stopped, v.added_ms, v.last_point_ms,
+    SELECT v.number, v.id, v.name, v.host_id, v.present, v.group_name, v.policy_id, v.stopped, v.protected_ms, v.last_point_ms,
            v.last_backup, (SELECT COUNT(*) FROM recovery_points p WHERE p.vm_id = v.id) AS points
     FROM vm_standing v
     WHERE v.number > ?1 AND (v.present OR v.group_id IS NOT NULL
@@ -64,7 +64,7 @@ steps AS (SELECT vm_id, at, at - LAG(at) OVER (PARTITION BY vm_id ORDER BY at) A
 gaps AS (SELECT vm_id, MAX(gap) AS longest, at AS gap_end FROM steps GROUP BY vm_id), -- at: of that row
 lasts AS (SELECT vm_id, MAX(at) AS last FROM made WHERE good GROUP BY vm_id)
 SELECT v.number, v.id, v.name, h.name, v.present, COALESCE(v.group_name, ''), COALESCE(v.policy_id, ''), v.stopped,
-       COALESCE(v.added_ms, 0), COALESCE(v.last_point_ms, 0),
+       COALESCE(v.protected_ms, 0), COALESCE(v.last_point_ms, 0),
        v.points, COALESCE(c.completed, 0), COALESCE(c.warned, 0), COALESCE(c.failed, 0), COALESCE(c.cancelled, 0),
        COALESCE(c.sent, 0), COALESCE(c.stored, 0), COALESCE(j.state, ''), COALESCE(j.error_code, ''),
        COALESCE(j.finished_ms, 0), COALESCE(s.longest, 0), COALESCE(s.gap_end, 0), COALESCE(l.last, 0)

@@ -1,6 +1,7 @@
 /* How VMs stand: state, recovery point objective, and the plans of the lists that show it. */
 #include "catalog_fixture.h"
 
+#include "base/clock.h"
 #include "server/catalog/catalog_deletion.h"
 #include "server/protection/standing.h"
 #include "sql/statements.h"
@@ -83,6 +84,35 @@ static void a_vm_fails_also_without_a_point(void **state)
     expect_state(world, VM_STOPPED);
 }
 
+/* The newest point is years old, and the group was stopped for as long. */
+static void a_resumed_group_has_missed_nothing_yet(void **state)
+{
+    struct catalog_world *world = *state;
+    struct error err;
+    struct standing_counts counts;
+    world_host(world, "h1", "alpha");
+    world_report(world, "h1", " ", (const char *const[]){"web1", NULL});
+    const struct catalog_vm *vm = world_vm(world, "web1");
+    const char *policy = world_policy(world, "daily", SCHEDULE_DAILY, 0, "22:00");
+    struct catalog_group group = {
+        .id = world_group(world, "web", policy), .name = "web", .policy_id = policy};
+    check(catalog_group_add(world->catalog, group.id, vm->id, &err), err);
+    add_point(world, "point-one", vm, 1000);
+    for (int stopped = 1; stopped >= 0; stopped--) {
+        group.stopped = stopped;
+        check(catalog_group_update(world->catalog, &group, &err), err);
+    }
+    int64_t resumed_ms = clock_wall_ms();
+    for (int later = 0; later < 2; later++) {
+        int64_t now_ms = resumed_ms + (later ? INT64_C(3) * 86400000 : 1000);
+        struct rpo_rules *rules = rpo_rules_read(world->catalog, 3600000, now_ms, &err);
+        assert_non_null(rules);
+        check(standing_count(world->catalog, rules, NULL, &counts, &err), err);
+        rpo_rules_free(rules);
+        assert_int_equal(counts.rpo[later ? RPO_MISSED : RPO_MET], 1);
+    }
+}
+
 struct rpo_case {
     enum schedule_kind kind;
     unsigned minutes;
@@ -109,7 +139,7 @@ static void check_case(struct catalog_world *world, const struct rpo_case *one, 
     policy.id = id;
     identity_create(id);
     check(catalog_policy_insert(world->catalog, &policy, &err), err);
-    struct rpo_subject vm = {.policy_id = id, .added_ms = SUNDAY_MS, .last_point_ms = one->last_ms};
+    struct rpo_subject vm = {.policy_id = id, .protected_ms = SUNDAY_MS, .last_point_ms = one->last_ms};
     int64_t since_ms = one->last_ms > 0 ? one->last_ms : SUNDAY_MS;
     int64_t at_ms = one->late_ms > 0 ? one->late_ms : SUNDAY_MS + 1000 * DAY_MS;
     struct rpo_rules *before = rpo_rules_read(world->catalog, GRACE_MS, at_ms, &err);
@@ -126,7 +156,7 @@ static void check_case(struct catalog_world *world, const struct rpo_case *one, 
         assert_false(rpo_gap_is_missed(after, id, since_ms, at_ms));
         assert_true(rpo_gap_is_missed(after, id, since_ms, at_ms + 1));
         /* What is known of one VM must not change what is said of the next. */
-        struct rpo_subject newer = {.policy_id = id, .added_ms = SUNDAY_MS, .last_point_ms = at_ms - 1};
+        struct rpo_subject newer = {.policy_id = id, .protected_ms = SUNDAY_MS, .last_point_ms = at_ms - 1};
         assert_int_equal(rpo_judge(after, &newer), RPO_MET);
         assert_int_equal(rpo_judge(after, &vm), RPO_MISSED);
         vm.stopped = true;
@@ -218,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_vm_fails_also_without_a_point, world_begin, world_end),
+        cmocka_unit_test_setup_teardown(a_resumed_group_has_missed_nothing_yet, world_begin, world_end),
         cmocka_unit_test_setup_teardown(points_are_missed_by_the_schedule, world_begin, world_end),
         cmocka_unit_test_setup_teardown(lists_walk_indexes, world_begin, world_end),
     };
