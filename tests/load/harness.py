@@ -242,6 +242,7 @@ class Agents:
 
     def __init__(self, program, kind, directory, count, vms, environment, log):
         self.count = count
+        self.log = log
         self.lock = threading.Lock()
         with open(log, "ab") as errors:
             self.process = subprocess.Popen([program, kind, directory, "0", str(count), str(vms)],
@@ -258,8 +259,11 @@ class Agents:
         with self.lock:
             self.process.stdin.write("state\n")
             self.process.stdin.flush()
-            registered, lost = self.process.stdout.readline().split()
-            return int(registered), int(lost)
+            answer = self.process.stdout.readline().split()
+        if len(answer) != 2:
+            with open(self.log, encoding="utf-8", errors="replace") as log:
+                raise Failure("the simulated agents ended: %s" % log.read()[-500:].strip())
+        return int(answer[0]), int(answer[1])
 
     def wait_registered(self, seconds):
         wait_for(seconds, "%d hosts connected" % self.count, lambda: self.state()[0] == self.count)

@@ -4,6 +4,7 @@
  * host's numbers come from its configuration.
  */
 #include "agent/providers/provider_reply.h"
+#include "agent/snapshots/host_snapshots.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "simulated_host.h"
@@ -15,8 +16,7 @@
 const struct config_key simulated_config_keys[] = {
     {"first-vm", "0", "number of the first VM"},
     {"vms", "0", "how many"},
-    {"snapshot-free-percent", "20", "as of the agent"},
-    {"snapshot-pause-ms", "250", "as of the agent"},
+    HOST_SNAPSHOTS_CONFIG_KEYS,
     {NULL, NULL, NULL},
 };
 
