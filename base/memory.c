@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,4 +63,10 @@ void *memory_alloc_aligned(size_t alignment, size_t size)
 {
     void *pointer = NULL;
     return checked(posix_memalign(&pointer, alignment, size > 0 ? size : alignment) == 0 ? pointer : NULL);
+}
+
+void memory_share_arenas(void)
+{
+    enum { ARENAS = 2 };
+    mallopt(M_ARENA_MAX, ARENAS);
 }

@@ -16,5 +16,8 @@ char *memory_format(const char *format, ...) __attribute__((format(printf, 1, 2)
 void *memory_copy(const void *bytes, size_t size);
 /* Page-aligned, for O_DIRECT and large reads; free with free(). */
 void *memory_alloc_aligned(size_t alignment, size_t size);
+/* For a program with many threads, before it has them: those that free and those that allocate share what is
+ * free, instead of each keeping what it once needed (mallopt(3), M_ARENA_MAX). */
+void memory_share_arenas(void);
 
 #endif

@@ -322,6 +322,7 @@ int main(int argc, char **argv)
 {
     struct arguments arguments = {.data_directory = default_directory};
     os_service_keep_standard_files();
+    memory_share_arenas();
     const char *problem = parse(argc, argv, &arguments);
     if (problem != NULL) {
         return usage_of(argv[optind - 1], problem);
