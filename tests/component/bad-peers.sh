@@ -31,8 +31,10 @@ done
 
 step "requests that are no requests"
 head -c 20000000 /dev/zero >"$work/large"
-case $(api --data-binary "@$work/large" "$url/v1/backups") in
-2*) fail "a request of 20 MB is taken" ;;
+status=$(api --data-binary "@$work/large" "$url/v1/backups")
+case $status in
+4* | 000) ;;
+*) fail "a request of 20 MB is not refused: $status" ;;
 esac
 equal 400 "$(api -d '{"vm": ' "$url/v1/backups")" "HTTP status of JSON that ends early"
 equal 400 "$(api -d '[1,2,3]' "$url/v1/backups")" "HTTP status of a list instead of an object"
@@ -41,10 +43,13 @@ equal 400 "$(api -d '{"wm": "x"}' "$url/v1/backups")" "HTTP status of an unknown
 equal 404 "$(api "$url/v1/../../etc/passwd" --path-as-is)" "HTTP status of a path outside"
 equal 404 "$(api "$url/v2/status")" "HTTP status of an unknown path"
 { printf 'X-Long: ' && head -c 200000 /dev/zero | tr '\0' x; } >"$work/header" # too long for a command line
-case $(api -H "@$work/header" "$url/v1/status") in
-4*) ;;
-*) fail "a header of 200 kB is not refused: $(api -H "@$work/header" "$url/v1/status")" ;;
+# the server hangs up without reading the rest: its answer gets through unless the reset overtakes it (000)
+status=$(api -H "@$work/header" "$url/v1/status")
+case $status in
+4* | 000) ;;
+*) fail "a header of 200 kB is not refused: $status" ;;
 esac
+equal 200 "$(api "$url/v1/status")" "HTTP status of a request after that"
 
 step "two hundred connections that say nothing"
 idle=()
