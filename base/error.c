@@ -1,6 +1,7 @@
 #define ERROR_IMPLEMENTATION
 #include "base/error.h"
 
+#include "base/utf8.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,13 +19,21 @@ static const struct catalogue_entry catalogue[ERROR_CODE_COUNT] = {
 #undef ERROR_ENTRY
 };
 
+/* Names in it may be of any bytes, and what does not fit may be cut within a character: what is told is text.
+ */
+static void set_text(char out[ERROR_TEXT_MAX], const char *format, va_list arguments)
+{
+    vsnprintf(out, ERROR_TEXT_MAX, format, arguments);
+    utf8_repair(out);
+}
+
 int error_set(struct error *err, enum error_code code, const char *format, ...)
 {
     va_list arguments;
     err->code = code;
     err->cause[0] = '\0';
     va_start(arguments, format);
-    vsnprintf(err->message, sizeof err->message, format, arguments);
+    set_text(err->message, format, arguments);
     va_end(arguments);
     return -1;
 }
@@ -35,7 +44,7 @@ int error_set_errno(struct error *err, enum error_code code, int errnum, const c
     char reason[128];
     err->code = code;
     va_start(arguments, format);
-    vsnprintf(err->message, sizeof err->message, format, arguments);
+    set_text(err->message, format, arguments);
     va_end(arguments);
     snprintf(err->cause, sizeof err->cause, "%s", strerror_r(errnum, reason, sizeof reason));
     return -1;
@@ -45,7 +54,7 @@ int error_set_cause(struct error *err, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(err->cause, sizeof err->cause, format, arguments);
+    set_text(err->cause, format, arguments);
     va_end(arguments);
     return -1;
 }
@@ -57,9 +66,10 @@ int error_wrap(struct error *err, enum error_code code, const char *format, ...)
     error_format(err, inner, sizeof inner);
     err->code = code;
     va_start(arguments, format);
-    vsnprintf(err->message, sizeof err->message, format, arguments);
+    set_text(err->message, format, arguments);
     va_end(arguments);
     memcpy(err->cause, inner, sizeof inner);
+    utf8_repair(err->cause); /* it may be cut */
     return -1;
 }
 

@@ -1,27 +1,8 @@
 #include "base/log_json.h"
 
+#include "base/utf8.h"
 #include <stdbool.h>
 #include <string.h>
-
-/* The length of the UTF-8 character there; 0: it is none. */
-static size_t utf8_length(const char *at, size_t left)
-{
-    unsigned char first = (unsigned char)*at;
-    size_t length = first < 0x80                    ? 1
-                    : first >= 0xc2 && first < 0xe0 ? 2
-                    : first >= 0xe0 && first < 0xf0 ? 3
-                    : first >= 0xf0 && first < 0xf5 ? 4
-                                                    : 0;
-    if (length > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < length; i++) {
-        if (((unsigned char)at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return length;
-}
 
 static void add_text(struct buffer *out, const char *text, size_t length)
 {

@@ -145,28 +145,42 @@ static bool valid_name(const char *name)
     return length > 0 && length <= NAME_LENGTH_MAX;
 }
 
+/* NULL when a path is no UTF-8; so for what follows. */
 static json_t *disks_to_json(const struct image_source *source)
 {
     json_t *disks = json_array();
+    bool told = true;
     for (size_t i = 0; i < source->disk_count; i++) {
         const struct image_disk *disk = &source->disks[i];
-        json_array_append_new(disks, json_pack("{s:s, s:s, s:s}", "name", disk->name, "path", disk->path,
-                                               "format", disk->format));
+        told = json_array_append_new(disks, json_pack("{s:s, s:s, s:s}", "name", disk->name, "path",
+                                                      disk->path, "format", disk->format)) == 0 &&
+               told;
+    }
+    if (!told) {
+        json_decref(disks);
+        return NULL;
     }
     return disks;
+}
+
+static json_t *source_to_json(const struct image_source *source)
+{
+    return source->files ? json_pack("{s:s, s:s, s:o}", "uuid", source->uuid, "name", source->name, "files",
+                                     files_source_to_json(source->files))
+                         : json_pack("{s:s, s:s, s:o}", "uuid", source->uuid, "name", source->name, "disks",
+                                     disks_to_json(source));
 }
 
 static json_t *registry_to_json(const struct image_registry *registry)
 {
     json_t *list = json_array();
+    bool told = true;
     for (size_t i = 0; i < registry->count; i++) {
-        const struct image_source *source = &registry->sources[i];
-        json_t *object = json_pack("{s:s, s:s}", "uuid", source->uuid, "name", source->name);
-        if (source->files)
-            json_object_set_new(object, "files", files_source_to_json(source->files));
-        else
-            json_object_set_new(object, "disks", disks_to_json(source));
-        json_array_append_new(list, object);
+        told = json_array_append_new(list, source_to_json(&registry->sources[i])) == 0 && told;
+    }
+    if (!told) {
+        json_decref(list);
+        return NULL;
     }
     return json_pack("{s:o}", "images", list);
 }
@@ -174,7 +188,7 @@ static json_t *registry_to_json(const struct image_registry *registry)
 static int save(const char *data_directory, const struct image_registry *registry, struct error *err)
 {
     json_t *root = registry_to_json(registry);
-    char *text = json_dumps(root, JSON_INDENT(2));
+    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     char *path = registry_path(data_directory);
     int result = text ? os_file_write_whole(path, text, strlen(text), 0600, err)
                       : error_set(err, ERROR_REQUEST_INVALID, "The name or a path is not valid UTF-8.");

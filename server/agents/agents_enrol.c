@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
+#include "base/utf8.h"
 #include "proto/pki.h"
 #include "server/agents/agents_internal.h"
 #include "server/audit/audit.h"
@@ -65,12 +66,14 @@ static int check_host_name(const char *name, struct error *err)
 {
     size_t length = strlen(name);
     bool good = length > 0 && length <= AGENTS_NAME_MAX;
-    for (size_t i = 0; i < length && good; i++) {
-        good = (unsigned char)name[i] > ' ' && name[i] != '/' && name[i] != 0x7f;
+    for (size_t i = 0; i < length && good;) {
+        size_t step = utf8_length(name + i, length - i);
+        good = step > 0 && (unsigned char)name[i] > ' ' && name[i] != '/' && name[i] != 0x7f;
+        i += step;
     }
     return good ? 0
                 : error_set(err, ERROR_REQUEST_INVALID,
-                            "A host's name has 1 to %d characters, without spaces and slashes",
+                            "A host's name has 1 to %d bytes of UTF-8, without spaces and slashes",
                             AGENTS_NAME_MAX);
 }
 
@@ -256,11 +259,14 @@ static int register_host(struct agent_session *session, const Holdfast__Register
     }
     const char *kinds = "";
     for (size_t i = 0; i < request->n_kinds; i++) {
+        utf8_repair(request->kinds[i]);
         kinds = arena_format(arena, "%s%s%s", kinds, i == 0 ? "" : " ", request->kinds[i]);
     }
     host.state = session->version < CHANNEL_PROTOCOL_VERSION ? HOST_OUTDATED : HOST_CONNECTED;
     host.state_since_ms = clock_wall_ms();
     host.last_seen_ms = host.state_since_ms;
+    utf8_repair(request->software);
+    utf8_repair(request->system);
     host.software = request->software;
     host.system = request->system;
     host.kinds = kinds;

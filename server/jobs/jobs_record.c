@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,7 @@ void job_step(struct job *job, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(job->step_text, sizeof job->step_text, format, arguments);
     va_end(arguments);
+    utf8_repair(job->step_text);
     job->row.step = job->step_text;
 }
 
@@ -120,6 +122,7 @@ void job_log(struct job *job, enum job_log_level level, enum error_code code, co
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    utf8_repair(message);
     struct catalog_job_log entry = {.time_ms = clock_wall_ms(),
                                     .level = level,
                                     .code = code == ERROR_NONE ? "" : error_code_name(code),
