@@ -21,6 +21,9 @@ enum {
 
 void exchange_free(struct exchange *exchange)
 {
+    if (exchange->exports) {
+        atomic_fetch_sub(&exchange->api->exports, 1);
+    }
     atomic_fetch_sub(&exchange->api->open, 1);
     api_export_destroy(exchange->call.export);
     api_event_filter_free(exchange->call.events);
@@ -302,6 +305,28 @@ static void take_refusal(struct exchange *exchange, const struct error *err)
     }
 }
 
+static void export_work(void *cookie)
+{
+    struct exchange *exchange = cookie;
+    loop_post(exchange->api->loop, start_stream, exchange);
+    api_export_run(exchange->call.export, stream_sink, exchange);
+    loop_post(exchange->api->loop, on_stream_ended, exchange);
+}
+
+/* A disk's stream needs a thread for as long as its client reads: LIMIT_EXCEEDED when all have one. */
+static int reserve_export(struct exchange *exchange, struct error *err)
+{
+    if (exchange->route->handler != api_point_data) {
+        return 0;
+    }
+    exchange->exports = true;
+    if (atomic_fetch_add(&exchange->api->exports, 1) < API_EXPORTS) {
+        return 0;
+    }
+    exchange->call.retry_after_ms = API_SECOND_MS;
+    return error_set(err, ERROR_LIMIT_EXCEEDED, "%d disks are read from the store already", API_EXPORTS);
+}
+
 void exchange_work(void *cookie)
 {
     struct exchange *exchange = cookie;
@@ -311,12 +336,11 @@ void exchange_work(void *cookie)
         api_stranger_note(server_audit(exchange->api->server), exchange->api->pool, exchange->call.address,
                           exchange->call.method, exchange->call.path, &err);
         take_refusal(exchange, &err);
-    } else if (handle(exchange, &err) != 0) {
+    } else if (reserve_export(exchange, &err) != 0 || handle(exchange, &err) != 0) {
         take_refusal(exchange, &err);
     } else if (exchange->call.export != NULL) {
-        loop_post(exchange->api->loop, start_stream, exchange);
-        api_export_run(exchange->call.export, stream_sink, exchange);
-        loop_post(exchange->api->loop, on_stream_ended, exchange);
+        pool_submit(exchange->api->export_pool, export_work,
+                    exchange); /* there is a thread: it was counted */
         return;
     } else if (exchange->call.events != NULL) {
         loop_post(exchange->api->loop, start_events, exchange);

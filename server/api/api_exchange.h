@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { API_TIMEOUT_S = 120, API_SECOND_MS = 1000 };
+enum { API_TIMEOUT_S = 120, API_SECOND_MS = 1000, API_EXPORTS = 8 };
 
 struct api {
     struct server *server;
@@ -24,6 +24,8 @@ struct api {
     struct api_events *events; /* on the loop, as this: */
     bool closing;
     struct pool *login_pool;
+    struct pool *export_pool; /* API_EXPORTS threads: clients that read slowly keep none of the others busy */
+    atomic_uint exports;      /* that have one, or will */
     struct access *access;
     uint16_t port;
     atomic_uint open; /* requests between arrival and answer */
@@ -45,6 +47,7 @@ struct exchange {
     int64_t arrived_us;
     int status;
     char *answer;
+    bool exports; /* it is counted among the exports */
     /* a stream */
     bool written;         /* all that was given to the connection; on the loop */
     bool ended;           /* nothing more comes; on the loop */

@@ -160,6 +160,7 @@ struct api *api_start(struct server *server, struct error *err)
         (api->tls = create_tls(server_data_directory(server), err)) == NULL ||
         (api->pool = pool_create("api", API_WORKERS, API_QUEUE, err)) == NULL ||
         (api->login_pool = pool_create("api-login", API_LOGIN_WORKERS, API_LOGIN_QUEUE, err)) == NULL ||
+        (api->export_pool = pool_create("api-export", API_EXPORTS, API_EXPORTS, err)) == NULL ||
         (api->loop = loop_create("api-loop", err)) == NULL) {
         api_stop(api);
         return NULL;
@@ -198,6 +199,7 @@ void api_stop(struct api *api)
     }
     pool_destroy(api->pool);
     pool_destroy(api->login_pool);
+    pool_destroy(api->export_pool); /* behind those that hand over to it */
     while (api->loop != NULL && atomic_load(&api->open) > 0) {
         loop_run_on(api->loop, nothing, NULL); /* answers on their way back to the loop */
     }
