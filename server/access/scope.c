@@ -90,6 +90,10 @@ static int check_object(struct api_call *call, const struct object_kind *kind, c
 {
     bool has = false;
     const char *id = find_id(call, kind->kind, reference, err);
+    if (id == NULL && !call->identity.everything && err->code == ERROR_VM_AMBIGUOUS) {
+        /* not which ones: they may be others' */
+        return error_set(err, ERROR_VM_AMBIGUOUS, "More than one VM is called %.100s", reference);
+    }
     if (id == NULL && (call->identity.everything || err->code != kind->missing)) {
         return -1;
     }

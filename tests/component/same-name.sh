@@ -20,3 +20,14 @@ equal alpha-2 "$(value '[.items[].name] | sort | .[1]' host list)" "the second h
 
 step "an agent that runs keeps its identity"
 expect_error 6 AGENT_BUSY "$work/alpha" enrol alpha "$(value .token host token)"
+
+step "who may see one of them only is not told of the other"
+holdfast policy create manual --manual >/dev/null
+holdfast group create mine --policy manual --vm alpha/twin >/dev/null
+holdfast user create scoped --role viewer --no-password --group mine >/dev/null
+value .token token create scoped --user scoped >"$work/scoped.token"
+as_scoped() { holdfast "$@" --config "$work/scoped.json"; }
+as_scoped login "https://127.0.0.1:$api_port" --ca "$work/server/ca.pem" --token-file "$work/scoped.token" >/dev/null
+expect 0 as_scoped vm show alpha/twin
+expect_error 2 VM_AMBIGUOUS twin as_scoped vm show twin
+! grep -q beta "$work/out" "$work/err" || fail "the other host is named"
