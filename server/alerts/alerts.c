@@ -205,7 +205,9 @@ static int look_at_digests(struct alerts *alerts, const struct store_status *sto
         result = catalog_notification_list(alerts->catalog, arena, &page, &items, &count, err);
         for (size_t i = 0; i < count && result == 0; i++) {
             page.after = items[i].number;
-            result = look_at_digest(alerts, &items[i], store, now_ms, err);
+            if (look_at_digest(alerts, &items[i], store, now_ms, err) != 0) {
+                log_error("digest not made", err); /* the others are */
+            }
         }
     } while (result == 0 && count == CATALOG_PAGE_MAX);
     arena_destroy(arena);

@@ -162,6 +162,7 @@ int conditions_find(const struct conditions_options *options, struct conditions 
     }
     return conditions_of_vms(options, conditions, err) != 0 ||
                    conditions_of_hosts(options, conditions, err) != 0 ||
+                   conditions_of_groups(options, conditions, err) != 0 ||
                    conditions_of_store(options, conditions, err) != 0 ||
                    conditions_of_changes(options, conditions, err) != 0 ||
                    conditions_of_notifications(options, conditions, err) != 0

@@ -40,6 +40,8 @@ int conditions_of_vms(const struct conditions_options *options, struct condition
                       struct error *err);
 int conditions_of_hosts(const struct conditions_options *options, struct conditions *conditions,
                         struct error *err);
+int conditions_of_groups(const struct conditions_options *options, struct conditions *conditions,
+                         struct error *err);
 int conditions_of_store(const struct conditions_options *options, struct conditions *conditions,
                         struct error *err);
 int conditions_of_notifications(const struct conditions_options *options, struct conditions *conditions,

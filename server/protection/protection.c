@@ -37,7 +37,11 @@ int protection_check_name(const char *name, struct error *err)
     for (size_t i = 1; valid && i < length; i++) {
         valid = isalnum((unsigned char)name[i]) || name[i] == '-';
     }
-    return valid ? 0 : error_set(err, ERROR_POLICY_NAME_INVALID, "\"%.60s\" can't be a name here", name);
+    return valid ? 0
+                 : error_set(
+                       err, ERROR_POLICY_NAME_INVALID,
+                       "\"%.60s\" can't be a name here: %d to %d letters, digits and hyphens, a letter first",
+                       name, TITLE_MIN, TITLE_MAX);
 }
 
 static int check_retention(const struct catalog_policy *policy, struct error *err)

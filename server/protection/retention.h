@@ -52,7 +52,8 @@ struct retention_plan {
     size_t count;
 };
 /* changed: decide by it where it is a new version of the VM's policy (its id says so); NULL: as things are.
- * In the arena. */
+ * In the arena. A policy whose time zone the system does not have (any more) keeps all, as if there was none.
+ */
 int retention_plan_vm(struct catalog *catalog, struct arena *arena, const struct catalog_vm *vm,
                       const struct catalog_policy *changed, const struct retention_time *time,
                       struct retention_plan *plan, struct error *err);

@@ -72,9 +72,10 @@ int retention_plan_vm(struct catalog *catalog, struct arena *arena, const struct
         read_points(catalog, arena, vm->id, plan, err) != 0) {
         return -1;
     }
-    struct time_zone *zone = NULL;
-    if (plan->policy != NULL && (zone = time_zone_open(plan->policy->time_zone, err)) == NULL) {
-        return -1;
+    struct error ignored; /* an alert tells of it */
+    struct time_zone *zone = plan->policy != NULL ? time_zone_open(plan->policy->time_zone, &ignored) : NULL;
+    if (zone == NULL) { /* without its days a policy decides nothing: all points stay */
+        plan->policy = NULL;
     }
     plan->reasons = arena_alloc(arena, (plan->count + 1) * sizeof *plan->reasons);
     retention_decide(plan->policy, zone, plan->points, plan->count, time, plan->reasons);
@@ -142,6 +143,10 @@ static int visit_all(struct catalog *catalog, const struct catalog_policy *polic
             page.after = groups[i].number;
             if (!groups[i].stopped && (policy == NULL || strcmp(policy->id, groups[i].policy_id) == 0)) {
                 result = visit_group(&walk, &groups[i], err);
+            }
+            if (result != 0 && policy == NULL) {
+                log_error("retention not applied to a group", err); /* the others are not kept waiting */
+                result = 0;
             }
         }
     }
