@@ -215,6 +215,22 @@ static void print_counts(const struct cli *cli, const json_t *status)
                       (unsigned long long)cli_number(status, "jobs_last_day.cancelled")));
 }
 
+/* Not told to users that are scoped to groups. */
+static void print_store(const struct cli *cli, const json_t *status)
+{
+    if (!json_is_object(json_object_get(status, "store"))) {
+        return;
+    }
+    char *used = text_size(cli_number(status, "store.stored_bytes"));
+    char *free_bytes = text_size(cli_number(status, "store.free_bytes"));
+    cli_take_field(cli, "Store",
+                   memory_format("%s used, %s free, %llu recovery points, %llu damaged chunks", used,
+                                 free_bytes, (unsigned long long)cli_number(status, "store.points"),
+                                 (unsigned long long)cli_number(status, "store.damaged_chunks")));
+    free(used);
+    free(free_bytes);
+}
+
 int run_status(struct cli *cli, struct failure *failure)
 {
     json_t *status = NULL;
@@ -225,8 +241,6 @@ int run_status(struct cli *cli, struct failure *failure)
     if (cli->json) {
         cli_print_json(cli, status);
     } else {
-        char *used = text_size(cli_number(status, "store.stored_bytes"));
-        char *free_bytes = text_size(cli_number(status, "store.free_bytes"));
         cli_print_field(cli, "Version", cli_text(status, "version"));
         print_counts(cli, status);
         cli_take_field(cli, "Alerts",
@@ -234,19 +248,16 @@ int run_status(struct cli *cli, struct failure *failure)
                                      (unsigned long long)cli_number(status, "alerts.critical"),
                                      (unsigned long long)cli_number(status, "alerts.warning"),
                                      (unsigned long long)cli_number(status, "alerts.information")));
-        cli_take_field(cli, "Store",
-                       memory_format("%s used, %s free, %llu recovery points, %llu damaged chunks", used,
-                                     free_bytes, (unsigned long long)cli_number(status, "store.points"),
-                                     (unsigned long long)cli_number(status, "store.damaged_chunks")));
-        free(used);
-        free(free_bytes);
+        print_store(cli, status);
         cli_take_field(cli, "Recovery points",
                        memory_format("%llu VMs on time, %llu late, %llu waiting for the first",
                                      (unsigned long long)cli_number(status, "rpo.met"),
                                      (unsigned long long)cli_number(status, "rpo.missed"),
                                      (unsigned long long)cli_number(status, "rpo.waiting")));
         cli_take_field(cli, "Oldest point", text_time(cli_text(status, "oldest_point")));
-        cli_print_field(cli, "Room", cli_text(status, "capacity.state"));
+        if (json_is_object(json_object_get(status, "capacity"))) {
+            cli_print_field(cli, "Room", cli_text(status, "capacity.state"));
+        }
     }
     json_decref(status);
     return 0;

@@ -295,33 +295,10 @@ int api_vm_show(struct api_call *call, struct error *err)
     return 0;
 }
 
-static int count_hosts_in_scope(struct api_call *call, int64_t states[CATALOG_HOST_STATES], struct error *err)
-{
-    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    size_t count;
-    memset(states, 0, CATALOG_HOST_STATES * sizeof *states);
-    do {
-        const struct catalog_host *hosts;
-        if (catalog_host_list(server_catalog(call->server), call->arena, &page, &hosts, &count, err) != 0) {
-            return -1;
-        }
-        for (size_t i = 0; i < count; i++) {
-            bool has;
-            if (access_has(call, OBJECT_HOST, hosts[i].id, &has, err) != 0) {
-                return -1;
-            }
-            states[hosts[i].state] += has;
-            page.after = hosts[i].number;
-        }
-    } while (count == CATALOG_PAGE_MAX);
-    return 0;
-}
-
 static int count_hosts(struct api_call *call, json_t **out, struct error *err)
 {
     int64_t states[CATALOG_HOST_STATES];
-    if (call->identity.everything ? catalog_count_hosts(server_catalog(call->server), states, err) != 0
-                                  : count_hosts_in_scope(call, states, err) != 0) {
+    if (catalog_count_hosts(server_catalog(call->server), access_scope_user(call), states, err) != 0) {
         return -1;
     }
     *out = json_pack("{s:I, s:I, s:I, s:I}", "connected", (json_int_t)states[HOST_CONNECTED], "unreachable",
@@ -330,39 +307,13 @@ static int count_hosts(struct api_call *call, json_t **out, struct error *err)
     return 0;
 }
 
-static int count_jobs_in_scope(struct api_call *call, int64_t since_ms, int64_t states[JOB_STATE_COUNT],
-                               struct error *err)
-{
-    struct catalog_job_filter filter = {.type = -1, .state = -1, .since_ms = since_ms};
-    struct catalog_page page = {.limit = CATALOG_PAGE_MAX};
-    size_t count;
-    memset(states, 0, JOB_STATE_COUNT * sizeof *states);
-    do {
-        const struct catalog_job *jobs;
-        if (catalog_job_list(server_catalog(call->server), call->arena, &filter, &page, &jobs, &count, err) !=
-            0) {
-            return -1;
-        }
-        for (size_t i = 0; i < count; i++) {
-            bool has;
-            if (access_has(call, OBJECT_JOB, jobs[i].id, &has, err) != 0) {
-                return -1;
-            }
-            states[jobs[i].state] += has;
-            page.after = jobs[i].number;
-        }
-    } while (count == CATALOG_PAGE_MAX);
-    return 0;
-}
-
 static int count_jobs(struct api_call *call, json_t **out, struct error *err)
 {
     enum { DAY_MS = 24 * 3600 * 1000 };
     int64_t since_ms = clock_wall_ms() - DAY_MS;
     int64_t states[JOB_STATE_COUNT];
-    if (call->identity.everything
-            ? catalog_count_jobs(server_catalog(call->server), since_ms, states, err) != 0
-            : count_jobs_in_scope(call, since_ms, states, err) != 0) {
+    if (catalog_count_jobs(server_catalog(call->server), access_scope_user(call), since_ms, states, err) !=
+        0) {
         return -1;
     }
     *out = json_object();
@@ -372,22 +323,37 @@ static int count_jobs(struct api_call *call, json_t **out, struct error *err)
     return 0;
 }
 
+/* Who is scoped to groups is told of them only, and not how full the whole store is: null. */
+static int read_store(struct api_call *call, json_t **out, struct error *err)
+{
+    struct store_status store;
+    if (!call->identity.everything) {
+        *out = json_null();
+        return 0;
+    }
+    if (store_status_read(server_store(call->server), &store, err) != 0) {
+        return -1;
+    }
+    *out = json_pack("{s:I, s:I, s:I, s:I}", "stored_bytes", (json_int_t)store.container_bytes, "free_bytes",
+                     (json_int_t)store.free_bytes, "points", (json_int_t)store.points, "damaged_chunks",
+                     (json_int_t)store.damaged_chunks);
+    return 0;
+}
+
 int api_status(struct api_call *call, struct error *err)
 {
     json_t *hosts = NULL;
     json_t *jobs = NULL;
-    struct store_status store;
+    json_t *store = NULL;
     if (count_hosts(call, &hosts, err) != 0 || count_jobs(call, &jobs, err) != 0 ||
-        store_status_read(server_store(call->server), &store, err) != 0) {
+        read_store(call, &store, err) != 0) {
         json_decref(hosts);
         json_decref(jobs);
         return -1;
     }
-    call->reply = json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "server", server_id(call->server), "version",
-        HOLDFAST_VERSION, "time", api_time(clock_wall_ms()), "hosts", hosts, "jobs_last_day", jobs, "store",
-        "stored_bytes", (json_int_t)store.container_bytes, "free_bytes", (json_int_t)store.free_bytes,
-        "points", (json_int_t)store.points, "damaged_chunks", (json_int_t)store.damaged_chunks);
+    call->reply = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "server", server_id(call->server), "version",
+                            HOLDFAST_VERSION, "time", api_time(clock_wall_ms()), "hosts", hosts,
+                            "jobs_last_day", jobs, "store", store);
     return api_status_alerts(call, call->reply, err) != 0
                ? -1
                : dashboard_add(call->server, access_scope_user(call), call->reply, err);

@@ -40,16 +40,19 @@ static int read_counts(struct statement *statement, parse_state parse, int64_t *
     return more;
 }
 
-int catalog_count_hosts(struct catalog *catalog, int64_t counts[CATALOG_HOST_STATES], struct error *err)
+int catalog_count_hosts(struct catalog *catalog, const char *user_id, int64_t counts[CATALOG_HOST_STATES],
+                        struct error *err)
 {
     struct statement *statement = statement_open(catalog, SQL_COUNT_HOSTS);
+    statement_bind_reference(statement, user_id);
     return read_counts(statement, parse_host_state, counts, CATALOG_HOST_STATES, err);
 }
 
-int catalog_count_jobs(struct catalog *catalog, int64_t since_ms, int64_t counts[JOB_STATE_COUNT],
-                       struct error *err)
+int catalog_count_jobs(struct catalog *catalog, const char *user_id, int64_t since_ms,
+                       int64_t counts[JOB_STATE_COUNT], struct error *err)
 {
     struct statement *statement = statement_open(catalog, SQL_COUNT_JOBS);
+    statement_bind_reference(statement, user_id);
     statement_bind_integer(statement, since_ms);
     return read_counts(statement, parse_job_state, counts, JOB_STATE_COUNT, err);
 }

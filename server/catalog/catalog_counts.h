@@ -8,10 +8,12 @@
 
 enum { CATALOG_HOST_STATES = 4 };
 
-/* All block shortly and are thread-safe; CATALOG_FAILED. The arrays are indexed by state. */
-int catalog_count_hosts(struct catalog *catalog, int64_t counts[CATALOG_HOST_STATES], struct error *err);
+/* All block shortly and are thread-safe; CATALOG_FAILED. The arrays are indexed by state. user_id: what this
+ * user's groups have; NULL: all. */
+int catalog_count_hosts(struct catalog *catalog, const char *user_id, int64_t counts[CATALOG_HOST_STATES],
+                        struct error *err);
 /* Those that were created since. */
-int catalog_count_jobs(struct catalog *catalog, int64_t since_ms, int64_t counts[JOB_STATE_COUNT],
-                       struct error *err);
+int catalog_count_jobs(struct catalog *catalog, const char *user_id, int64_t since_ms,
+                       int64_t counts[JOB_STATE_COUNT], struct error *err);
 
 #endif

@@ -161,7 +161,10 @@ int catalog_job_totals(struct catalog *catalog, struct arena *arena, const struc
                           sizeof **totals, totals, count, err);
 }
 
-int catalog_point_oldest(struct catalog *catalog, int64_t *time_ms, struct error *err)
+int catalog_point_oldest(struct catalog *catalog, const char *user_id, int64_t *time_ms, struct error *err)
 {
-    return statement_first_integer(statement_open(catalog, SQL_REPORT_OLDEST_POINT), time_ms, err);
+    struct statement *statement =
+        statement_open(catalog, user_id == NULL ? SQL_REPORT_OLDEST_POINT : SQL_REPORT_OLDEST_POINT_OF_USER);
+    statement_bind_reference(statement, user_id);
+    return statement_first_integer(statement, time_ms, err);
 }

@@ -93,7 +93,8 @@ struct catalog_job_total {
 int catalog_job_totals(struct catalog *catalog, struct arena *arena, const struct catalog_job_total **totals,
                        size_t *count, struct error *err);
 
-/* *time_ms: of the oldest recovery point; 0: there is none. */
-int catalog_point_oldest(struct catalog *catalog, int64_t *time_ms, struct error *err);
+/* *time_ms: of the oldest recovery point; 0: there is none. user_id: of VMs of this user's groups; NULL: of
+ * all. */
+int catalog_point_oldest(struct catalog *catalog, const char *user_id, int64_t *time_ms, struct error *err);
 
 #endif

@@ -30,7 +30,7 @@ int dashboard_add(struct server *server, const char *user_id, json_t *status, st
     struct rpo_rules *rules =
         rpo_rules_read(catalog, alerts_rpo_grace_ms(server_alerts(server)), clock_wall_ms(), err);
     int result = rules == NULL || standing_count(catalog, rules, user_id, &counts, err) != 0 ||
-                         catalog_point_oldest(catalog, &oldest_ms, err) != 0 ||
+                         catalog_point_oldest(catalog, user_id, &oldest_ms, err) != 0 ||
                          capacity_read(server_capacity(server), &capacity, err) != 0
                      ? -1
                      : 0;
@@ -41,6 +41,7 @@ int dashboard_add(struct server *server, const char *user_id, json_t *status, st
     json_object_set_new(status, "vms", standing_vms_json(&counts));
     json_object_set_new(status, "rpo", standing_rpo_json(&counts));
     json_object_set_new(status, "oldest_point", api_time(oldest_ms));
-    json_object_set_new(status, "capacity", dashboard_capacity_json(&capacity));
+    json_object_set_new(status, "capacity",
+                        user_id == NULL ? dashboard_capacity_json(&capacity) : json_null());
     return 0;
 }

@@ -6,7 +6,7 @@
 #include <jansson.h>
 
 /* Adds to the object: vms {protected, ...}, rpo {met, missed, waiting, none}, oldest_point, capacity.
- * user_id: VMs of this user's groups only; or NULL. */
+ * user_id: VMs of this user's groups only, and no capacity (null); or NULL. */
 int dashboard_add(struct server *server, const char *user_id, json_t *status, struct error *err);
 /* {"state", "reason", "used_percent", "growth_bytes_per_day", "full", ...}, as in the API. */
 json_t *dashboard_capacity_json(const struct capacity_status *status);

@@ -89,7 +89,7 @@ static int add_jobs(struct api_call *call, struct buffer *out, struct error *err
 static int add_hosts(struct api_call *call, struct buffer *out, struct error *err)
 {
     int64_t counts[CATALOG_HOST_STATES];
-    if (catalog_count_hosts(server_catalog(call->server), counts, err) != 0) {
+    if (catalog_count_hosts(server_catalog(call->server), NULL, counts, err) != 0) {
         return -1;
     }
     add_head(out, "holdfast_hosts", "gauge", "Hosts by state.");

@@ -82,3 +82,7 @@ FROM jobs GROUP BY type, state;
 
 -- name: report_oldest_point
 SELECT time_ms FROM recovery_points ORDER BY time_ms LIMIT 1;
+
+-- name: report_oldest_point_of_user
+SELECT COALESCE(MIN(p.time_ms), 0) FROM user_groups u JOIN group_members m ON m.group_id = u.group_id
+JOIN recovery_points p ON p.vm_id = m.vm_id WHERE u.user_id = ?1;

@@ -31,3 +31,9 @@ as_scoped login "https://127.0.0.1:$api_port" --ca "$work/server/ca.pem" --token
 expect 0 as_scoped vm show alpha/twin
 expect_error 2 VM_AMBIGUOUS twin as_scoped vm show twin
 ! grep -q beta "$work/out" "$work/err" || fail "the other host is named"
+equal 'null null 1' "$(as_scoped status --json | jq -r '[.store, .capacity, .hosts.connected] | map(tostring) | join(" ")')" \
+    'the store and the hosts in the status of a scoped user'
+equal "$(value '.items[0].time' rp list alpha/twin)" "$(as_scoped status --json | jq -r .oldest_point)" 'his oldest point'
+less "$(as_scoped status --json | jq .jobs_last_day.completed)" "$(value .jobs_last_day.completed status)" 'his jobs'
+expect 0 as_scoped status
+! grep -qE '^(Store|Room):' "$work/out" || fail 'the status shows the store to a scoped user'

@@ -230,7 +230,7 @@ static void test_counts(void **state)
     world_host(world, "h1", "alpha");
     world_host(world, "h2", "beta");
     check(catalog_host_set_state(world->catalog, "h2", HOST_RETIRED, 1, &err), err);
-    check(catalog_count_hosts(world->catalog, hosts, &err), err);
+    check(catalog_count_hosts(world->catalog, NULL, hosts, &err), err);
     assert_int_equal(hosts[HOST_CONNECTED], 1);
     assert_int_equal(hosts[HOST_RETIRED], 1);
     for (int i = 0; i < 3; i++) {
@@ -239,10 +239,10 @@ static void test_counts(void **state)
             .id = ids[i], .state = i == 0 ? JOB_FAILED : JOB_COMPLETED, .created_ms = 10 * i};
         check(catalog_job_insert(world->catalog, &job, &err), err);
     }
-    check(catalog_count_jobs(world->catalog, 0, jobs, &err), err);
+    check(catalog_count_jobs(world->catalog, NULL, 0, jobs, &err), err);
     assert_int_equal(jobs[JOB_FAILED], 1);
     assert_int_equal(jobs[JOB_COMPLETED], 2);
-    check(catalog_count_jobs(world->catalog, 20, jobs, &err), err);
+    check(catalog_count_jobs(world->catalog, NULL, 20, jobs, &err), err);
     assert_int_equal(jobs[JOB_FAILED], 0);
     assert_int_equal(jobs[JOB_COMPLETED], 1);
 }
