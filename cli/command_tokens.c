@@ -102,6 +102,24 @@ int run_token_revoke(struct cli *cli, struct failure *failure)
                   failure);
 }
 
+/* What would be done, in full. malloc'd. */
+static char *request_text(const json_t *approval)
+{
+    const json_t *request = json_object_get(approval, "request");
+    const json_t *body = json_object_get(request, "body");
+    if (!json_is_object(request)) {
+        return memory_copy_text("-"); /* by an older server */
+    }
+    char *fields = json_object_size(body) > 0 ? json_dumps(body, JSON_COMPACT) : NULL;
+    const char *query = cli_text(approval, "request.query");
+    char *text =
+        memory_format("%s %s%s%s%s%s", cli_text(approval, "request.method"),
+                      cli_text(approval, "request.path"), query != NULL ? "?" : "",
+                      query != NULL ? query : "", fields != NULL ? " " : "", fields != NULL ? fields : "");
+    free(fields);
+    return text;
+}
+
 int run_approval_list(struct cli *cli, struct failure *failure)
 {
     enum { NEWEST = 50 };
@@ -116,7 +134,7 @@ int run_approval_list(struct cli *cli, struct failure *failure)
         cli_print_items(cli, approvals);
         return 0;
     }
-    struct table *table = table_create("REQUEST|STATE|BY|DECIDED BY|UNTIL|WHAT");
+    struct table *table = table_create("REQUEST|STATE|BY|DECIDED BY|UNTIL|WHAT|IN FULL");
     json_array_foreach (approvals, index, approval) {
         table_take(table, short_id(approval));
         table_add(table, cli_text(approval, "state"));
@@ -124,6 +142,7 @@ int run_approval_list(struct cli *cli, struct failure *failure)
         table_add(table, cli_text(approval, "decided_by"));
         table_take(table, text_time(cli_text(approval, "expires")));
         table_add(table, cli_text(approval, "what"));
+        table_take(table, request_text(approval));
     }
     table_print(table, "Nothing waits for approval.", cli->out);
     table_destroy(table);

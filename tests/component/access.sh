@@ -177,6 +177,9 @@ expect 0 holdfast user pin --pin-file "$work/pin"
 expect_error 6 APPROVAL_PENDING 'shorten the retention' holdfast policy edit keeps --keep-days 7 --code 135790
 request=$(value '.items[0].id' approval list)
 equal 27 "$(value .retention.days policy show keeps)" "the days to keep"
+equal 'PATCH 7' "$(value '.items[0].request | "\(.method) \(.body.retention.days)"' approval list)" "what would be done"
+expect 0 as alice approval list
+said 'PATCH /v1/policies/keeps {"retention":{"days":7}}'
 expect_error 4 PERMISSION_DENIED 'your own' holdfast approval approve "$request" --code 135790
 expect_code SECOND_FACTOR_REQUIRED setsid env HOLDFAST_CONFIG="$work/alice.json" "$HOLDFAST_BIN/holdfast" approval approve "$request"
 expect 0 as alice approval approve "$request" --code 135790
@@ -186,6 +189,7 @@ expect_error 4 PERMISSION_DENIED 'his own' holdfast token create stolen --user a
 equal 403 "$(ask POST "/v1/approvals/$request/approve" "$free")" "the status of a script that approves"
 expect_code APPROVAL_PENDING holdfast user create carol --password-file "$work/new" --code 135790
 ! grep -q 'battery staple' "$work"/server/catalog.db* || fail "a password that waits is kept in the clear"
+equal 'carol ***' "$(value '.items[0].request.body | "\(.name) \(.password_hash)"' approval list)" "whom it would make"
 expect 0 as alice approval approve "$(value '.items[0].id' approval list)" --code 135790
 expect_code SECOND_FACTOR_REQUIRED setsid "$HOLDFAST_BIN/holdfast" user delete carol
 expect_code APPROVAL_PENDING holdfast user delete carol --code 135790
