@@ -102,7 +102,7 @@ static unsigned sleep_ms(const struct jobs *jobs)
     int64_t now = clock_wall_ms();
     for (const struct job *job = jobs->first; job != NULL; job = job->next) {
         int64_t until = JOBS_TICK_MS;
-        if (job->stage == STAGE_QUEUED && job->row.next_attempt_ms > now) {
+        if (job->stage == STAGE_QUEUED && !job_is_due(job, now)) {
             until = job->row.next_attempt_ms - now;
         }
         wait = until < wait ? until : wait;

@@ -238,6 +238,8 @@ void jobs_start_ready(struct jobs *jobs);
 unsigned jobs_count_running_on(const struct jobs *jobs, const char *host_id);
 /* It begins at a later time that was asked for. */
 bool job_waits_for_time(const struct job *job);
+/* It is queued, and its time has come; a try is never further away than the longest pause between two. */
+bool job_is_due(const struct job *job, int64_t wall_ms);
 /* Another job that is not final (or that runs) and can't run beside this one: of the same VM, or of the whole
  * store. */
 const struct job *job_find_rival(const struct job *job, bool running_only);

@@ -98,6 +98,13 @@ bool job_waits_for_time(const struct job *job)
            job->row.next_attempt_ms > clock_wall_ms();
 }
 
+bool job_is_due(const struct job *job, int64_t wall_ms)
+{
+    int64_t left_ms = job->row.next_attempt_ms - wall_ms;
+    bool set_back = job->row.attempt > 1 && left_ms > JOBS_RETRY_MAX_MS; /* the clock was */
+    return job->stage == STAGE_QUEUED && (left_ms <= 0 || set_back);
+}
+
 const struct job *job_find_rival(const struct job *candidate, bool running_only)
 {
     for (const struct job *job = candidate->jobs->first; job != NULL; job = job->next) {
@@ -226,7 +233,7 @@ static void round_begin(struct round *round, const struct jobs *jobs)
     for (struct job *job = jobs->first; job != NULL; job = job->next) {
         if (job_runs(job)) {
             round->running[round->running_count++] = job;
-        } else if (job->stage == STAGE_QUEUED && job->row.next_attempt_ms <= wall_ms) {
+        } else if (job_is_due(job, wall_ms)) {
             round->waiting[round->waiting_count++] = job;
         }
     }

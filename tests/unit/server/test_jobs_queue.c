@@ -74,9 +74,9 @@ static const char *group_with(struct catalog_world *world, const char *vm, enum 
     return group;
 }
 
-/* A job that a former life of the server left in the queue. */
-static void queue(struct catalog_world *world, const char *vm_name, const char *group, bool on_demand,
-                  int64_t waited_ms)
+/* A job that a former life of the server left in the queue, at its last try. */
+static void queue_try(struct catalog_world *world, const char *vm_name, const char *group, bool on_demand,
+                      int64_t waited_ms, unsigned try, int64_t next_attempt_ms)
 {
     struct error err;
     const struct catalog_vm *vm = world_vm(world, vm_name);
@@ -96,8 +96,9 @@ static void queue(struct catalog_world *world, const char *vm_name, const char *
                               .mode = "",
                               .reason = "",
                               .step = "",
-                              .attempt = 1,
-                              .max_attempts = 1,
+                              .attempt = try,
+                              .max_attempts = try,
+                              .next_attempt_ms = next_attempt_ms,
                               .error_message = "",
                               .error_cause = "",
                               .created_ms = clock_wall_ms() - waited_ms,
@@ -109,6 +110,12 @@ static void queue(struct catalog_world *world, const char *vm_name, const char *
                               .restore_pool = "",
                               .restore_format = ""};
     check(catalog_job_insert(world->catalog, &job, &err), err);
+}
+
+static void queue(struct catalog_world *world, const char *vm_name, const char *group, bool on_demand,
+                  int64_t waited_ms)
+{
+    queue_try(world, vm_name, group, on_demand, waited_ms, 1, 0);
 }
 
 /* Runs the queue to its end and gives the VMs in the order in which they were begun. */
@@ -171,11 +178,22 @@ static void test_who_waits_rises(void **state)
     assert_string_equal(run_queue(world, 4), "low asked high normal");
 }
 
+/* Its pause began when the clock was a year ahead. */
+static void test_a_clock_that_was_ahead(void **state)
+{
+    struct catalog_world *world = *state;
+    report_vms(world);
+    int64_t later_ms = clock_wall_ms() + 365 * (int64_t)24 * HOUR_MS;
+    queue_try(world, "loose", "", true, HOUR_MS, 2, later_ms);
+    assert_string_equal(run_queue(world, 1), "loose");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_operators_then_priorities, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_who_waits_rises, world_begin, world_end),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_was_ahead, world_begin, world_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
