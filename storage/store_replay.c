@@ -68,6 +68,40 @@ static int replay_scan(struct replay *replay, uint64_t watermark, struct error *
     return result;
 }
 
+/* An older container that comes back (it had left the index, and a crash kept its file) does not take the
+ * place of newer copies: what it has may be damaged, and was stored again for that. */
+static int drop_older(struct replay *replay, struct error *err)
+{
+    struct index *index = replay->store->index;
+    uint64_t last;
+    if (index_last_container(index, &last, err) != 0) {
+        return -1;
+    }
+    if (last <= replay->container) {
+        return 0;
+    }
+    size_t count = replay->found->count;
+    const struct pending_entry **entries = pending_sorted(replay->found);
+    struct stored_name *names = memory_array(count, sizeof *names);
+    struct chunk_location *locations = memory_array(count, sizeof *locations);
+    for (size_t i = 0; i < count; i++) {
+        names[i] = entries[i]->name;
+    }
+    int result = index_find_many(index, names, count, locations, err);
+    struct pending *kept = pending_create();
+    for (size_t i = 0; i < count && result == 0; i++) {
+        if (locations[i].container <= replay->container) {
+            pending_put(kept, &entries[i]->name, &entries[i]->location, entries[i]->node);
+        }
+    }
+    free(names);
+    free(locations);
+    free(entries);
+    pending_destroy(replay->found);
+    replay->found = kept;
+    return result;
+}
+
 /* What is found past the watermark: first durable, then in the index. A table only stands for the whole
  * container, so it helps only from the beginning. */
 static int replay_container(struct store *store, uint64_t container, uint64_t watermark, uint64_t size,
@@ -83,6 +117,9 @@ static int replay_container(struct store *store, uint64_t container, uint64_t wa
     if (result == 0) {
         result =
             store->backend->operations->settle(store->backend, store_container_name(container, name), err);
+    }
+    if (result == 0) {
+        result = drop_older(&replay, err);
     }
     if (result == 0) {
         result = index_add(store->index, replay.found, &mark, 1, err);

@@ -352,6 +352,68 @@ static void test_what_a_writer_builds_on_stays(void **state)
     assert_whole(fixture);
 }
 
+/* --- killed in it */
+
+static char *container_path(struct fixture *fixture, unsigned container)
+{
+    return memory_format("%s/containers/%02x/%016x.hfc", fixture->directory, container, container);
+}
+
+static void flip_byte(struct fixture *fixture, unsigned container, uint64_t offset)
+{
+    struct error err;
+    uint8_t byte;
+    char *path = container_path(fixture, container);
+    struct os_file *file = os_file_open(path, OS_FILE_READ_WRITE, &err);
+    assert_non_null(file);
+    assert_int_equal(os_file_read_at(file, offset, &byte, 1, &err), 0);
+    byte ^= 4;
+    assert_int_equal(os_file_write_at(file, offset, &byte, 1, &err), 0);
+    os_file_close(file);
+    free(path);
+}
+
+static void expect_damaged(struct store *store, uint64_t chunks)
+{
+    struct error err;
+    struct verify_report report;
+    check(store_verify(store, NULL, NULL, &report, &err), err);
+    assert_int_equal(report.damaged_chunks, chunks);
+    verify_report_clear(&report);
+}
+
+/* A container was out of the index and its file not yet removed. What it has of a chunk that was damaged and
+ * stored again must not take the place of the good copy. */
+static void test_killed_before_a_file_goes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    char old[IDENTITY_SIZE];
+    char new[IDENTITY_SIZE];
+    uint8_t *bytes;
+    size_t length;
+    commit(fixture->store, 1000, 1, old);
+    flip_byte(fixture, 1, 1000); /* in the chunk 1000 */
+    expect_damaged(fixture->store, 1);
+    commit(fixture->store, 1000 - CHUNKS + 1, 1, new); /* ends with the chunk 1000 */
+    assert_reads(fixture->store, new, 1000 - CHUNKS + 1);
+    remove_point(fixture->store, old);
+    char *path = container_path(fixture, 1);
+    check(os_file_read_whole(path, 2 * CONTAINER, &bytes, &length, &err), err);
+    collect(fixture->store, NULL, NULL);
+    assert_false(os_path_exists(path));
+    store_close(fixture->store);
+    fixture->store = NULL;
+    check(os_file_write_whole(path, bytes, length, 0600, &err), err);
+    open_small(fixture);
+    assert_reads(fixture->store, new, 1000 - CHUNKS + 1);
+    collect(fixture->store, NULL, NULL);
+    assert_reads(fixture->store, new, 1000 - CHUNKS + 1);
+    assert_whole(fixture);
+    free(bytes);
+    free(path);
+}
+
 /* --- beside a reader */
 
 static void test_lease_holds_a_container_back(void **state)
@@ -415,11 +477,17 @@ static void test_refuses_beside_itself_and_on_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(test_frees_what_nobody_needs),      WITH_STORE(test_runs_that_are_live_in_part),
-        WITH_STORE(test_dry_run_frees_nothing),        WITH_STORE(test_partial_maps_are_roots),
-        WITH_STORE(test_cancelled_anywhere),           WITH_STORE(test_writers_before_and_during_the_mark),
-        WITH_STORE(test_writer_during_the_sweep),      WITH_STORE(test_what_a_writer_builds_on_stays),
-        WITH_STORE(test_lease_holds_a_container_back), WITH_STORE(test_refuses_beside_itself_and_on_damage),
+        WITH_STORE(test_frees_what_nobody_needs),
+        WITH_STORE(test_runs_that_are_live_in_part),
+        WITH_STORE(test_dry_run_frees_nothing),
+        WITH_STORE(test_partial_maps_are_roots),
+        WITH_STORE(test_cancelled_anywhere),
+        WITH_STORE(test_writers_before_and_during_the_mark),
+        WITH_STORE(test_writer_during_the_sweep),
+        WITH_STORE(test_what_a_writer_builds_on_stays),
+        WITH_STORE(test_killed_before_a_file_goes),
+        WITH_STORE(test_lease_holds_a_container_back),
+        WITH_STORE(test_refuses_beside_itself_and_on_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
