@@ -35,6 +35,11 @@ static int real_sync(struct file *file, struct error *err)
     return os_file_sync(real(file), err);
 }
 
+static void real_forget_cached(struct file *file)
+{
+    os_file_forget_cached(real(file));
+}
+
 static int real_size(struct file *file, uint64_t *size, struct error *err)
 {
     return os_file_size(real(file), size, err);
@@ -90,6 +95,7 @@ const struct file_system file_system_real = {
     .read = real_read,
     .write = real_write,
     .sync = real_sync,
+    .forget_cached = real_forget_cached,
     .size = real_size,
     .rename = real_rename,
     .remove = real_remove,

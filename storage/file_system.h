@@ -22,6 +22,9 @@ struct file_system {
     int (*read)(struct file *file, uint64_t offset, void *out, size_t length, size_t *got, struct error *err);
     int (*write)(struct file *file, uint64_t offset, const void *bytes, size_t length, struct error *err);
     int (*sync)(struct file *file, struct error *err); /* content and size, not its name */
+    /* After a sync: what is read from now on is what the disk has, and not what a sync that failed left in a
+     * cache. */
+    void (*forget_cached)(struct file *file);
     int (*size)(struct file *file, uint64_t *size, struct error *err);
     /* Names change at once and are durable when their directory is synced. */
     int (*rename)(void *cookie, const char *from, const char *to, struct error *err); /* over what is there */

@@ -102,21 +102,16 @@ static int drop_older(struct replay *replay, struct error *err)
     return result;
 }
 
-/* What is found past the watermark: first durable, then in the index. A table only stands for the whole
+/* What is found past the watermark, which is durable, goes into the index. A table only stands for the whole
  * container, so it helps only from the beginning. */
 static int replay_container(struct store *store, uint64_t container, uint64_t watermark, uint64_t size,
                             struct error *err)
 {
-    char name[STORE_CONTAINER_NAME_SIZE];
     struct replay replay = {.store = store, .found = pending_create(), .container = container};
     struct index_watermark mark = {.container = container, .offset = size};
     int result = 0;
     if (watermark > 0 || !replay_table(&replay, size)) {
         result = replay_scan(&replay, watermark, err);
-    }
-    if (result == 0) {
-        result =
-            store->backend->operations->settle(store->backend, store_container_name(container, name), err);
     }
     if (result == 0) {
         result = drop_older(&replay, err);
@@ -131,13 +126,18 @@ static int replay_container(struct store *store, uint64_t container, uint64_t wa
 /* 1: the container is shorter than the index knew it. */
 static int replay_one(struct store *store, uint64_t container, struct error *err)
 {
+    const struct backend_operations *operations = store->backend->operations;
     char name[STORE_CONTAINER_NAME_SIZE];
     uint64_t watermark;
     uint64_t size;
-    int found =
-        store->backend->operations->size(store->backend, store_container_name(container, name), &size, err);
+    int found = operations->size(store->backend, store_container_name(container, name), &size, err);
     if (found != 1 || index_watermark(store->index, container, &watermark, err) != 0) {
         return found == 0 ? 0 : -1;
+    }
+    /* First durable: what a failed sync left can be read and is nowhere but in memory. */
+    if (size > watermark && (operations->settle(store->backend, name, err) != 0 ||
+                             operations->size(store->backend, name, &size, err) != 1)) {
+        return -1;
     }
     if (size < watermark) {
         log_event(LOG_WARNING, "container is shorter than it was", "container=%llx bytes=%llu were=%llu",
