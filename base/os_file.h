@@ -52,6 +52,8 @@ int os_file_read_whole(const char *path, size_t limit, uint8_t **bytes, size_t *
 int os_file_write_whole(const char *path, const void *bytes, size_t length, unsigned mode, struct error *err);
 
 bool os_path_exists(const char *path);
+/* True only when it is certain: what can't be examined is not missing. */
+bool os_path_is_missing(const char *path);
 int os_path_remove(const char *path, struct error *err); /* a file; missing is no error */
 int os_path_rename(const char *from, const char *to,
                    struct error *err); /* over, then fsync of the directory */

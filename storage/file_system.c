@@ -72,7 +72,7 @@ static int real_sync_directory(void *cookie, const char *path, struct error *err
 static bool real_exists(void *cookie, const char *path)
 {
     (void)cookie;
-    return os_path_exists(path);
+    return !os_path_is_missing(path);
 }
 
 static int real_list(void *cookie, const char *path, int (*visit)(void *visit_cookie, const char *name),

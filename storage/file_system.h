@@ -31,7 +31,7 @@ struct file_system {
     int (*remove)(void *cookie, const char *path, struct error *err); /* a file; missing is no error */
     int (*make_directory)(void *cookie, const char *path, struct error *err); /* existing is fine */
     int (*sync_directory)(void *cookie, const char *path, struct error *err);
-    bool (*exists)(void *cookie, const char *path);
+    bool (*exists)(void *cookie, const char *path); /* true also when that can't be told */
     int (*list)(void *cookie, const char *path, int (*visit)(void *visit_cookie, const char *name),
                 void *visit_cookie, struct error *err);
     int (*space)(void *cookie, const char *path, uint64_t *free_bytes, uint64_t *total_bytes,
