@@ -34,6 +34,9 @@ int index_find_many(struct index *index, const struct stored_name *names, size_t
  * quarter of the machine's memory at most. Does not wait for it. */
 void index_read_ahead(struct index *index);
 
+/* Reads all segments. STORE_UNAVAILABLE when one is damaged: a name that is not found may be there then. */
+int index_check(struct index *index, struct error *err);
+
 /* Forget the container and the names that lie there only. Durable. */
 int index_remove_container(struct index *index, uint64_t container, struct error *err);
 
