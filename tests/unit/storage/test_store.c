@@ -288,6 +288,27 @@ static void test_partial(void **state)
     assert_int_equal(partial_load(fixture->store, datasource, "vda", &size, &loaded, &err), 0);
 }
 
+/* A disk that fails for a moment damages nothing for good. */
+static void test_damage_that_was_none(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    struct verify_report report;
+    uint64_t missing;
+    struct point *point = make_point(fixture->store, 1);
+    struct chunk_name name = put_chunk(fixture->store, 7);
+    assert_int_equal(point_commit(fixture->store, point, &err), 0);
+    chunk_report_damage(fixture->store, &name);
+    chunk_report_damage(fixture->store, &point->disks[0].root);
+    assert_int_equal(store_check_point(fixture->store, point->id, &missing, &err), 0);
+    assert_int_equal(store_verify(fixture->store, NULL, NULL, &report, &err), 0);
+    assert_int_equal(report.damaged_chunks, 0);
+    assert_int_equal(report.damaged_point_count, 0);
+    verify_report_clear(&report);
+    assert_int_equal(read_back(fixture->store, point->id, 1, &err), 0);
+    point_destroy(point);
+}
+
 /* A name that can't be looked up is no name that is not there. */
 static void test_a_failed_lookup_is_no_absence(void **state)
 {
@@ -350,6 +371,7 @@ int main(void)
         STORE_TEST(test_bad_runs),
         STORE_TEST(test_killed),
         STORE_TEST(test_partial),
+        STORE_TEST(test_damage_that_was_none),
         STORE_TEST(test_a_failed_lookup_is_no_absence),
         STORE_TEST(test_failed_change_of_key),
     };
