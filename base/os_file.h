@@ -33,6 +33,8 @@ int os_file_read_some(struct os_file *file, uint64_t offset, void *out, size_t l
 int os_file_write_at(struct os_file *file, uint64_t offset, const void *bytes, size_t length,
                      struct error *err);
 int os_file_sync(struct os_file *file, struct error *err); /* fdatasync */
+/* After a sync: what is read from now on comes from the disk, as far as the system can be told so. */
+void os_file_forget_cached(struct os_file *file);
 int os_file_truncate(struct os_file *file, uint64_t size, struct error *err);
 /* Of regular files and block devices. */
 int os_file_size(struct os_file *file, uint64_t *size, struct error *err);
@@ -50,6 +52,8 @@ int os_file_read_whole(const char *path, size_t limit, uint8_t **bytes, size_t *
 int os_file_write_whole(const char *path, const void *bytes, size_t length, unsigned mode, struct error *err);
 
 bool os_path_exists(const char *path);
+/* True only when it is certain: what can't be examined is not missing. */
+bool os_path_is_missing(const char *path);
 int os_path_remove(const char *path, struct error *err); /* a file; missing is no error */
 int os_path_rename(const char *from, const char *to,
                    struct error *err); /* over, then fsync of the directory */

@@ -122,6 +122,11 @@ int os_file_sync(struct os_file *file, struct error *err)
     return 0;
 }
 
+void os_file_forget_cached(struct os_file *file)
+{
+    posix_fadvise(file->descriptor, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 int os_file_truncate(struct os_file *file, uint64_t size, struct error *err)
 {
     if (ftruncate(file->descriptor, (off_t)size) != 0) {

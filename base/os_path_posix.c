@@ -18,6 +18,12 @@ bool os_path_exists(const char *path)
     return lstat(path, &status) == 0;
 }
 
+bool os_path_is_missing(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 int os_path_remove(const char *path, struct error *err)
 {
     if (unlink(path) != 0 && errno != ENOENT) {

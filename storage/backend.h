@@ -31,7 +31,8 @@ struct backend_operations {
                 void *cookie, struct error *err);
     /* Durable when it returns; missing is no error. */
     int (*remove)(struct backend *backend, const char *name, struct error *err);
-    /* Make durable whatever an earlier process left of the object: it may be in a cache only. */
+    /* Make durable whatever an earlier process left of the object: it may be in a cache only. What is read of
+     * it then is durable: what an earlier sync failed to write is gone. */
     int (*settle)(struct backend *backend, const char *name, struct error *err);
     /* Make durable which objects there are in a folder: one whose removal or replacement failed half way, or
      * was cut short with an earlier process, does not come back. A folder that is not there is empty. */

@@ -343,6 +343,9 @@ static int file_settle(struct backend *backend, const char *name, struct error *
     int result = file != NULL && self->fs->sync(file, err) == 0 && sync_parents(self, path, err) == 0
                      ? 0
                      : backend_fail(self, err);
+    if (result == 0) {
+        self->fs->forget_cached(file);
+    }
     if (file != NULL) {
         self->fs->close(file);
     }

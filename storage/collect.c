@@ -259,6 +259,10 @@ static int mark_touched(struct collection *collection)
 
 static int mark(struct collection *collection)
 {
+    /* What a damaged index does not find would be taken for garbage. */
+    if (index_check(collection->store->index, collection->err) != 0) {
+        return -1;
+    }
     index_read_ahead(collection->store->index);
     collection->marker = marker_create(collection->store, watch_marks, collection);
     int result =

@@ -55,6 +55,24 @@ static int append_part(struct rewrite *rewrite, const struct record *record, uin
     return append(rewrite, out, total);
 }
 
+/* 1 when a name of the record that is needed is known to be damaged: moved, it would count as stored again.
+ */
+static int has_damaged(const struct rewrite *rewrite, const struct record *record, uint16_t live)
+{
+    struct store *store = rewrite->store;
+    bool damaged = false;
+    int result = 0;
+    for (unsigned i = 0; i < record->count && !damaged && result == 0 && atomic_load(&store->damaged) > 0;
+         i++) {
+        struct stored_name name;
+        memcpy(name.bytes, record->names + RECORD_NAME_SIZE * (size_t)i, sizeof name.bytes);
+        if (live >> i & 1) {
+            result = index_is_damaged(store->index, &name, &damaged, rewrite->err);
+        }
+    }
+    return result != 0 ? -1 : damaged;
+}
+
 static int on_record(void *cookie, const struct record *record, uint8_t *bytes, uint32_t offset)
 {
     struct rewrite *rewrite = cookie;
@@ -62,6 +80,11 @@ static int on_record(void *cookie, const struct record *record, uint8_t *bytes, 
     uint16_t all = (uint16_t)((1u << record->count) - 1);
     if (record->kind == RECORD_TABLE || live == 0) {
         return 0;
+    }
+    int damaged = has_damaged(rewrite, record, live);
+    if (damaged != 0) {
+        rewrite->damaged = true;
+        return damaged < 0 ? -1 : 0;
     }
     return (live & all) == all ? append(rewrite, bytes, record->total)
                                : append_part(rewrite, record, bytes, live);

@@ -35,6 +35,11 @@ static int real_sync(struct file *file, struct error *err)
     return os_file_sync(real(file), err);
 }
 
+static void real_forget_cached(struct file *file)
+{
+    os_file_forget_cached(real(file));
+}
+
 static int real_size(struct file *file, uint64_t *size, struct error *err)
 {
     return os_file_size(real(file), size, err);
@@ -67,7 +72,7 @@ static int real_sync_directory(void *cookie, const char *path, struct error *err
 static bool real_exists(void *cookie, const char *path)
 {
     (void)cookie;
-    return os_path_exists(path);
+    return !os_path_is_missing(path);
 }
 
 static int real_list(void *cookie, const char *path, int (*visit)(void *visit_cookie, const char *name),
@@ -90,6 +95,7 @@ const struct file_system file_system_real = {
     .read = real_read,
     .write = real_write,
     .sync = real_sync,
+    .forget_cached = real_forget_cached,
     .size = real_size,
     .rename = real_rename,
     .remove = real_remove,

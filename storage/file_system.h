@@ -22,13 +22,16 @@ struct file_system {
     int (*read)(struct file *file, uint64_t offset, void *out, size_t length, size_t *got, struct error *err);
     int (*write)(struct file *file, uint64_t offset, const void *bytes, size_t length, struct error *err);
     int (*sync)(struct file *file, struct error *err); /* content and size, not its name */
+    /* After a sync: what is read from now on is what the disk has, and not what a sync that failed left in a
+     * cache. */
+    void (*forget_cached)(struct file *file);
     int (*size)(struct file *file, uint64_t *size, struct error *err);
     /* Names change at once and are durable when their directory is synced. */
     int (*rename)(void *cookie, const char *from, const char *to, struct error *err); /* over what is there */
     int (*remove)(void *cookie, const char *path, struct error *err); /* a file; missing is no error */
     int (*make_directory)(void *cookie, const char *path, struct error *err); /* existing is fine */
     int (*sync_directory)(void *cookie, const char *path, struct error *err);
-    bool (*exists)(void *cookie, const char *path);
+    bool (*exists)(void *cookie, const char *path); /* true also when that can't be told */
     int (*list)(void *cookie, const char *path, int (*visit)(void *visit_cookie, const char *name),
                 void *visit_cookie, struct error *err);
     int (*space)(void *cookie, const char *path, uint64_t *free_bytes, uint64_t *total_bytes,

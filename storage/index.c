@@ -384,6 +384,26 @@ int index_damage(struct index *index, const struct stored_name *name, struct err
     return index_finish(txn, mdb_put(txn, index->damaged, &key, &value, 0), err);
 }
 
+int index_forget_damage(struct index *index, const struct stored_name *name, struct error *err)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(index->environment, NULL, 0, &txn);
+    return code != 0 ? index_error(err, code) : index_finish(txn, forget_damage(index, txn, name), err);
+}
+
+int index_list_damaged(struct index *index, struct stored_name **names, size_t *count, struct error *err)
+{
+    struct names damaged = {0};
+    int code = read_damaged(index, &damaged);
+    if (code != 0) {
+        free(damaged.items);
+        return index_error(err, code);
+    }
+    *names = damaged.items;
+    *count = damaged.count;
+    return 0;
+}
+
 int index_is_damaged(struct index *index, const struct stored_name *name, bool *damaged, struct error *err)
 {
     MDB_txn *txn;

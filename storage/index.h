@@ -34,6 +34,9 @@ int index_find_many(struct index *index, const struct stored_name *names, size_t
  * quarter of the machine's memory at most. Does not wait for it. */
 void index_read_ahead(struct index *index);
 
+/* Reads all segments. STORE_UNAVAILABLE when one is damaged: a name that is not found may be there then. */
+int index_check(struct index *index, struct error *err);
+
 /* Forget the container and the names that lie there only. Durable. */
 int index_remove_container(struct index *index, uint64_t container, struct error *err);
 
@@ -53,6 +56,9 @@ int index_last_container(struct index *index, uint64_t *container, struct error 
 
 int index_damage(struct index *index, const struct stored_name *name, struct error *err);
 int index_is_damaged(struct index *index, const struct stored_name *name, bool *damaged, struct error *err);
+int index_forget_damage(struct index *index, const struct stored_name *name, struct error *err);
+/* Their first INDEX_NAME_SIZE bytes, zeros behind; malloc'd. */
+int index_list_damaged(struct index *index, struct stored_name **names, size_t *count, struct error *err);
 int index_count_damaged(struct index *index, uint64_t *count, struct error *err);
 
 /* The entries behind *after (NULL: from the first), ordered by name; *count is less than capacity at the end.

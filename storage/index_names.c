@@ -136,6 +136,23 @@ void index_read_ahead(struct index *index)
     index_view_close(&view);
 }
 
+int index_check(struct index *index, struct error *err)
+{
+    struct index_view view;
+    int code = index_view_open(index, &view);
+    bool whole = true;
+    if (code != 0) {
+        return index_error(err, code);
+    }
+    for (size_t i = 0; i < view.set->count && whole; i++) {
+        whole = index_segment_is_whole(view.set->segments[i]);
+    }
+    index_view_close(&view);
+    return whole ? 0
+                 : error_set(err, ERROR_STORE_UNAVAILABLE,
+                             "A segment of the store's index is damaged; rebuild the index");
+}
+
 /* --- walking */
 
 static struct index_source *lowest_source(struct index_source *sources, size_t count)

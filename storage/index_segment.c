@@ -287,14 +287,36 @@ uint64_t index_segment_bytes(const struct index_segment *segment)
     return segment->length;
 }
 
-void index_segment_read_ahead(const struct index_segment *segment)
+static void read_ahead(const struct index_segment *segment, uint64_t from, uint64_t length)
 {
     enum { ONE_REQUEST = 128 * 1024 }; /* Linux reads no more than its read-ahead size at one advice */
-    for (uint64_t at = 0; at < segment->length; at += ONE_REQUEST) {
+    uint64_t end = length < segment->length - from ? from + length : segment->length;
+    for (uint64_t at = from; at < end; at += ONE_REQUEST) {
         uint64_t left = segment->length - at;
         madvise((void *)(uintptr_t)(segment->bytes + at), left < ONE_REQUEST ? left : ONE_REQUEST,
                 MADV_WILLNEED);
     }
+}
+
+void index_segment_read_ahead(const struct index_segment *segment)
+{
+    read_ahead(segment, 0, segment->length);
+}
+
+bool index_segment_is_whole(const struct index_segment *segment)
+{
+    enum { PIECE = 4 * 1024 * 1024 };
+    uint32_t crc = 0;
+    read_ahead(segment, 0, PIECE);
+    for (uint64_t at = 0; at < segment->length; at += PIECE) {
+        uint64_t end = segment->length - at > PIECE ? at + PIECE : segment->length;
+        uint64_t start = at > items_offset(segment->bits) ? at : items_offset(segment->bits);
+        read_ahead(segment, end, PIECE);
+        if (start < end) {
+            crc = digest_crc32c(crc, segment->bytes + start, end - start);
+        }
+    }
+    return crc == segment->crc;
 }
 
 /* --- finding */

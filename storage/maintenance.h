@@ -28,8 +28,9 @@ struct verify_report {
 };
 
 /* Read every container in order, check CRC and name of everything, quarantine what is damaged (looked up no
- * more, so that the next synchronization stores it again), and walk every point's map. A damaged store is
- * reported, not an error. Free the report with verify_report_clear. */
+ * more, so that the next synchronization stores it again), read again what was noted as damaged before (a
+ * disk may fail for a moment), and walk every point's map. A damaged store is reported, not an error. Free
+ * the report with verify_report_clear. */
 int store_verify(struct store *store, maintenance_watch watch, void *cookie, struct verify_report *report,
                  struct error *err);
 void verify_report_clear(struct verify_report *report);

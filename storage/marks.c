@@ -8,6 +8,7 @@
 struct container_marks {
     uint64_t container;
     bool listed;
+    bool unclear; /* something in a place that is not listed is needed: the container stays */
     uint32_t count;
     uint32_t capacity;
     uint32_t end;      /* where the records end */
@@ -156,10 +157,9 @@ enum marks_outcome marks_add(struct marks *marks, const struct chunk_location *l
         return MARKS_FAILED;
     }
     uint16_t *live = find_record(one, location->offset);
-    if (live == NULL) {
-        error_set(err, ERROR_CHUNK_DAMAGED, "Container %llx does not list the record at %u",
-                  (unsigned long long)location->container, location->offset);
-        return MARKS_FAILED;
+    if (live == NULL) { /* damaged, in a container without a table */
+        one->unclear = true;
+        return MARKS_ELSEWHERE;
     }
     bool known = (*live & bit) != 0;
     *live |= bit;
@@ -193,6 +193,10 @@ int marks_figures(struct marks *marks, uint64_t container, struct marks_figures 
         if (one->live[i] != 0) {
             figures->live_bytes += next - one->offsets[i];
         }
+    }
+    if (one->unclear) {
+        figures->bytes = one->end > 0 ? one->end : 1;
+        figures->live_bytes = figures->bytes;
     }
     return 0;
 }

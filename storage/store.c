@@ -21,13 +21,14 @@ static int check_settings(const struct store_settings *settings, uint32_t *chunk
     return 0;
 }
 
-/* Twice: whoever loses the keys of an encrypted store loses all of it. */
+/* Twice: whoever loses the keys of an encrypted store loses all of it. The one that counts comes last: when
+ * either fails nothing has changed. */
 int store_write_superblock(struct backend *backend, const struct superblock *superblock, struct error *err)
 {
     char *text = superblock_format(superblock);
-    int result = backend->operations->put(backend, SUPERBLOCK_NAME, text, strlen(text), err);
+    int result = backend->operations->put(backend, SUPERBLOCK_COPY_NAME, text, strlen(text), err);
     if (result == 0) {
-        result = backend->operations->put(backend, SUPERBLOCK_COPY_NAME, text, strlen(text), err);
+        result = backend->operations->put(backend, SUPERBLOCK_NAME, text, strlen(text), err);
     }
     free(text);
     return result;
@@ -124,9 +125,11 @@ static int read_superblock(struct store *store, struct error *err)
     return 0;
 }
 
-/* A crash may have left the two different, damage may have taken one. */
-static int mend_superblock(struct store *store, struct error *err)
+/* A crash may have left the two different, damage may have taken one. A disk that can't take it does not keep
+ * the store from being read. */
+static void mend_superblock(struct store *store)
 {
+    struct error err;
     struct error ignored;
     struct superblock main;
     struct superblock copy;
@@ -139,7 +142,9 @@ static int mend_superblock(struct store *store, struct error *err)
         free(main_text);
         free(copy_text);
     }
-    return same ? 0 : store_write_superblock(store->backend, &store->superblock, err);
+    if (!same && store_write_superblock(store->backend, &store->superblock, &err) != 0) {
+        log_error("the superblock could not be mended", &err);
+    }
 }
 
 /* An encrypted store needs a secret. One that expects an encrypted store must not be given a plain one: who
@@ -282,11 +287,11 @@ static struct store *store_open_locked(struct backend *backend, const char *dire
     store->syncing = pending_create();
     init_locks(store);
     if (read_superblock(store, err) != 0 || unlock(store, options->secret, err) != 0 ||
-        apply_options(store, options, err) != 0 || mend_superblock(store, err) != 0 ||
-        open_index(store, err) != 0) {
+        apply_options(store, options, err) != 0 || open_index(store, err) != 0) {
         store_free(store);
         return NULL;
     }
+    mend_superblock(store);
     return store;
 }
 

@@ -133,6 +133,8 @@ bool store_record_is_whole(const struct store *store, const struct record *recor
 int store_damaged_error(const struct chunk_location *location, const char *why, struct error *err);
 /* Note a name as damaged: it is looked up no more. With the gate held. */
 void store_quarantine(struct store *store, const struct stored_name *name);
+/* Read what is noted as damaged again: what is right is damaged no more. */
+int store_recheck_damaged(struct store *store, struct error *err);
 void store_cache_clear(struct store *store);
 
 /* Map nodes are records of one name, stored as they are. */

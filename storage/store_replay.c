@@ -68,12 +68,45 @@ static int replay_scan(struct replay *replay, uint64_t watermark, struct error *
     return result;
 }
 
-/* What is found past the watermark: first durable, then in the index. A table only stands for the whole
+/* An older container that comes back (it had left the index, and a crash kept its file) does not take the
+ * place of newer copies: what it has may be damaged, and was stored again for that. */
+static int drop_older(struct replay *replay, struct error *err)
+{
+    struct index *index = replay->store->index;
+    uint64_t last;
+    if (index_last_container(index, &last, err) != 0) {
+        return -1;
+    }
+    if (last <= replay->container) {
+        return 0;
+    }
+    size_t count = replay->found->count;
+    const struct pending_entry **entries = pending_sorted(replay->found);
+    struct stored_name *names = memory_array(count, sizeof *names);
+    struct chunk_location *locations = memory_array(count, sizeof *locations);
+    for (size_t i = 0; i < count; i++) {
+        names[i] = entries[i]->name;
+    }
+    int result = index_find_many(index, names, count, locations, err);
+    struct pending *kept = pending_create();
+    for (size_t i = 0; i < count && result == 0; i++) {
+        if (locations[i].container <= replay->container) {
+            pending_put(kept, &entries[i]->name, &entries[i]->location, entries[i]->node);
+        }
+    }
+    free(names);
+    free(locations);
+    free(entries);
+    pending_destroy(replay->found);
+    replay->found = kept;
+    return result;
+}
+
+/* What is found past the watermark, which is durable, goes into the index. A table only stands for the whole
  * container, so it helps only from the beginning. */
 static int replay_container(struct store *store, uint64_t container, uint64_t watermark, uint64_t size,
                             struct error *err)
 {
-    char name[STORE_CONTAINER_NAME_SIZE];
     struct replay replay = {.store = store, .found = pending_create(), .container = container};
     struct index_watermark mark = {.container = container, .offset = size};
     int result = 0;
@@ -81,8 +114,7 @@ static int replay_container(struct store *store, uint64_t container, uint64_t wa
         result = replay_scan(&replay, watermark, err);
     }
     if (result == 0) {
-        result =
-            store->backend->operations->settle(store->backend, store_container_name(container, name), err);
+        result = drop_older(&replay, err);
     }
     if (result == 0) {
         result = index_add(store->index, replay.found, &mark, 1, err);
@@ -94,13 +126,18 @@ static int replay_container(struct store *store, uint64_t container, uint64_t wa
 /* 1: the container is shorter than the index knew it. */
 static int replay_one(struct store *store, uint64_t container, struct error *err)
 {
+    const struct backend_operations *operations = store->backend->operations;
     char name[STORE_CONTAINER_NAME_SIZE];
     uint64_t watermark;
     uint64_t size;
-    int found =
-        store->backend->operations->size(store->backend, store_container_name(container, name), &size, err);
+    int found = operations->size(store->backend, store_container_name(container, name), &size, err);
     if (found != 1 || index_watermark(store->index, container, &watermark, err) != 0) {
         return found == 0 ? 0 : -1;
+    }
+    /* First durable: what a failed sync left can be read and is nowhere but in memory. */
+    if (size > watermark && (operations->settle(store->backend, name, err) != 0 ||
+                             operations->size(store->backend, name, &size, err) != 1)) {
+        return -1;
     }
     if (size < watermark) {
         log_event(LOG_WARNING, "container is shorter than it was", "container=%llx bytes=%llu were=%llu",

@@ -406,6 +406,9 @@ int store_verify_part(struct store *store, const struct verify_options *options,
         result = quarantine_damaged(&verify, err);
     }
     if (result == 0) {
+        result = store_recheck_damaged(store, err);
+    }
+    if (result == 0) {
         result = check_points(&verify);
     }
     if (result == 0) {

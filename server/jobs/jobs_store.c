@@ -34,6 +34,17 @@ static bool report_names(const struct verify_report *report, const char *point_i
     return false;
 }
 
+/* A point whose record is gone is in no report of what the store has. */
+static bool has_record(struct job *job, const char *point_id)
+{
+    const struct job_ports *ports = job->jobs->options.ports;
+    struct error err;
+    struct point *point = ports->point_read(ports->self, point_id, &err);
+    bool has = point != NULL || (err.code != ERROR_RP_NOT_FOUND && err.code != ERROR_RP_DAMAGED);
+    point_destroy(point);
+    return has;
+}
+
 /* On the pool: the catalog learns which points are whole. Points that were committed meanwhile are not
  * judged. */
 static int note_points(struct job *job, const struct verify_report *report, int64_t before_ms,
@@ -51,7 +62,7 @@ static int note_points(struct job *job, const struct verify_report *report, int6
             result = catalog_begin(catalog, err);
         }
         for (size_t i = 0; i < count && result == 0; i++) {
-            bool damaged = report_names(report, points[i].id);
+            bool damaged = report_names(report, points[i].id) || !has_record(job, points[i].id);
             if (damaged || (!part && points[i].committed_ms < before_ms)) {
                 result = catalog_point_set_verified(catalog, points[i].id, damaged, err);
             }

@@ -257,7 +257,8 @@ static void *lane_thread(void *cookie)
 void backup_receive_add(struct backup_receive *receive, struct stream *stream)
 {
     pthread_mutex_lock(&receive->lock);
-    bool taken = receive->lane_count < receive->options.connections && !receive->failed && !receive->ended;
+    unsigned most = receive->lanes_announced != 0 ? receive->lanes_announced : receive->options.connections;
+    bool taken = receive->lane_count < most && !receive->failed && !receive->ended;
     if (taken) {
         struct receive_lane *lane = &receive->lanes[receive->lane_count];
         *lane = (struct receive_lane){.receive = receive, .stream = stream};

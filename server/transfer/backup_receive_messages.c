@@ -262,7 +262,9 @@ static int take_finish(struct receive_lane *lane, const Holdfast__BackupFinish *
     }
     pthread_mutex_lock(&receive->lock);
     receive->read_bytes += finish->read_bytes;
-    bool agree = receive->lanes_announced == 0 || receive->lanes_announced == finish->connections;
+    /* One that is not told would go on with the maps while they are committed. */
+    bool agree = (receive->lanes_announced == 0 || receive->lanes_announced == finish->connections) &&
+                 receive->lane_count <= finish->connections;
     receive->lanes_announced = finish->connections;
     pthread_mutex_unlock(&receive->lock);
     return agree ? 1 : error_set(err, ERROR_PROTOCOL_INVALID, "The connections of the job do not agree");

@@ -61,3 +61,17 @@ same_disk "$point" disk0 "$work/a.raw"
 same_disk "$of_a" disk0 "$work/a.raw"
 no_damage_is_told() { ! damage_is_told; }
 wait_for 60 no_damage_is_told || fail "the alert of damage is not resolved"
+
+step "a point whose record is gone is damaged, also when all that is there is whole"
+state_of_b() { value ".items[] | select(.id == \"$of_b\") | .state" rp list b; }
+stop server
+mv "$work/server/store/points/$of_b.hfp" "$work/aside.hfp"
+server_start
+equal damaged "$(state_of_b)" "state of a point without a record"
+expect 0 holdfast store verify --wait
+equal damaged "$(state_of_b)" "its state after a verification"
+stop server
+mv "$work/aside.hfp" "$work/server/store/points/$of_b.hfp"
+server_start
+expect 0 holdfast store verify --wait
+equal whole "$(state_of_b)" "its state when the record is back"

@@ -275,6 +275,13 @@ static int fs_sync(struct file *file, struct error *err)
     return 0;
 }
 
+static void fs_forget_cached(struct file *file)
+{
+    if (file->inode->note_count == 0) {
+        content_copy(&file->inode->now, &file->inode->durable);
+    }
+}
+
 static int fs_size(struct file *file, uint64_t *size, struct error *err)
 {
     *size = file->inode->now.size;
@@ -393,6 +400,7 @@ struct crash_fs *crash_fs_create(void)
         .read = fs_read,
         .write = fs_write,
         .sync = fs_sync,
+        .forget_cached = fs_forget_cached,
         .size = fs_size,
         .rename = fs_rename,
         .remove = fs_remove,

@@ -24,8 +24,8 @@ bool crash_fs_stopped(const struct crash_fs *fs);
 /* Operation `at` fails with this errno, a write perhaps after a part of it; those behind it work. 0: never.
  */
 void crash_fs_fail_at(struct crash_fs *fs, unsigned at, int errnum, bool short_write);
-/* A sync that fails loses what it was for: that can be read until the machine stops, but no later sync makes
- * it durable. */
+/* A sync that fails loses what it was for: that can be read until the machine stops or the cache is told to
+ * forget it, but no later sync makes it durable. */
 void crash_fs_lose_pages(struct crash_fs *fs);
 /* What the operation that failed was ("write", "sync"); NULL when it was not reached. */
 const char *crash_fs_failed(const struct crash_fs *fs);

@@ -4,14 +4,14 @@
  * committed is there and reads bit for bit, what was not is absent or whole, the store takes a new backup,
  * keeps it over another crash, can be collected and verifies.
  *
- *   crash_store [--seed N] [--points N|all] [--try N] [--lose-pages]
+ *   crash_store [--seed N] [--points N|all] [--try N]
  *
  * tries N crash points (default 300, spread over all there are) and as many faults; --try one of them again,
  * by the number that a failure names. What the disk makes of a crash, whether the store is encrypted and
  * whether its index is lost follows from the seed. $CRASH_TRACE lists operations.
  *
- * --lose-pages: after a fault, too, where the store is opened again before the machine stops, a failed sync
- * has lost what can still be read. The engine believes what it reads then, and so this is known to fail.
+ * A sync that fails has lost what can still be read, also where the store is opened again before the machine
+ * stops.
  *
  * The index lies outside of the file system that crashes: its database syncs by itself. It is kept or lost.
  */
@@ -53,7 +53,6 @@ static struct {
     unsigned number; /* of the try */
     enum kind kind;
     unsigned at; /* operation */
-    bool lose_pages;
     uint64_t random;
 } current;
 
@@ -183,9 +182,7 @@ static void try_crash(struct world *world, unsigned at, bool in_recovery)
 static void try_fault(struct world *world, unsigned at, int errnum, bool short_write, bool crashes)
 {
     create_store(world);
-    if (crashes || current.lose_pages) {
-        crash_fs_lose_pages(world->fs);
-    }
+    crash_fs_lose_pages(world->fs);
     crash_fs_fail_at(world->fs, crash_fs_operations(world->fs) + at, errnum, short_write);
     struct store *store = world_work(world);
     const char *failed = crash_fs_failed(world->fs);
@@ -307,7 +304,7 @@ static unsigned number_of(const char *text)
     char *end;
     unsigned long value = strtoul(text, &end, 10);
     if (*text == '\0' || *end != '\0' || value > UINT32_MAX) {
-        fprintf(stderr, "crash_store [--seed N] [--points N|all] [--try N] [--lose-pages]\n");
+        fprintf(stderr, "crash_store [--seed N] [--points N|all] [--try N]\n");
         exit(2);
     }
     return (unsigned)value;
@@ -321,10 +318,6 @@ int main(int argc, char **argv)
     unsigned crash_points = 0;
     current.seed = 1;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--lose-pages") == 0) {
-            current.lose_pages = true;
-            continue;
-        }
         const char *option = argv[i++];
         const char *value = i < argc ? argv[i] : "";
         if (strcmp(option, "--seed") == 0) {

@@ -34,6 +34,7 @@ struct world {
     struct queue *outcomes;
     struct backup_receive *receive;
     struct stream *stream;
+    unsigned connections; /* of the next job; 0: one */
     uint32_t sequence;
 };
 
@@ -107,9 +108,18 @@ static int tear_down(void **state)
 
 /* --- a job */
 
-static void begin(struct world *world, const char *datasource, struct point *parent)
+static struct stream *connect_to(struct world *world)
 {
     static const uint8_t session[32] = {1};
+    struct error err;
+    struct stream *stream =
+        stream_connect(world->loop, &world->target, world->host_tls, session, sizeof session, &err);
+    check(stream != NULL ? 0 : -1, err);
+    return stream;
+}
+
+static void begin(struct world *world, const char *datasource, struct point *parent)
+{
     struct error err;
     struct point *point = point_create();
     identity_create(point->id);
@@ -123,15 +133,13 @@ static void begin(struct world *world, const char *datasource, struct point *par
                                              .parent = parent,
                                              .disks = &disk,
                                              .disk_count = 1,
-                                             .connections = 1,
+                                             .connections = world->connections != 0 ? world->connections : 1,
                                              .idle_timeout_ms = WAIT_MS,
                                              .done = on_done,
                                              .cookie = world};
     world->receive = backup_receive_create(&options, &err);
     check(world->receive != NULL ? 0 : -1, err);
-    world->stream =
-        stream_connect(world->loop, &world->target, world->host_tls, session, sizeof session, &err);
-    check(world->stream != NULL ? 0 : -1, err);
+    world->stream = connect_to(world);
     world->sequence = 0;
 }
 
@@ -389,6 +397,33 @@ static void test_never_ends(void **state)
     expect_refused(world, "names more chunks");
 }
 
+/* One connection says that there is no other, while another is at work on the same maps. */
+static void test_connections_that_are_not_told(void **state)
+{
+    struct world *world = *state;
+    char datasource[IDENTITY_SIZE];
+    identity_create(datasource);
+    world->connections = 2;
+    begin(world, datasource, NULL);
+    struct stream *first = world->stream;
+    send_offer(world, 0, 0, (const uint8_t[]){7}, 1);
+    assert_int_equal(receive_want(world), 1);
+    send_run(world, 0, 7, 7, 0, CHUNK);
+    world->stream = connect_to(world);
+    send_offer(world, 0, 1, (const uint8_t[]){8}, 1);
+    assert_int_equal(receive_want(world), 1);
+    struct stream *second = world->stream;
+    world->stream = first;
+    send_finish(world, 1);
+    read_to_the_end(world);
+    stream_close(first);
+    world->stream = second;
+    for (int i = 0; i < 10000; i++) {
+        send_zeros(world, 0, 1);
+    }
+    expect_refused(world, "connections");
+}
+
 /* What another datasource stored is asked for like anything else: "have" is no way to find out. */
 static void test_learns_nothing(void **state)
 {
@@ -548,6 +583,7 @@ int main(void)
         WITH_WORLD(test_order),
         WITH_WORLD(test_nonsense),
         WITH_WORLD(test_never_ends),
+        WITH_WORLD(test_connections_that_are_not_told),
         WITH_WORLD(test_learns_nothing),
         WITH_WORLD(test_interrupted),
         WITH_WORLD(test_seeded),

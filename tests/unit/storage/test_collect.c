@@ -2,7 +2,9 @@
 #include "store_fixture.h"
 
 #include "base/identity.h"
+#include "storage/index_internal.h"
 #include "storage/point.h"
+#include "storage/store_internal.h"
 #include "storage/writers.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -352,6 +354,197 @@ static void test_what_a_writer_builds_on_stays(void **state)
     assert_whole(fixture);
 }
 
+/* --- killed in it */
+
+static char *container_path(struct fixture *fixture, unsigned container)
+{
+    return memory_format("%s/containers/%02x/%016x.hfc", fixture->directory, container, container);
+}
+
+static void flip_byte(struct fixture *fixture, unsigned container, uint64_t offset)
+{
+    struct error err;
+    uint8_t byte;
+    char *path = container_path(fixture, container);
+    struct os_file *file = os_file_open(path, OS_FILE_READ_WRITE, &err);
+    assert_non_null(file);
+    assert_int_equal(os_file_read_at(file, offset, &byte, 1, &err), 0);
+    byte ^= 4;
+    assert_int_equal(os_file_write_at(file, offset, &byte, 1, &err), 0);
+    os_file_close(file);
+    free(path);
+}
+
+static void expect_damaged(struct store *store, uint64_t chunks)
+{
+    struct error err;
+    struct verify_report report;
+    check(store_verify(store, NULL, NULL, &report, &err), err);
+    assert_int_equal(report.damaged_chunks, chunks);
+    verify_report_clear(&report);
+}
+
+/* A container was out of the index and its file not yet removed. What it has of a chunk that was damaged and
+ * stored again must not take the place of the good copy. */
+static void test_killed_before_a_file_goes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    char old[IDENTITY_SIZE];
+    char new[IDENTITY_SIZE];
+    uint8_t *bytes;
+    size_t length;
+    commit(fixture->store, 1000, 1, old);
+    flip_byte(fixture, 1, 1000); /* in the chunk 1000 */
+    expect_damaged(fixture->store, 1);
+    commit(fixture->store, 1000 - CHUNKS + 1, 1, new); /* ends with the chunk 1000 */
+    assert_reads(fixture->store, new, 1000 - CHUNKS + 1);
+    remove_point(fixture->store, old);
+    char *path = container_path(fixture, 1);
+    check(os_file_read_whole(path, 2 * CONTAINER, &bytes, &length, &err), err);
+    collect(fixture->store, NULL, NULL);
+    assert_false(os_path_exists(path));
+    store_close(fixture->store);
+    fixture->store = NULL;
+    check(os_file_write_whole(path, bytes, length, 0600, &err), err);
+    open_small(fixture);
+    assert_reads(fixture->store, new, 1000 - CHUNKS + 1);
+    collect(fixture->store, NULL, NULL);
+    assert_reads(fixture->store, new, 1000 - CHUNKS + 1);
+    assert_whole(fixture);
+    free(bytes);
+    free(path);
+}
+
+/* --- on damage */
+
+/* The first record of a container gets other bytes and a checksum that fits. */
+static void forge_record(struct fixture *fixture, unsigned container)
+{
+    struct error err;
+    uint8_t *bytes;
+    size_t length;
+    char *path = container_path(fixture, container);
+    check(os_file_read_whole(path, 2 * CONTAINER, &bytes, &length, &err), err);
+    bytes[CONTAINER_HEADER_SIZE + 1000] ^= 4;
+    record_finish(bytes + CONTAINER_HEADER_SIZE);
+    check(os_file_write_whole(path, bytes, length, 0600, &err), err);
+    free(bytes);
+    free(path);
+}
+
+static int is_whole(struct store *store, const char *id)
+{
+    struct error err;
+    uint64_t missing;
+    int whole = store_check_point(store, id, &missing, &err);
+    check(whole < 0 ? -1 : 0, err);
+    return whole;
+}
+
+/* A chunk that is known to be damaged is not well again because it was moved. */
+static void test_damage_is_not_moved(void **state)
+{
+    struct fixture *fixture = *state;
+    char old[IDENTITY_SIZE];
+    char new[IDENTITY_SIZE];
+    commit(fixture->store, 1000, 1, old);
+    commit(fixture->store, 1000 - CHUNKS + 1, 1, new); /* of the first container it needs the first chunk */
+    forge_record(fixture, 1);
+    open_small(fixture);
+    expect_damaged(fixture->store, 1);
+    assert_int_equal(is_whole(fixture->store, new), 0);
+    remove_point(fixture->store, old);
+    collect(fixture->store, NULL, NULL);
+    assert_int_equal(is_whole(fixture->store, new), 0);
+    expect_damaged(fixture->store, 1);
+    commit(fixture->store, 1000, 1, old); /* stored again */
+    assert_reads(fixture->store, new, 1000 - CHUNKS + 1);
+    collect(fixture->store, NULL, NULL);
+    assert_whole(fixture);
+}
+
+/* Nor does a damaged chunk in a container without a table, as each is that was the last when the store was
+ * closed, keep the others from being collected. */
+static void test_collects_beside_damage(void **state)
+{
+    struct fixture *fixture = *state;
+    char garbage[IDENTITY_SIZE];
+    char id[IDENTITY_SIZE];
+    unsigned last = 1;
+    commit(fixture->store, 2000, 1, garbage);
+    commit(fixture->store, 1000, 1, id);
+    open_small(fixture);
+    char *path = container_path(fixture, last);
+    for (; os_path_exists(path); path = container_path(fixture, ++last)) {
+        free(path);
+    }
+    free(path);
+    flip_byte(fixture, last - 1, 1000);
+    remove_point(fixture->store, garbage);
+    assert_true(collect(fixture->store, NULL, NULL).freed_bytes > CHUNKS / 2 * (uint64_t)CHUNK);
+    expect_damaged(fixture->store, 1);
+    commit(fixture->store, 1000, 1, garbage);
+    assert_reads(fixture->store, id, 1000);
+}
+
+static void damage_segments(struct fixture *fixture, const struct chunk_name *name)
+{
+    struct error err;
+    char *directory = os_path_join(fixture->directory, "index");
+    unsigned found = 0;
+    DIR *listing = opendir(directory);
+    assert_non_null(listing);
+    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing)) {
+        uint8_t *bytes;
+        size_t length;
+        char *path = os_path_join(directory, entry->d_name);
+        if (strstr(entry->d_name, ".hfx") != NULL) {
+            check(os_file_read_whole(path, 64 * CONTAINER, &bytes, &length, &err), err);
+            uint8_t *place = memmem(bytes, length, name->bytes, INDEX_NAME_SIZE);
+            if (place != NULL) {
+                place[INDEX_NAME_SIZE - 1] ^= 1;
+                found++;
+                check(os_file_write_whole(path, bytes, length, 0600, &err), err);
+            }
+            free(bytes);
+        }
+        free(path);
+    }
+    closedir(listing);
+    free(directory);
+    assert_int_equal(found, 1);
+}
+
+/* What only the index has lost is in the containers, and must not be collected from there. */
+static void test_damaged_index(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    char id[IDENTITY_SIZE];
+    static uint8_t plain[CHUNK];
+    struct chunk_name name;
+    struct collect_options options = {.live_percent = 100};
+    struct collect_report report;
+    fixture->store->index->recent_max = 10;
+    commit(fixture->store, 1000, 1, id);
+    index_wait_merged(fixture->store->index);
+    store_close(fixture->store);
+    fixture->store = NULL;
+    make_chunk(1000, plain);
+    chunk_name_of(plain, CHUNK, &name);
+    damage_segments(fixture, &name);
+    open_small(fixture);
+    assert_int_equal(is_whole(fixture->store, id), 0);
+    assert_int_equal(store_collect(fixture->store, &options, NULL, NULL, &report, &err), -1);
+    assert_int_equal(err.code, ERROR_STORE_UNAVAILABLE);
+    check(store_rebuild_index(fixture->store, NULL, NULL, &err), err);
+    assert_reads(fixture->store, id, 1000);
+    check(store_collect(fixture->store, &options, NULL, NULL, &report, &err), err);
+    assert_reads(fixture->store, id, 1000);
+    assert_whole(fixture);
+}
+
 /* --- beside a reader */
 
 static void test_lease_holds_a_container_back(void **state)
@@ -419,6 +612,8 @@ int main(void)
         WITH_STORE(test_dry_run_frees_nothing),        WITH_STORE(test_partial_maps_are_roots),
         WITH_STORE(test_cancelled_anywhere),           WITH_STORE(test_writers_before_and_during_the_mark),
         WITH_STORE(test_writer_during_the_sweep),      WITH_STORE(test_what_a_writer_builds_on_stays),
+        WITH_STORE(test_killed_before_a_file_goes),    WITH_STORE(test_damage_is_not_moved),
+        WITH_STORE(test_collects_beside_damage),       WITH_STORE(test_damaged_index),
         WITH_STORE(test_lease_holds_a_container_back), WITH_STORE(test_refuses_beside_itself_and_on_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "store_fixture.h"
 
 #include "base/identity.h"
+#include "storage/keys.h"
 #include "storage/point.h"
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -287,6 +288,77 @@ static void test_partial(void **state)
     assert_int_equal(partial_load(fixture->store, datasource, "vda", &size, &loaded, &err), 0);
 }
 
+/* A disk that fails for a moment damages nothing for good. */
+static void test_damage_that_was_none(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    struct verify_report report;
+    uint64_t missing;
+    struct point *point = make_point(fixture->store, 1);
+    struct chunk_name name = put_chunk(fixture->store, 7);
+    assert_int_equal(point_commit(fixture->store, point, &err), 0);
+    chunk_report_damage(fixture->store, &name);
+    chunk_report_damage(fixture->store, &point->disks[0].root);
+    assert_int_equal(store_check_point(fixture->store, point->id, &missing, &err), 0);
+    assert_int_equal(store_verify(fixture->store, NULL, NULL, &report, &err), 0);
+    assert_int_equal(report.damaged_chunks, 0);
+    assert_int_equal(report.damaged_point_count, 0);
+    verify_report_clear(&report);
+    assert_int_equal(read_back(fixture->store, point->id, 1, &err), 0);
+    point_destroy(point);
+}
+
+/* A name that can't be looked up is no name that is not there. */
+static void test_a_failed_lookup_is_no_absence(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    char id[IDENTITY_SIZE];
+    char *points = os_path_join(fixture->directory, "points");
+    identity_create(id);
+    assert_int_equal(symlink("points", points), 0); /* a loop */
+    assert_null(point_read(fixture->store, id, &err));
+    assert_int_equal(err.code, ERROR_STORE_UNAVAILABLE);
+    assert_int_equal(unlink(points), 0);
+    assert_null(point_read(fixture->store, id, &err));
+    assert_int_equal(err.code, ERROR_RP_NOT_FOUND);
+    free(points);
+}
+
+static const uint8_t key_bytes[2][STORE_KEY_FILE_MIN] = {{1}, {2}};
+static const struct store_secret keys[2] = {
+    {.kind = STORE_KEY_FILE, .bytes = key_bytes[0], .length = sizeof key_bytes[0]},
+    {.kind = STORE_KEY_FILE, .bytes = key_bytes[1], .length = sizeof key_bytes[1]},
+};
+
+/* A change of the key that failed has changed nothing, wherever it failed. */
+static void test_failed_change_of_key(void **state)
+{
+    static const char *const files[] = {"holdfast-store.json.tmp", "holdfast-store-copy.json.tmp"};
+    struct fixture *fixture = *state;
+    struct error err;
+    char *directory = os_path_join(fixture->root, "sealed");
+    const struct store_settings settings = {.secret = &keys[0]};
+    const struct store_open_options options = {.reserved_bytes = 1, .secret = &keys[0]};
+    assert_int_equal(store_create(directory, &settings, &err), 0);
+    for (size_t i = 0; i < 2; i++) {
+        char *obstacle = os_path_join(directory, files[i]);
+        struct store *store = store_open(directory, &options, &err);
+        assert_non_null(store);
+        assert_int_equal(mkdir(obstacle, 0700), 0);
+        assert_int_equal(store_key_change(store, &keys[0], &keys[1], &err), -1);
+        store_close(store);
+        store =
+            store_open(directory, &options, &err); /* with the two different, and one that can't be written */
+        assert_non_null(store);
+        store_close(store);
+        assert_int_equal(rmdir(obstacle), 0);
+        free(obstacle);
+    }
+    free(directory);
+}
+
 int main(void)
 {
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -299,6 +371,9 @@ int main(void)
         STORE_TEST(test_bad_runs),
         STORE_TEST(test_killed),
         STORE_TEST(test_partial),
+        STORE_TEST(test_damage_that_was_none),
+        STORE_TEST(test_a_failed_lookup_is_no_absence),
+        STORE_TEST(test_failed_change_of_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
