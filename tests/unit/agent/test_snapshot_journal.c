@@ -29,7 +29,7 @@ static void note(struct snapshot_journal *journal)
 {
     struct error err;
     char *name = snapshot_journal_name(journal, "of-");
-    check_ok(snapshot_journal_add(journal, json_pack("{s:s}", "name", name), &err), err);
+    check(snapshot_journal_add(journal, json_pack("{s:s}", "name", name), &err), err);
     free(name);
 }
 
@@ -43,7 +43,7 @@ static void leave(const char *job, const char *vm_uuid)
     json_t *entry = job_journal_read(directory, job);
     assert_non_null(entry);
     assert_int_equal(snapshot_journal_end(journal, &err), 0);
-    check_ok(job_journal_write(directory, entry, &err), err);
+    check(job_journal_write(directory, entry, &err), err);
     json_decref(entry);
     removed[0] = '\0';
 }
@@ -64,7 +64,7 @@ static void what_was_noted_goes_at_the_end(void **state)
     note(journal);
     assert_true(is_left("job-1"));
     note(journal);
-    check_ok(snapshot_journal_end(journal, &err), err);
+    check(snapshot_journal_end(journal, &err), err);
     assert_string_equal(removed, "of-job-1-0 of-job-1-1 ");
     assert_false(is_left("job-1"));
 }
@@ -110,7 +110,7 @@ static void entries_of_others_stay(void **state)
     const struct snapshot_maker other = {.kind = "other", .remove = remove_snapshot};
     json_t *restore = job_journal_entry("job-2", maker.kind);
     json_object_set_new(restore, "type", json_string("restore"));
-    check_ok(job_journal_write(directory, restore, &err), err);
+    check(job_journal_write(directory, restore, &err), err);
     json_decref(restore);
     leave("job-1", "vm-1");
     snapshot_journal_recover(&other, directory);

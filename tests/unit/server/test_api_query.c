@@ -1,9 +1,5 @@
 /* Queries of requests, as they come from outside. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "check.h"
 
 #include "server/api/api_internal.h"
 #include <string.h>
