@@ -15,7 +15,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -74,14 +73,7 @@ static void on_closed(void *cookie, struct rpc *rpc, const struct error *why)
 /* Wait until something happens or the time is over. With the lock held. */
 static void wait_locked(struct session *session, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_deadline(ms);
     pthread_cond_timedwait(&session->woken, &session->lock, &until);
 }
 

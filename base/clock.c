@@ -32,6 +32,19 @@ int64_t clock_monotonic_ms(void)
     return clock_monotonic_us() / 1000;
 }
 
+struct timespec clock_deadline(int64_t timeout_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(timeout_ms / 1000);
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return until;
+}
+
 void clock_test_set(int64_t wall_ms)
 {
     atomic_store(&test_wall_ms, wall_ms);

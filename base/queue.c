@@ -1,10 +1,10 @@
 #include "base/queue.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct queue {
     pthread_mutex_t lock; /* guards everything below */
@@ -103,14 +103,7 @@ bool queue_pop(struct queue *queue, void **item)
 
 bool queue_pop_timed(struct queue *queue, void **item, unsigned timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(timeout_ms / 1000);
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_deadline(timeout_ms);
     pthread_mutex_lock(&queue->lock);
     int waited = 0;
     while (queue->length == 0 && !queue->closed && waited != ETIMEDOUT) {

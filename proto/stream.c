@@ -8,7 +8,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A message in the queue; what the caller sees comes first. */
 struct stream_item {
@@ -247,14 +246,7 @@ int stream_send(struct stream *stream, Holdfast__DataType type, const ProtobufCM
 
 static struct stream_item *wait_for_item(struct stream *stream, unsigned timeout_ms, struct error *err)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(timeout_ms / 1000);
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_deadline(timeout_ms);
     int waited = 0;
     while (stream->first == NULL && !stream->closed && waited != ETIMEDOUT) {
         waited = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);

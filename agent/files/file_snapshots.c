@@ -1,4 +1,5 @@
 #include "agent/files/file_snapshots.h"
+#include "agent/providers/files_internal.h"
 #include "agent/providers/job_journal.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -16,7 +17,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-static const char kind[] = "files";
 static const char name_prefix[] = ".holdfast-";
 
 struct subvolume {
@@ -26,22 +26,38 @@ struct subvolume {
 };
 
 struct file_snapshots {
-    char *data_directory;
-    char *job;
-    json_t *entry; /* of the journal */
+    struct snapshot_journal *journal;
     struct subvolume *subvolumes;
     size_t count;
 };
 
+static int remove_snapshot(const json_t *snapshot, struct error *err)
+{
+    const char *directory = job_journal_text(snapshot, "directory");
+    const char *name = job_journal_text(snapshot, "name");
+    struct btrfs_ioctl_vol_args arguments = {0};
+    if (strncmp(name, name_prefix, sizeof name_prefix - 1) != 0 || strchr(name, '/') ||
+        strlen(name) >= sizeof arguments.name)
+        return 0; /* none of ours */
+    memcpy(arguments.name, name, strlen(name) + 1);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = fd < 0 ? -1 : ioctl(fd, BTRFS_IOC_SNAP_DESTROY, &arguments);
+    if (result != 0 && errno != ENOENT)
+        result = error_set_errno(err, ERROR_SNAPSHOT_FAILED, errno,
+                                 "The snapshot %s/%s could not be removed.", directory, name);
+    else
+        result = 0;
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+const struct snapshot_maker file_snapshot_maker = {.kind = files_kind, .remove = remove_snapshot};
+
 struct file_snapshots *file_snapshots_create(const char *data_directory, const char *job, const char *vm_uuid)
 {
     struct file_snapshots *snapshots = memory_zalloc(sizeof *snapshots);
-    snapshots->data_directory = memory_copy_text(data_directory);
-    snapshots->job = memory_copy_text(job);
-    snapshots->entry = job_journal_entry(job, kind);
-    json_object_set_new(snapshots->entry, "type", json_string("backup"));
-    json_object_set_new(snapshots->entry, "vm_uuid", json_string(vm_uuid));
-    json_object_set_new(snapshots->entry, "snapshots", json_array());
+    snapshots->journal = snapshot_journal_create(&file_snapshot_maker, data_directory, job, vm_uuid);
     return snapshots;
 }
 
@@ -93,10 +109,9 @@ static int make_snapshot(int root, const char *name)
 static int add_snapshot(struct file_snapshots *snapshots, int root, const char *path, dev_t device,
                         struct error *err)
 {
-    char *name = memory_format("%s%s-%zu", name_prefix, snapshots->job, snapshots->count);
-    json_array_append_new(json_object_get(snapshots->entry, "snapshots"),
-                          json_pack("{s:s, s:s}", "directory", path, "name", name));
-    int result = job_journal_write(snapshots->data_directory, snapshots->entry, err);
+    char *name = snapshot_journal_name(snapshots->journal, name_prefix);
+    int result = snapshot_journal_add(snapshots->journal,
+                                      json_pack("{s:s, s:s}", "directory", path, "name", name), err);
     int fd = result == 0 ? make_snapshot(root, name) : -1;
     if (result == 0 && fd < 0)
         log_event(LOG_WARNING, "no snapshot of a subvolume", "path=\"%s\" reason=\"%s\"", path,
@@ -156,85 +171,14 @@ int file_snapshots_view(struct file_snapshots *snapshots, int *directory, struct
     return result;
 }
 
-static int remove_one(const char *directory, const char *name, struct error *err)
-{
-    struct btrfs_ioctl_vol_args arguments = {0};
-    if (strncmp(name, name_prefix, sizeof name_prefix - 1) != 0 || strchr(name, '/') ||
-        strlen(name) >= sizeof arguments.name)
-        return 0; /* none of ours */
-    memcpy(arguments.name, name, strlen(name) + 1);
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result = fd < 0 ? -1 : ioctl(fd, BTRFS_IOC_SNAP_DESTROY, &arguments);
-    if (result != 0 && errno != ENOENT)
-        result = error_set_errno(err, ERROR_SNAPSHOT_FAILED, errno,
-                                 "The snapshot %s/%s could not be removed.", directory, name);
-    else
-        result = 0;
-    if (fd >= 0)
-        close(fd);
-    return result;
-}
-
-static int remove_all(const char *data_directory, const json_t *entry, struct error *err)
-{
-    const json_t *list = json_object_get(entry, "snapshots");
-    int result = 0;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *snapshot = json_array_get(list, i);
-        if (remove_one(job_journal_text(snapshot, "directory"), job_journal_text(snapshot, "name"), err) != 0)
-            result = -1;
-    }
-    return result == 0 ? job_journal_remove(data_directory, job_journal_text(entry, "job"), err) : -1;
-}
-
 int file_snapshots_end(struct file_snapshots *snapshots, struct error *err)
 {
-    int result = 0;
     for (size_t i = 0; i < snapshots->count; i++) {
         close(snapshots->subvolumes[i].snapshot);
         free(snapshots->subvolumes[i].path);
     }
-    if (json_array_size(json_object_get(snapshots->entry, "snapshots")) > 0)
-        result = remove_all(snapshots->data_directory, snapshots->entry, err);
-    json_decref(snapshots->entry);
+    int result = snapshot_journal_end(snapshots->journal, err);
     free(snapshots->subvolumes);
-    free(snapshots->data_directory);
-    free(snapshots->job);
     free(snapshots);
     return result;
-}
-
-bool file_snapshots_recover(const char *data_directory, const json_t *entry)
-{
-    struct error err;
-    if (strcmp(job_journal_text(entry, "type"), "backup") != 0)
-        return false;
-    if (remove_all(data_directory, entry, &err) != 0)
-        log_error("snapshots of an unfinished backup could not be removed", &err);
-    else
-        log_event(LOG_INFO, "unfinished backup was cleaned up", "job=%s vm=%s",
-                  job_journal_text(entry, "job"), job_journal_text(entry, "vm_uuid"));
-    return true;
-}
-
-/* Entries whose text of that name is this. */
-static void clean(const char *data_directory, const char *name, const char *text)
-{
-    json_t *entries = job_journal_list(data_directory, kind);
-    for (size_t i = 0; i < json_array_size(entries); i++) {
-        const json_t *entry = json_array_get(entries, i);
-        if (strcmp(job_journal_text(entry, name), text) == 0)
-            (void)file_snapshots_recover(data_directory, entry);
-    }
-    json_decref(entries);
-}
-
-void file_snapshots_clean(const char *data_directory, const char *vm_uuid)
-{
-    clean(data_directory, "vm_uuid", vm_uuid);
-}
-
-void file_snapshots_clean_job(const char *data_directory, const char *job)
-{
-    clean(data_directory, "job", job);
 }

@@ -6,11 +6,13 @@
 #ifndef HOLDFAST_AGENT_FILES_FILE_SNAPSHOTS_H
 #define HOLDFAST_AGENT_FILES_FILE_SNAPSHOTS_H
 
+#include "agent/providers/snapshot_journal.h"
 #include "base/error.h"
-#include <jansson.h>
-#include <stdbool.h>
 
 struct file_snapshots;
+
+/* To clean up what earlier backups left. */
+extern const struct snapshot_maker file_snapshot_maker;
 
 struct file_snapshots *file_snapshots_create(const char *data_directory, const char *job,
                                              const char *vm_uuid);
@@ -20,11 +22,5 @@ int file_snapshots_view(struct file_snapshots *snapshots, int *directory, struct
 /* Remove them all, once nothing in them is open, and the journal entry. Frees. SNAPSHOT_FAILED: what is left
  * stays in the journal. */
 int file_snapshots_end(struct file_snapshots *snapshots, struct error *err);
-
-/* What earlier backups of this source, or that job, left: try again. None of it must run. */
-void file_snapshots_clean(const char *data_directory, const char *vm_uuid);
-void file_snapshots_clean_job(const char *data_directory, const char *job);
-/* The same by an entry of the journal. False when it is not of snapshots. */
-bool file_snapshots_recover(const char *data_directory, const json_t *entry);
 
 #endif

@@ -167,7 +167,7 @@ struct provider_backup *files_backup_begin(void *self, const Holdfast__BackupBeg
                   request->vm_uuid);
     } else {
         backup = memory_zalloc(sizeof *backup);
-        file_snapshots_clean(provider->data_directory, source->uuid);
+        snapshot_journal_clean(&file_snapshot_maker, provider->data_directory, source->uuid);
         backup->snapshots = file_snapshots_create(provider->data_directory, request->job, source->uuid);
         if (begin(backup, provider->data_directory, source, request, cancelled, reply, err) != 0) {
             struct error second;
@@ -210,7 +210,7 @@ int files_backup_end(void *self, struct provider_backup *backup, const Holdfast_
 {
     struct files_provider *provider = self;
     if (!backup) {
-        file_snapshots_clean_job(provider->data_directory, request->job);
+        snapshot_journal_clean_job(&file_snapshot_maker, provider->data_directory, request->job);
         return 0;
     }
     /* A point that was not committed after all only makes the next backup send more. */

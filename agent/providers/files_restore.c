@@ -2,7 +2,6 @@
 #include "agent/files/file_snapshots.h"
 #include "agent/files/files_source.h"
 #include "agent/providers/files_internal.h"
-#include "agent/providers/job_journal.h"
 #include "agent/providers/provider_reply.h"
 #include "agent/providers/restore_files.h"
 #include "agent/providers/restore_plan.h"
@@ -169,12 +168,7 @@ int files_recover(void *self, Holdfast__UnfinishedJob ***unfinished, size_t *cou
     struct files_provider *provider = self;
     *unfinished = NULL; /* there is nothing to decide about a backup of files */
     *count = 0;
-    json_t *entries = job_journal_list(provider->data_directory, files_kind);
-    for (size_t i = 0; i < json_array_size(entries); i++) {
-        const json_t *entry = json_array_get(entries, i);
-        if (!restore_files_recover(provider->data_directory, entry))
-            (void)file_snapshots_recover(provider->data_directory, entry);
-    }
-    json_decref(entries);
+    restore_files_recover_all(provider->data_directory, files_kind);
+    snapshot_journal_recover(&file_snapshot_maker, provider->data_directory);
     return 0;
 }

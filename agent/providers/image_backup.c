@@ -2,7 +2,6 @@
 #include "agent/providers/image_kept.h"
 #include "agent/providers/image_registry.h"
 #include "agent/providers/image_snapshots.h"
-#include "agent/providers/job_journal.h"
 #include "agent/providers/provider_reply.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -239,7 +238,7 @@ static struct provider_backup *begin(struct image_provider *provider, const stru
     struct provider_backup *backup = memory_zalloc(sizeof *backup);
     backup->name = memory_copy_text(source->name);
     backup->disks = memory_array(source->disk_count, sizeof *backup->disks);
-    image_snapshots_clean(provider->data_directory, source->uuid);
+    snapshot_journal_clean(&image_snapshot_maker, provider->data_directory, source->uuid);
     backup->snapshots = image_snapshots_create(provider->data_directory, request->job, source->uuid);
     image_describe(source, reply);
     backup->kept = image_kept_make(provider, source, request, reply);
@@ -314,20 +313,12 @@ int image_backup_check(struct provider_backup *backup, struct error *err)
     return image_snapshots_check(backup->snapshots, err);
 }
 
-/* What a backup of an earlier life left, if its removal failed at the start of this one. */
-static void end_unknown(const struct image_provider *provider, const char *job)
-{
-    json_t *entry = job_journal_read(provider->data_directory, job);
-    if (entry && strcmp(job_journal_text(entry, "kind"), image_kind) == 0)
-        (void)image_snapshots_recover(provider->data_directory, entry);
-    json_decref(entry);
-}
-
 int image_backup_end(void *self, struct provider_backup *backup, const Holdfast__BackupEndRequest *request,
                      struct error *err)
 {
+    const struct image_provider *provider = self;
     if (backup)
         return backup_free(backup, true, err);
-    end_unknown(self, request->job);
+    snapshot_journal_clean_job(&image_snapshot_maker, provider->data_directory, request->job);
     return 0;
 }

@@ -194,12 +194,7 @@ int image_recover(void *self, Holdfast__UnfinishedJob ***unfinished, size_t *cou
     struct image_provider *provider = self;
     *unfinished = NULL; /* there is nothing to decide about a backup of images */
     *count = 0;
-    json_t *entries = job_journal_list(provider->data_directory, image_kind);
-    for (size_t i = 0; i < json_array_size(entries); i++) {
-        const json_t *entry = json_array_get(entries, i);
-        if (!restore_files_recover(provider->data_directory, entry))
-            (void)image_snapshots_recover(provider->data_directory, entry);
-    }
-    json_decref(entries);
+    restore_files_recover_all(provider->data_directory, image_kind);
+    snapshot_journal_recover(&image_snapshot_maker, provider->data_directory);
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "agent/providers/image_internal.h"
 #include "agent/providers/job_journal.h"
 #include "agent/providers/lvm.h"
+#include "agent/providers/snapshot_journal.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -12,36 +13,28 @@
 enum { CHECK_EVERY_MS = 1000 };
 
 struct image_snapshots {
-    char *data_directory;
-    char *job;
-    json_t *entry;              /* of the journal */
+    struct snapshot_journal *journal;
     struct lvm_volume *volumes; /* snapshots that were made */
     size_t count;
     pthread_mutex_t lock; /* guards checked_ms, and lets one ask at a time */
     int64_t checked_ms;
 };
 
+static int remove_snapshot(const json_t *snapshot, struct error *err)
+{
+    return lvm_snapshot_remove(job_journal_text(snapshot, "group"), job_journal_text(snapshot, "name"),
+                               job_journal_text(snapshot, "origin"), err);
+}
+
+const struct snapshot_maker image_snapshot_maker = {.kind = image_kind, .remove = remove_snapshot};
+
 struct image_snapshots *image_snapshots_create(const char *data_directory, const char *job,
                                                const char *vm_uuid)
 {
     struct image_snapshots *snapshots = memory_zalloc(sizeof *snapshots);
-    snapshots->data_directory = memory_copy_text(data_directory);
-    snapshots->job = memory_copy_text(job);
-    snapshots->entry = job_journal_entry(job, image_kind);
-    json_object_set_new(snapshots->entry, "type", json_string("backup"));
-    json_object_set_new(snapshots->entry, "vm_uuid", json_string(vm_uuid));
-    json_object_set_new(snapshots->entry, "snapshots", json_array());
+    snapshots->journal = snapshot_journal_create(&image_snapshot_maker, data_directory, job, vm_uuid);
     pthread_mutex_init(&snapshots->lock, NULL);
     return snapshots;
-}
-
-static int note_snapshot(struct image_snapshots *snapshots, const struct lvm_volume *volume, const char *name,
-                         struct error *err)
-{
-    json_array_append_new(
-        json_object_get(snapshots->entry, "snapshots"),
-        json_pack("{s:s, s:s, s:s}", "group", volume->group, "name", name, "origin", volume->name));
-    return job_journal_write(snapshots->data_directory, snapshots->entry, err);
 }
 
 static void add_volume(struct image_snapshots *snapshots, const struct lvm_volume *volume)
@@ -54,8 +47,10 @@ static int make_snapshot(struct image_snapshots *snapshots, const struct lvm_vol
                          struct error *err)
 {
     struct lvm_volume snapshot;
-    char *name = memory_format("holdfast-%s-%zu", snapshots->job, snapshots->count);
-    int result = note_snapshot(snapshots, volume, name, err);
+    char *name = snapshot_journal_name(snapshots->journal, "holdfast-");
+    int result = snapshot_journal_add(
+        snapshots->journal,
+        json_pack("{s:s, s:s, s:s}", "group", volume->group, "name", name, "origin", volume->name), err);
     if (result == 0)
         result = lvm_snapshot_create(volume, name, &snapshot, err);
     free(name);
@@ -119,53 +114,11 @@ int image_snapshots_check(struct image_snapshots *snapshots, struct error *err)
     return result;
 }
 
-static int remove_all(const char *data_directory, const json_t *entry, struct error *err)
-{
-    const json_t *list = json_object_get(entry, "snapshots");
-    int result = 0;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *snapshot = json_array_get(list, i);
-        if (lvm_snapshot_remove(job_journal_text(snapshot, "group"), job_journal_text(snapshot, "name"),
-                                job_journal_text(snapshot, "origin"), err) != 0)
-            result = -1;
-    }
-    return result == 0 ? job_journal_remove(data_directory, job_journal_text(entry, "job"), err) : -1;
-}
-
 int image_snapshots_end(struct image_snapshots *snapshots, struct error *err)
 {
-    int result = 0;
-    if (json_array_size(json_object_get(snapshots->entry, "snapshots")) > 0)
-        result = remove_all(snapshots->data_directory, snapshots->entry, err);
+    int result = snapshot_journal_end(snapshots->journal, err);
     pthread_mutex_destroy(&snapshots->lock);
-    json_decref(snapshots->entry);
     free(snapshots->volumes);
-    free(snapshots->data_directory);
-    free(snapshots->job);
     free(snapshots);
     return result;
-}
-
-bool image_snapshots_recover(const char *data_directory, const json_t *entry)
-{
-    struct error err;
-    if (strcmp(job_journal_text(entry, "type"), "backup") != 0)
-        return false;
-    if (remove_all(data_directory, entry, &err) != 0)
-        log_error("snapshots of an unfinished backup could not be removed", &err);
-    else
-        log_event(LOG_INFO, "unfinished backup was cleaned up", "job=%s vm=%s",
-                  job_journal_text(entry, "job"), job_journal_text(entry, "vm_uuid"));
-    return true;
-}
-
-void image_snapshots_clean(const char *data_directory, const char *vm_uuid)
-{
-    json_t *entries = job_journal_list(data_directory, image_kind);
-    for (size_t i = 0; i < json_array_size(entries); i++) {
-        const json_t *entry = json_array_get(entries, i);
-        if (strcmp(job_journal_text(entry, "vm_uuid"), vm_uuid) == 0)
-            (void)image_snapshots_recover(data_directory, entry);
-    }
-    json_decref(entries);
 }

@@ -5,11 +5,13 @@
 #ifndef HOLDFAST_AGENT_PROVIDERS_IMAGE_SNAPSHOTS_H
 #define HOLDFAST_AGENT_PROVIDERS_IMAGE_SNAPSHOTS_H
 
+#include "agent/providers/snapshot_journal.h"
 #include "base/error.h"
-#include <jansson.h>
-#include <stdbool.h>
 
 struct image_snapshots;
+
+/* To clean up what earlier backups left. */
+extern const struct snapshot_maker image_snapshot_maker;
 
 /* None yet, and nothing in the journal. */
 struct image_snapshots *image_snapshots_create(const char *data_directory, const char *job,
@@ -26,10 +28,5 @@ int image_snapshots_check(struct image_snapshots *snapshots, struct error *err);
 /* Remove them all, and the journal entry; what can't be removed stays in the journal for the next start.
  * Frees. */
 int image_snapshots_end(struct image_snapshots *snapshots, struct error *err);
-
-/* What earlier backups of this source could not remove: try again. None of it must run. */
-void image_snapshots_clean(const char *data_directory, const char *vm_uuid);
-/* Remove what an entry of an earlier life tells of, and the entry. True when it was one of snapshots. */
-bool image_snapshots_recover(const char *data_directory, const json_t *entry);
 
 #endif

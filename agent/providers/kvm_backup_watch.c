@@ -1,6 +1,7 @@
 /* While QEMU keeps a frozen view, every block that the guest overwrites goes to scratch first. This looks
  * after the guest: when scratch runs short the backup is given up before QEMU would stop the guest. */
 #include "agent/providers/kvm_backup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include <errno.h>
 #include <string.h>
@@ -84,14 +85,8 @@ static void *watch(void *cookie)
     struct provider_backup *backup = cookie;
     log_set_job(backup->job);
     while (!look(backup)) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += TICK_MS * 1000000L;
-        if (until.tv_nsec >= 1000000000L) {
-            until.tv_nsec -= 1000000000L;
-            until.tv_sec++;
-        }
-        if (sem_timedwait(&backup->stop, &until) == 0)
+        struct timespec until = clock_deadline(TICK_MS);
+        if (sem_clockwait(&backup->stop, CLOCK_MONOTONIC, &until) == 0)
             break;
     }
     return NULL;

@@ -1,4 +1,5 @@
 #include "agent/providers/kvm_internal.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include <errno.h>
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -178,10 +178,8 @@ virDomainPtr kvm_domain_lookup(struct kvm_provider *provider, const char *uuid, 
 
 static void wait_before_retry(struct kvm_provider *provider)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += RECONNECT_S;
-    (void)sem_timedwait(&provider->wake, &until);
+    struct timespec until = clock_deadline(RECONNECT_S * 1000);
+    (void)sem_clockwait(&provider->wake, CLOCK_MONOTONIC, &until);
 }
 
 /* When backup jobs that could not be ended are told to again. */
@@ -192,9 +190,8 @@ struct end_retry {
 
 static void plan_retry(struct end_retry *retry, unsigned pause_s)
 {
-    clock_gettime(CLOCK_MONOTONIC, &retry->at);
     retry->pause_s = pause_s < END_PAUSE_MAX_S ? pause_s : END_PAUSE_MAX_S;
-    retry->at.tv_sec += retry->pause_s;
+    retry->at = clock_deadline((int64_t)retry->pause_s * 1000);
 }
 
 /* Until something is to be done; what is to be done by time is done here. */

@@ -433,3 +433,11 @@ bool restore_files_recover(const char *data_directory, const json_t *entry)
         log_error("journal of a restore could not be removed", &err);
     return true;
 }
+
+void restore_files_recover_all(const char *data_directory, const char *kind)
+{
+    json_t *entries = job_journal_list(data_directory, kind);
+    for (size_t i = 0; i < json_array_size(entries); i++)
+        (void)restore_files_recover(data_directory, json_array_get(entries, i));
+    json_decref(entries);
+}

@@ -51,5 +51,7 @@ void restore_files_undo(struct restore_files *files);
 /* After the agent died: undo (or finish) what the journal entry tells of, and remove the entry. False when
  * the entry is not of a restore. */
 bool restore_files_recover(const char *data_directory, const json_t *entry);
+/* The same for every entry of that provider. */
+void restore_files_recover_all(const char *data_directory, const char *kind);
 
 #endif

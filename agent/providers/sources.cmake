@@ -3,7 +3,7 @@ set(provider_sources
     providers/files.c providers/files_backup.c providers/files_restore.c
     providers/image.c providers/image_backup.c providers/image_kept.c providers/image_registry.c providers/image_restore.c
     providers/image_snapshots.c providers/job_journal.c providers/lvm.c providers/provider_list.c providers/provider_reply.c
-    providers/restore_files.c providers/restore_plan.c providers/restore_snapshot.c)
+    providers/restore_files.c providers/restore_plan.c providers/restore_snapshot.c providers/snapshot_journal.c)
 set(provider_libraries PkgConfig::JANSSON PkgConfig::ARCHIVE)
 if(HOLDFAST_KVM)
   list(APPEND provider_sources

@@ -144,15 +144,7 @@ static unsigned work(struct notify_worker *worker)
 /* Until there may be more than when there were `seen` changes. */
 static void wait_for_more(struct notify *notify, uint64_t seen, unsigned wait_ms)
 {
-    enum { SECOND_MS = 1000, MS_NS = 1000000, SECOND_NS = 1000000000 };
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(wait_ms / SECOND_MS);
-    until.tv_nsec += (long)(wait_ms % SECOND_MS) * MS_NS;
-    if (until.tv_nsec >= SECOND_NS) {
-        until.tv_sec++;
-        until.tv_nsec -= SECOND_NS;
-    }
+    struct timespec until = clock_deadline(wait_ms);
     pthread_mutex_lock(&notify->lock);
     while (wait_ms > 0 && notify->changes == seen && !atomic_load(&notify->stopping) &&
            pthread_cond_timedwait(&notify->changed, &notify->lock, &until) == 0) {

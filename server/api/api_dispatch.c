@@ -24,6 +24,9 @@ static const char *guard_text(struct api_call *call, const struct api_route *rou
 
 int api_dispatch(struct api_call *call, const struct api_route *route, struct error *err)
 {
+    if (api_check_query(call, err) != 0) {
+        return -1;
+    }
     if (route->role != ROLE_ANYONE &&
         (access_check_role(call, route, err) != 0 || access_check_objects(call, route, err) != 0 ||
          (route->guard != NULL && access_confirm(call, guard_text(call, route), err) != 0))) {

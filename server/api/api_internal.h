@@ -58,10 +58,12 @@ extern const struct api_route api_routes[]; /* ends with a NULL method */
 const struct api_route *api_route_find(struct api_call *call, const char *method, const char *path,
                                        struct error *err);
 
-/* Check role, scope and guard, then run the handler. */
+/* Check query, role, scope and guard, then run the handler. */
 int api_dispatch(struct api_call *call, const struct api_route *route, struct error *err);
 
 /* --- reading requests */
+/* NAME=VALUE, joined by &; else no parameter of it could be found. REQUEST_INVALID. */
+int api_check_query(const struct api_call *call, struct error *err);
 /* A parameter of the query, decoded, or NULL. */
 const char *api_query(struct api_call *call, const char *name);
 /* A whole number of the query, 0 to maximum; absent leaves *value as it is. REQUEST_INVALID. */

@@ -153,6 +153,17 @@ const struct api_route *api_route_find(struct api_call *call, const char *method
 /* --- reading requests
  * --------------------------------------------------------------------------------------- */
 
+int api_check_query(const struct api_call *call, struct error *err)
+{
+    struct evkeyvalq parameters = {0};
+    if (call->query != NULL && evhttp_parse_query_str(call->query, &parameters) != 0) {
+        return error_set(err, ERROR_REQUEST_INVALID, "The query \"%.80s\" is not NAME=VALUE, joined by &",
+                         call->query);
+    }
+    evhttp_clear_headers(&parameters);
+    return 0;
+}
+
 const char *api_query(struct api_call *call, const char *name)
 {
     struct evkeyvalq parameters = {0};

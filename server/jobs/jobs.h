@@ -24,7 +24,8 @@ struct jobs_options {
     void (*saved)(void *cookie, const struct catalog_job *job);
     void *saved_cookie;
     unsigned max_attempts;       /* 0: 3 */
-    unsigned retry_delay_ms;     /* before the first retry, doubled each time, to an hour; 0: 10 s */
+    unsigned retry_delay_ms;     /* before the first retry, doubled each time, to an hour, and up to a
+                                    quarter more, so that jobs spread; 0: 10 s */
     unsigned reconnect_wait_ms;  /* how long a job waits for its host to come back; 0: 10 min */
     unsigned idle_timeout_ms;    /* no data for so long fails a transfer; 0: 2 min */
     unsigned connections;        /* data connections of a job; 0: 2 */

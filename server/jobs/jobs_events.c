@@ -1,10 +1,10 @@
 /* How answers come back to the engine's thread. */
 #include "server/jobs/jobs_internal.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 void jobs_post(struct jobs *jobs, struct job_event *event)
 {
@@ -18,14 +18,7 @@ void jobs_post(struct jobs *jobs, struct job_event *event)
 
 struct job_event *jobs_take_event(struct jobs *jobs, unsigned timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(timeout_ms / 1000);
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_deadline(timeout_ms);
     pthread_mutex_lock(&jobs->lock);
     int waited = 0;
     while (jobs->events == NULL && waited != ETIMEDOUT) {

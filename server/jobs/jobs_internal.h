@@ -194,8 +194,9 @@ void job_fail(struct job *job, const struct error *err);
 void job_end_attempt(struct job *job);
 void job_become_final(struct job *job, enum job_state state);
 bool job_is_transient(enum error_code code);
-/* Before the next try, when this one (from 1) failed: the first delay, doubled for each try, to an hour. */
-int64_t job_retry_delay_ms(unsigned first_ms, unsigned attempt);
+/* Before the next try, when this one (from 1) failed: the first delay, doubled for each try, to an hour, and
+ * up to a quarter more, always the same for one id: what failed together does not come back together. */
+int64_t job_retry_delay_ms(unsigned first_ms, unsigned attempt, const char *job_id);
 void job_session_open(struct job *job, job_stream_arrived arrived);
 void job_session_close(struct job *job);
 

@@ -2,6 +2,7 @@
 #include "server/jobs/jobs_internal.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/utf8.h"
@@ -208,12 +209,13 @@ static void store_failure(struct job *job)
     job_text(job, &job->row.error_cause, job->failure.cause);
 }
 
-int64_t job_retry_delay_ms(unsigned first_ms, unsigned attempt)
+int64_t job_retry_delay_ms(unsigned first_ms, unsigned attempt, const char *job_id)
 {
-    enum { DOUBLINGS_MAX = 22 };
+    enum { DOUBLINGS_MAX = 22, SPREAD_PART = 4 };
     unsigned doublings = attempt > 0 ? attempt - 1 : 0;
     int64_t delay_ms = (int64_t)first_ms << (doublings < DOUBLINGS_MAX ? doublings : DOUBLINGS_MAX);
-    return delay_ms < JOBS_RETRY_MAX_MS ? delay_ms : JOBS_RETRY_MAX_MS;
+    delay_ms = delay_ms < JOBS_RETRY_MAX_MS ? delay_ms : JOBS_RETRY_MAX_MS;
+    return delay_ms + digest_crc32c(0, job_id, strlen(job_id)) % (delay_ms / SPREAD_PART + 1);
 }
 
 /* Its turn comes again, after a while. */
@@ -221,7 +223,7 @@ static void job_retry(struct job *job)
 {
     struct jobs *jobs = job->jobs;
     struct catalog_job *row = &job->row;
-    int64_t delay_ms = job_retry_delay_ms(jobs->options.retry_delay_ms, row->attempt);
+    int64_t delay_ms = job_retry_delay_ms(jobs->options.retry_delay_ms, row->attempt, row->id);
     row->attempt++;
     row->state = JOB_QUEUED;
     row->snapshot_state = JOB_PHASE_NONE;

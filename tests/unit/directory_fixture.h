@@ -2,15 +2,9 @@
 #ifndef HOLDFAST_TESTS_DIRECTORY_FIXTURE_H
 #define HOLDFAST_TESTS_DIRECTORY_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include "base/error.h"
 #include "base/os_file.h"
 #include "base/os_process.h"
+#include "check.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,9 +39,7 @@ static inline const char *in_directory(const char *name)
 static inline void run_tool(const char *const *argv)
 {
     struct error err;
-    char text[2 * ERROR_TEXT_MAX];
-    if (os_process_run(argv, 1024 * 1024, NULL, &err) != 0)
-        fail_msg("%s", error_format(&err, text, sizeof text));
+    check(os_process_run(argv, 1024 * 1024, NULL, &err), err);
 }
 
 #endif

@@ -1,20 +1,12 @@
-/* Certificates of a server on loopback and of the host "host-1", made in a directory of the test. After
- * cmocka.h. */
+/* Certificates of a server on loopback and of the host "host-1", made in a directory of the test. */
 #ifndef HOLDFAST_TESTS_TLS_FIXTURE_H
 #define HOLDFAST_TESTS_TLS_FIXTURE_H
 
 #include "base/os_file.h"
+#include "check.h"
 #include "proto/pki.h"
 #include "proto/tls.h"
 #include <stdlib.h>
-
-#define check(call, err)                                                                                     \
-    do {                                                                                                     \
-        char text_[3 * ERROR_TEXT_MAX];                                                                      \
-        if ((call) != 0) {                                                                                   \
-            fail_msg("%s", error_format(&(err), text_, sizeof text_));                                       \
-        }                                                                                                    \
-    } while (0)
 
 static inline void make_tls(const char *where, struct tls **server, struct tls **host)
 {

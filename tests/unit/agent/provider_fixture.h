@@ -20,11 +20,4 @@ static inline void check_text(const char *path, const char *text)
     free(bytes);
 }
 
-#define check_ok(call, err)                                                                                  \
-    do {                                                                                                     \
-        char text_[3 * ERROR_TEXT_MAX];                                                                      \
-        if ((call) != 0)                                                                                     \
-            fail_msg("%s", error_format(&(err), text_, sizeof text_));                                       \
-    } while (0)
-
 #endif

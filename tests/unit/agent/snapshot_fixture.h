@@ -26,7 +26,7 @@ static inline struct host_snapshots *snapshots_open(const struct config *config)
 {
     struct error err;
     struct host_snapshots *snapshots = host_snapshots_create(directory, config, NULL, NULL, &err);
-    check_ok(snapshots ? 0 : -1, err);
+    check(snapshots ? 0 : -1, err);
     return snapshots;
 }
 

@@ -191,7 +191,7 @@ static void make_tree(unsigned seed)
         char name[40];
         snprintf(name, sizeof name, "tree/%zu/%zu", i % 3, i);
         struct error err;
-        check_ok(os_path_make_directory(in_directory(name), 0755, &err), err);
+        check(os_path_make_directory(in_directory(name), 0755, &err), err);
     }
     for (size_t i = 0; i < FILES; i++) {
         char name[40];
@@ -236,7 +236,7 @@ static uint8_t *read_whole(struct file_archive *archive)
     size_t size = (size_t)file_archive_size(archive);
     uint8_t *bytes = memory_alloc(size);
     struct disk_reader *reader = file_archive_reader(archive);
-    check_ok(disk_reader_read(reader, 0, bytes, size, &err), err);
+    check(disk_reader_read(reader, 0, bytes, size, &err), err);
     disk_reader_close(reader);
     return bytes;
 }
@@ -281,7 +281,7 @@ static void any_place_reads_as_the_whole(void **state)
             size_t offset = random_below(size);
             size_t length = random_below(i % 10 == 0 ? 300000 : 2000);
             length = length < size - offset ? length : size - offset;
-            check_ok(disk_reader_read(reader, offset, piece, length, &err), err);
+            check(disk_reader_read(reader, offset, piece, length, &err), err);
             assert_memory_equal(piece, whole + offset, length);
         }
         check_no_troubles(archive);
@@ -289,7 +289,7 @@ static void any_place_reads_as_the_whole(void **state)
         free(whole);
         disk_reader_close(reader);
         close_tree(archive);
-        check_ok(os_path_remove_tree(in_directory("tree"), &err), err);
+        check(os_path_remove_tree(in_directory("tree"), &err), err);
     }
 }
 
@@ -307,7 +307,7 @@ static void extents_cover_it(void **state)
     for (uint64_t at = 0; at < size;) {
         struct disk_extent extents[5];
         size_t count = 0;
-        check_ok(disk_reader_extents(reader, at, 1 + random_below(3 << 20), extents, 5, &count, &err), err);
+        check(disk_reader_extents(reader, at, 1 + random_below(3 << 20), extents, 5, &count, &err), err);
         assert_true(count > 0);
         for (size_t i = 0; i < count; i++) {
             assert_int_equal(extents[i].offset, at);
@@ -323,7 +323,7 @@ static void extents_cover_it(void **state)
     free(whole);
     disk_reader_close(reader);
     close_tree(archive);
-    check_ok(os_path_remove_tree(in_directory("tree"), &err), err);
+    check(os_path_remove_tree(in_directory("tree"), &err), err);
 }
 
 /* What did not change is in the new archive in the same chunks, and is found where it was. */
@@ -359,14 +359,14 @@ static void chunks_stay(void **state)
     free(before);
     free(after);
     close_tree(archive);
-    check_ok(os_path_remove_tree(in_directory("tree"), &err), err);
+    check(os_path_remove_tree(in_directory("tree"), &err), err);
 }
 
 static void files_that_change_are_told(void **state)
 {
     (void)state;
     struct error err;
-    check_ok(os_path_make_directory(in_directory("tree"), 0755, &err), err);
+    check(os_path_make_directory(in_directory("tree"), 0755, &err), err);
     write_random(in_directory("tree/gone"), 1000);
     write_random(in_directory("tree/grown"), 1000);
     write_random(in_directory("tree/shrunk"), 100000);
@@ -389,7 +389,7 @@ static void files_that_change_are_told(void **state)
         holdfast__failure__free_unpacked(warnings[i], NULL);
     free(warnings);
     close_tree(archive);
-    check_ok(os_path_remove_tree(in_directory("tree"), &err), err);
+    check(os_path_remove_tree(in_directory("tree"), &err), err);
 }
 
 /* Whoever exchanges a directory for a link while it is read does not get at what he may not read. */
@@ -398,8 +398,8 @@ static void links_are_not_followed(void **state)
     (void)state;
     static const char secret[] = "this is a secret";
     struct error err;
-    check_ok(os_path_make_directory(in_directory("tree/d"), 0755, &err), err);
-    check_ok(os_path_make_directory(in_directory("outside"), 0755, &err), err);
+    check(os_path_make_directory(in_directory("tree/d"), 0755, &err), err);
+    check(os_path_make_directory(in_directory("outside"), 0755, &err), err);
     write_text(in_directory("tree/d/file"), "this is no secret");
     write_text(in_directory("tree/file"), "this is no secret");
     write_text(in_directory("outside/file"), secret);
@@ -422,7 +422,7 @@ static void links_are_not_followed(void **state)
     holdfast__failure__free_unpacked(warnings[0], NULL);
     free(warnings);
     close_tree(archive);
-    check_ok(os_path_remove_tree(in_directory("tree"), &err), err);
+    check(os_path_remove_tree(in_directory("tree"), &err), err);
 }
 
 int main(void)

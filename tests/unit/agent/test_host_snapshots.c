@@ -7,8 +7,8 @@ static void keep(struct host_snapshots *snapshots, const char *point, const char
     struct error err;
     json_t *record = snapshot_record(point, job, clone, instant_ms);
     write_text(in_directory(clone), point);
-    check_ok(host_snapshots_note(snapshots, record, &err), err);
-    check_ok(host_snapshots_add(snapshots, record, &err), err);
+    check(host_snapshots_note(snapshots, record, &err), err);
+    check(host_snapshots_add(snapshots, record, &err), err);
     json_decref(record);
 }
 
@@ -33,10 +33,10 @@ static void kept_ones_are_found_again_and_others_go(void **state)
     keep(snapshots, "p4", "j4", "four", now - 6 * snapshot_day_ms); /* its time is over */
     json_t *unfinished = snapshot_record("p5", "j5", "five", now);
     write_text(in_directory("five"), "p5");
-    check_ok(host_snapshots_note(snapshots, unfinished, &err), err);
+    check(host_snapshots_note(snapshots, unfinished, &err), err);
     json_decref(unfinished);
     host_snapshots_destroy(snapshots);
-    check_ok(os_path_remove(in_directory("three"), &err), err); /* somebody removed it */
+    check(os_path_remove(in_directory("three"), &err), err); /* somebody removed it */
 
     snapshots = snapshots_open(NULL);
     assert_false(os_path_exists(in_directory("five")));

@@ -55,10 +55,10 @@ static int open_provider(void **state)
     if (make_directory(state) != 0)
         return -1;
     config = config_load(NULL, keys, &err);
-    check_ok(config_set(config, "libvirt-uri", "test:///default", &err), err);
+    check(config_set(config, "libvirt-uri", "test:///default", &err), err);
     const struct provider_context context = {directory, "11111111-2222-4333-8444-555555555555", config, NULL};
     provider = provider_kvm.open(&context, NULL, NULL, &err);
-    check_ok(provider ? 0 : -1, err);
+    check(provider ? 0 : -1, err);
     snprintf(socket_path, sizeof socket_path, "%s/scratch/job-1/nbd", directory);
     return 0;
 }
@@ -83,11 +83,11 @@ static struct provider_backup *begun(const char *job)
     backup->running = true;
     backup->scratch.directory = memory_format("%s/scratch/%s", directory, job);
     backup->scratch.socket = memory_copy_text(socket_path);
-    check_ok(os_path_make_directory(in_directory("scratch"), 0700, &err), err);
-    check_ok(os_path_make_directory(backup->scratch.directory, 0700, &err), err);
+    check(os_path_make_directory(in_directory("scratch"), 0700, &err), err);
+    check(os_path_make_directory(backup->scratch.directory, 0700, &err), err);
     sem_init(&backup->stop, 0, 0);
     pthread_mutex_init(&backup->lock, NULL);
-    check_ok(kvm_journal_write(backup, "reading", &err), err);
+    check(kvm_journal_write(backup, "reading", &err), err);
     atomic_store(&serving, true);
     return backup;
 }
@@ -115,7 +115,7 @@ static void a_job_that_ends_leaves_no_journal(void **state)
     (void)state;
     struct error err;
     atomic_store(&refusals, 1); /* it is asked until it does */
-    check_ok(end(begun("job-1"), "job-1", &err), err);
+    check(end(begun("job-1"), "job-1", &err), err);
     assert_false(os_path_exists(in_directory("jobs/job-1.json")));
 }
 
@@ -145,7 +145,7 @@ static void another_backup_is_left_alone(void **state)
     assert_true(journal_goes());
     assert_true(atomic_load(&serving));
     assert_true(os_path_exists(in_directory("jobs/job-2.json")));
-    check_ok(end(other, "job-2", &err), err);
+    check(end(other, "job-2", &err), err);
 }
 
 #define test(name) cmocka_unit_test_setup_teardown(name, open_provider, close_provider)

@@ -37,7 +37,7 @@ static void disks_are_found_with_what_is_wrong_with_them(void **state)
     (void)state;
     struct error err;
     struct kvm_domain domain;
-    check_ok(kvm_domain_parse(domain_xml, &domain, &err), err);
+    check(kvm_domain_parse(domain_xml, &domain, &err), err);
     static const struct {
         const char *target;
         const char *path;

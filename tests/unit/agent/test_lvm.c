@@ -94,7 +94,7 @@ static void programs_are_called_as_their_manuals_say(void **state)
     assert_int_equal(lvm_find_device(makedev(253, 3), &volume, &err), 1);
 
     say(REPORT(VOLUME("holdfast-1", "swi-a-s---", "4", "data", "", "0.00")));
-    check_ok(lvm_snapshot_create(&volume, "holdfast-1", &snapshot, &err), err);
+    check(lvm_snapshot_create(&volume, "holdfast-1", &snapshot, &err), err);
     check_text(in_directory("calls"),
                "lvcreate --snapshot --permission r --name holdfast-1 --addtag holdfast "
                "--size 109051904b vg0/data\n" ASKS_FOR("holdfast-1"));
@@ -103,13 +103,13 @@ static void programs_are_called_as_their_manuals_say(void **state)
 
     strcpy(volume.pool, "pool");
     say(REPORT(VOLUME("holdfast-2", "Vri-a-tz--", "5", "data", "pool", "50.00")));
-    check_ok(lvm_snapshot_create(&volume, "holdfast-2", &snapshot, &err), err);
+    check(lvm_snapshot_create(&volume, "holdfast-2", &snapshot, &err), err);
     check_text(in_directory("calls"),
                "lvcreate --snapshot --permission r --name holdfast-2 --addtag holdfast "
                "--setactivationskip n vg0/data\n" ASKS_FOR("holdfast-2"));
 
     say(REPORT(VOLUME("holdfast-1", "swi-a-s---", "4", "data", "", "0.00")));
-    check_ok(lvm_snapshot_remove("vg0", "holdfast-1", "data", &err), err);
+    check(lvm_snapshot_remove("vg0", "holdfast-1", "data", &err), err);
     check_text(in_directory("calls"), ASKS_FOR("holdfast-1") "lvremove --yes vg0/holdfast-1\n");
 }
 
@@ -122,7 +122,7 @@ static void nothing_else_is_removed(void **state)
     assert_int_equal(err.code, ERROR_SNAPSHOT_FAILED);
     check_text(in_directory("calls"), ASKS_FOR("data"));
     say(REPORT("")); /* it has gone: fine */
-    check_ok(lvm_snapshot_remove("vg0", "holdfast-1", "root", &err), err);
+    check(lvm_snapshot_remove("vg0", "holdfast-1", "root", &err), err);
     check_text(in_directory("calls"), ASKS_FOR("holdfast-1"));
     assert_int_equal(lvm_snapshot_remove("vg0", "-f", "root", &err), -1);
     assert_int_equal(lvm_snapshot_remove("vg0\" || lv_name=\"x", "a", "root", &err), -1);

@@ -35,7 +35,7 @@ static int open_provider(void **state)
     provider = provider_image.open(&context, note_change, &changes, &err);
     assert_non_null(provider);
     const char *const paths[] = {in_directory("one.raw"), in_directory("two.qcow2")};
-    check_ok(image_registry_add(directory, "pair", paths, 2, uuid, &err), err);
+    check(image_registry_add(directory, "pair", paths, 2, uuid, &err), err);
     return 0;
 }
 
@@ -53,7 +53,7 @@ static void registered_images_are_discovered(void **state)
     sem_wait(&changes); /* the registration was noticed */
     Holdfast__DiscoverReply *reply = malloc(sizeof *reply);
     holdfast__discover_reply__init(reply);
-    check_ok(provider_image.discover(provider, reply, &err), err);
+    check(provider_image.discover(provider, reply, &err), err);
     assert_int_equal(reply->n_vms, 1);
     const Holdfast__Vm *vm = reply->vms[0];
     assert_string_equal(vm->name, "pair");
@@ -94,12 +94,12 @@ static void a_registration_is_removed(void **state)
     struct error err;
     char other[IDENTITY_SIZE];
     const char *present = in_directory("one.raw");
-    check_ok(image_registry_add(directory, "second", &present, 1, other, &err), err);
-    check_ok(image_registry_remove(directory, "second", &err), err);
+    check(image_registry_add(directory, "second", &present, 1, other, &err), err);
+    check(image_registry_remove(directory, "second", &err), err);
     assert_int_equal(image_registry_remove(directory, "second", &err), -1);
     assert_int_equal(err.code, ERROR_VM_NOT_FOUND);
     struct image_registry registry;
-    check_ok(image_registry_load(directory, &registry, &err), err);
+    check(image_registry_load(directory, &registry, &err), err);
     assert_null(image_registry_find(&registry, other));
     assert_non_null(image_registry_find(&registry, uuid));
     image_registry_release(&registry);
@@ -126,7 +126,7 @@ static void end(struct provider_backup *backup)
 {
     struct error err;
     const Holdfast__BackupEndRequest request = HOLDFAST__BACKUP_END_REQUEST__INIT;
-    check_ok(provider_image.backup_end(provider, backup, &request, &err), err);
+    check(provider_image.backup_end(provider, backup, &request, &err), err);
 }
 
 static void every_disk_is_read_whole(void **state)
@@ -146,11 +146,11 @@ static void every_disk_is_read_whole(void **state)
     struct disk_reader *reader = provider_image.backup_open_disk(backup, 1, &err);
     assert_non_null(reader);
     unsigned char bytes[2] = {0};
-    check_ok(disk_reader_read(reader, MIB - 1, bytes, 2, &err), err);
+    check(disk_reader_read(reader, MIB - 1, bytes, 2, &err), err);
     assert_int_equal(bytes[0], 0);
     assert_int_equal(bytes[1], 65);
     disk_reader_close(reader);
-    check_ok(provider_image.backup_check(backup, &err), err);
+    check(provider_image.backup_check(backup, &err), err);
     end(backup);
     holdfast__backup_begin_reply__free_unpacked(reply, NULL);
     reply = new_reply();
@@ -212,17 +212,17 @@ static void restore_one(const struct restore_case *wanted)
         return;
     }
     assert_non_null(restore);
-    check_ok(disk_writer_write(provider_image.restore_disk(restore, 1), 3 * MIB, "restored", 8, &err), err);
+    check(disk_writer_write(provider_image.restore_disk(restore, 1), 3 * MIB, "restored", 8, &err), err);
     Holdfast__RestoreReply *reply = malloc(sizeof *reply);
     assert_non_null(reply);
     holdfast__restore_reply__init(reply);
-    check_ok(provider_image.restore_commit(restore, reply, &err), err);
+    check(provider_image.restore_commit(restore, reply, &err), err);
     assert_int_equal(reply->n_paths, 2);
     assert_string_equal(reply->paths[1], in_directory(wanted->path));
     struct disk_reader *reader = disk_reader_open_image(reply->paths[1], "qcow2", NULL, &err);
     assert_non_null(reader);
     char bytes[9] = {0};
-    check_ok(disk_reader_read(reader, 3 * MIB, bytes, 8, &err), err);
+    check(disk_reader_read(reader, 3 * MIB, bytes, 8, &err), err);
     assert_string_equal(bytes, "restored");
     disk_reader_close(reader);
     holdfast__restore_reply__free_unpacked(reply, NULL);
@@ -233,7 +233,7 @@ static void disks_are_restored_where_asked(void **state)
     (void)state;
     struct error err;
     const char *other = in_directory("other");
-    check_ok(os_path_make_directory(other, 0700, &err), err);
+    check(os_path_make_directory(other, 0700, &err), err);
     const struct restore_case cases[] = {
         {true, "", "", ERROR_NONE, "two.qcow2"},
         {false, "", other, ERROR_NONE, "other/pair-disk1.qcow2"},

@@ -10,12 +10,12 @@ static struct restore_files *prepare(bool replace)
 {
     struct error err;
     struct restore_files *files = restore_files_create(directory, "test", "job-1");
-    check_ok(restore_files_plan(files, in_directory("a"), "raw", 4, replace, &err), err);
-    check_ok(restore_files_plan(files, in_directory("b"), "raw", 4, replace, &err), err);
-    check_ok(restore_files_make(files, &err), err);
+    check(restore_files_plan(files, in_directory("a"), "raw", 4, replace, &err), err);
+    check(restore_files_plan(files, in_directory("b"), "raw", 4, replace, &err), err);
+    check(restore_files_make(files, &err), err);
     for (size_t i = 0; i < 2; i++) {
         struct disk_writer *writer = restore_files_writer(files, i);
-        check_ok(disk_writer_write(writer, 0, i ? "new2" : "new1", 4, &err), err);
+        check(disk_writer_write(writer, 0, i ? "new2" : "new1", 4, &err), err);
     }
     return files;
 }
@@ -27,7 +27,7 @@ static size_t count_files(const char *where)
     const char *const argv[] = {"sh", "-c", command, NULL};
     struct error err;
     char *text = NULL;
-    check_ok(os_process_run(argv, 100, &text, &err), err);
+    check(os_process_run(argv, 100, &text, &err), err);
     size_t count = (size_t)atoi(text);
     free(text);
     return count;
@@ -48,8 +48,8 @@ static void new_disks_take_their_places(void **state)
     struct error err;
     struct restore_files *files = prepare(false);
     assert_false(os_path_exists(in_directory("a")));
-    check_ok(restore_files_finish(files, &err), err);
-    check_ok(restore_files_place(files, &err), err);
+    check(restore_files_finish(files, &err), err);
+    check(restore_files_place(files, &err), err);
     restore_files_keep(files);
     check_text(in_directory("a"), "new1");
     check_text(in_directory("b"), "new2");
@@ -63,9 +63,9 @@ static void old_disks_go_only_at_the_end(void **state)
     write_text(in_directory("a"), "old1");
     assert_int_equal(chmod(in_directory("a"), 0640), 0);
     struct restore_files *files = prepare(true);
-    check_ok(restore_files_finish(files, &err), err);
+    check(restore_files_finish(files, &err), err);
     check_text(in_directory("a"), "old1");
-    check_ok(restore_files_place(files, &err), err);
+    check(restore_files_place(files, &err), err);
     check_text(in_directory("a"), "new1");
     restore_files_keep(files);
     struct stat info;
@@ -82,9 +82,9 @@ static void undo_works_in_every_state(void **state)
         write_text(in_directory("a"), "old1");
         struct restore_files *files = prepare(true);
         if (steps >= 1)
-            check_ok(restore_files_finish(files, &err), err);
+            check(restore_files_finish(files, &err), err);
         if (steps >= 2)
-            check_ok(restore_files_place(files, &err), err);
+            check(restore_files_place(files, &err), err);
         restore_files_undo(files);
         check_text(in_directory("a"), "old1");
         assert_false(os_path_exists(in_directory("b")));
@@ -104,9 +104,9 @@ static void recovery_undoes_an_earlier_life(void **state)
         if (child == 0) {
             struct restore_files *files = prepare(true);
             if (steps >= 1)
-                check_ok(restore_files_finish(files, &err), err);
+                check(restore_files_finish(files, &err), err);
             if (steps >= 2)
-                check_ok(restore_files_place(files, &err), err);
+                check(restore_files_place(files, &err), err);
             if (steps >= 3) { /* the crash came in the middle of a slow exchange */
                 assert_int_equal(
                     rename(in_directory("a.holdfast-job-1.new"), in_directory("a.holdfast-job-1.new.old")),
@@ -144,7 +144,7 @@ static void bad_places_are_refused(void **state)
     snprintf(path, sizeof path, "%s/%s", directory, name);
     assert_int_equal(restore_files_plan(files, path, "raw", 4, false, &err), -1);
     assert_int_equal(err.code, ERROR_RESTORE_PATH_TOO_LONG);
-    check_ok(restore_files_plan(files, in_directory("b"), "raw", 4, false, &err), err);
+    check(restore_files_plan(files, in_directory("b"), "raw", 4, false, &err), err);
     assert_int_equal(restore_files_plan(files, in_directory("b"), "raw", 4, false, &err), -1);
     assert_int_equal(err.code, ERROR_REQUEST_INVALID);
     restore_files_undo(files);

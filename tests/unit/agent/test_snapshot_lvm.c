@@ -194,7 +194,7 @@ static void what_lvm_says_decides_whether_it_stays(void **state)
     write_text(in_directory("lvextend.fails"), "");
     assert_int_equal(tended(REPORT(DATA(HALF) "," KEPT("sri-a-s---", "109051904", HALF, "90.0"))),
                      SNAPSHOT_FULL);
-    check_ok(os_path_remove(in_directory("lvextend.fails"), &err), err);
+    check(os_path_remove(in_directory("lvextend.fails"), &err), err);
 }
 
 static void what_is_lost_is_not_read(void **state)
@@ -221,7 +221,7 @@ static void what_is_lost_is_not_read(void **state)
     assert_int_equal(snapshot_method_lvm.remove(record, &err), -1);
     assert_false(was_called("lvremove"));
     say(REPORT(KEPT("sri-a-s---", "109051904", HALF, "1.0")));
-    check_ok(snapshot_method_lvm.remove(record, &err), err);
+    check(snapshot_method_lvm.remove(record, &err), err);
     assert_true(was_called("lvremove --yes vg0/holdfast-kept-p1-vda"));
     json_decref(record);
 }

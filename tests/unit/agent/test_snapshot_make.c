@@ -32,7 +32,7 @@ static void write_qcow2(const char *path, size_t at, uint8_t byte)
     struct error err;
     uint8_t header[512] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3};
     header[at] = byte;
-    check_ok(os_file_write_whole(path, header, sizeof header, 0600, &err), err);
+    check(os_file_write_whole(path, header, sizeof header, 0600, &err), err);
 }
 
 static void other_disks_are_refused_with_the_reason(void **state)
@@ -129,7 +129,7 @@ static void copies_have_holes_where_the_original_has(void **state)
     assert_int_equal(pwrite(file, "end", 3, 40 * MIB), 3);
     assert_int_equal(ftruncate(file, 64 * MIB), 0);
     close(file);
-    check_ok(file_clone_copy(from, to, &err), err);
+    check(file_clone_copy(from, to, &err), err);
     const char *const compare[] = {"cmp", from, to, NULL};
     run_tool(compare);
     struct stat info;

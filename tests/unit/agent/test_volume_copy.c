@@ -21,7 +21,7 @@ static uint8_t *pattern(size_t length)
 static void write_file(const char *path, const uint8_t *bytes, size_t length)
 {
     struct error err;
-    check_ok(os_file_write_whole(path, bytes, length, 0600, &err), err);
+    check(os_file_write_whole(path, bytes, length, 0600, &err), err);
 }
 
 static uint8_t *read_file(const char *path, size_t length)
@@ -29,7 +29,7 @@ static uint8_t *read_file(const char *path, size_t length)
     struct error err;
     uint8_t *bytes = NULL;
     size_t got = 0;
-    check_ok(os_file_read_whole(path, 16 * MIB, &bytes, &got, &err), err);
+    check(os_file_read_whole(path, 16 * MIB, &bytes, &got, &err), err);
     assert_int_equal(got, length);
     return bytes;
 }
@@ -47,7 +47,7 @@ static void a_device_becomes_what_the_snapshot_is(void **state)
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
         memset(before + changes[i].at, 0, changes[i].length);
     write_file(in_directory("device"), before, SIZE + 1000);
-    check_ok(volume_copy_to_device(in_directory("snapshot"), SIZE, in_directory("device"), &err), err);
+    check(volume_copy_to_device(in_directory("snapshot"), SIZE, in_directory("device"), &err), err);
     uint8_t *after = read_file(in_directory("device"), SIZE + 1000);
     assert_memory_equal(after, wanted, SIZE);
     assert_memory_equal(after + SIZE, before + SIZE, 1000);
@@ -76,11 +76,11 @@ static void what_is_the_same_is_not_written(void **state)
     file = open(in_directory("hole"), O_RDWR | O_CREAT, 0600);
     assert_int_equal(ftruncate(file, 8 * MIB), 0);
     close(file);
-    check_ok(volume_copy_to_device(in_directory("empty"), 8 * MIB, in_directory("hole"), &err), err);
+    check(volume_copy_to_device(in_directory("empty"), 8 * MIB, in_directory("hole"), &err), err);
     assert_true(allocated(in_directory("hole")) <= 64 * 1024);
     const char *const compare[] = {"cmp", in_directory("empty"), in_directory("hole"), NULL};
     run_tool(compare);
-    check_ok(volume_copy_to_file(in_directory("empty"), in_directory("new"), &err), err);
+    check(volume_copy_to_file(in_directory("empty"), in_directory("new"), &err), err);
     assert_true(allocated(in_directory("new")) <= 64 * 1024);
     const char *const compare_new[] = {"cmp", in_directory("empty"), in_directory("new"), NULL};
     run_tool(compare_new);

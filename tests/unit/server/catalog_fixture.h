@@ -2,12 +2,8 @@
 #ifndef HOLDFAST_TESTS_CATALOG_FIXTURE_H
 #define HOLDFAST_TESTS_CATALOG_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "check.h"
 #include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +18,6 @@ struct catalog_world {
     struct catalog *catalog;
     struct arena *arena;
 };
-
-#define check(call, err)                                                                                     \
-    do {                                                                                                     \
-        char text_[3 * ERROR_TEXT_MAX];                                                                      \
-        if ((call) != 0) {                                                                                   \
-            fail_msg("%s", error_format(&(err), text_, sizeof text_));                                       \
-        }                                                                                                    \
-    } while (0)
 
 static inline int world_begin(void **state)
 {

@@ -350,16 +350,33 @@ static void test_what_is_retried(void **state)
     }
 }
 
+/* By the ids of jobs: up to a quarter more, all of it used evenly, and nothing but the id decides. */
 static void test_delays(void **state)
 {
     (void)state;
-    assert_int_equal(job_retry_delay_ms(10000, 1), 10000);
-    assert_int_equal(job_retry_delay_ms(10000, 2), 20000);
-    assert_int_equal(job_retry_delay_ms(10000, 3), 40000);
-    assert_int_equal(job_retry_delay_ms(10000, 9), 2560000);
-    assert_int_equal(job_retry_delay_ms(10000, 10), 3600000);
-    assert_int_equal(job_retry_delay_ms(1, 100), 3600000);
-    assert_int_equal(job_retry_delay_ms(3600000, 100), 3600000);
+    static const struct {
+        unsigned first_ms;
+        unsigned attempt;
+        int64_t delay_ms;
+    } cases[] = {{10000, 1, 10000},    {10000, 2, 20000}, {10000, 3, 40000},      {10000, 9, 2560000},
+                 {10000, 10, 3600000}, {1, 100, 3600000}, {3600000, 100, 3600000}};
+    enum { JOBS = 1000, PARTS = 4, FEWEST = JOBS / PARTS * 3 / 4 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned parts[PARTS] = {0};
+        int64_t most_ms = cases[i].delay_ms / 4;
+        for (unsigned job = 0; job < JOBS; job++) {
+            char id[IDENTITY_SIZE];
+            snprintf(id, sizeof id, "%08x-9b1d-4f6c-8000-%012x", job * 2654435761u, job);
+            int64_t delay_ms = job_retry_delay_ms(cases[i].first_ms, cases[i].attempt, id);
+            assert_in_range(delay_ms, cases[i].delay_ms, cases[i].delay_ms + most_ms);
+            assert_int_equal(job_retry_delay_ms(cases[i].first_ms, cases[i].attempt, id), delay_ms);
+            parts[(delay_ms - cases[i].delay_ms) * PARTS / (most_ms + 1)]++;
+        }
+        for (size_t part = 0; part < PARTS; part++) {
+            assert_true(parts[part] >= FEWEST);
+        }
+    }
+    assert_int_equal(job_retry_delay_ms(1, 1, "any"), 1);
 }
 
 /* Not a millisecond early, by a clock that stands still until it is told to move. */
@@ -371,10 +388,10 @@ static void test_back_off(void **state)
     engine_begin(&engine, *state, TRIES);
     engine.world.refusal = ERROR_SNAPSHOT_FAILED;
     start_backup(&engine, *state, id);
-    int64_t delay_ms = FIRST_DELAY_MS;
-    for (unsigned try = 1; try < TRIES; try++, delay_ms *= 2) {
+    for (unsigned try = 1; try < TRIES; try++) {
         wait_until(begun(&engine) == try && job_row(*state, id)->attempt == try + 1);
         const struct catalog_job *row = job_row(*state, id);
+        int64_t delay_ms = job_retry_delay_ms(FIRST_DELAY_MS, try, id);
         assert_int_equal(row->state, JOB_QUEUED);
         assert_int_equal(row->next_attempt_ms, clock_wall_ms() + delay_ms);
         clock_test_advance_ms(delay_ms - 1);

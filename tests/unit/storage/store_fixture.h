@@ -2,12 +2,8 @@
 #ifndef HOLDFAST_TESTS_STORE_FIXTURE_H
 #define HOLDFAST_TESTS_STORE_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "check.h"
 #include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

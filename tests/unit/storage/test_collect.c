@@ -29,14 +29,6 @@ static int set_up(void **state)
     return 0;
 }
 
-#define check(call, err)                                                                                     \
-    do {                                                                                                     \
-        char text_[3 * ERROR_TEXT_MAX];                                                                      \
-        if ((call) != 0) {                                                                                   \
-            fail_msg("%s", error_format(&(err), text_, sizeof text_));                                       \
-        }                                                                                                    \
-    } while (0)
-
 /* A map of the chunks seeds, seeds + 1, ... in runs of up to `run` chunks. */
 static void write_map(struct store *store, uint32_t seed, size_t run, struct chunk_name *root)
 {
