@@ -281,6 +281,15 @@ on_host() {
     exec unshare --uts -- sh -c 'hostname "$0" && exec "$@"' "$@"
 }
 
+# server_begin_at_noon: as server_begin, where it is noon now: no hour or day ends while the test runs, which a schedule
+# might begin at.
+server_begin_at_noon() {
+    requires jq "$HOLDFAST_BIN/holdfastd" "$HOLDFAST_BIN/holdfast-agent" "$HOLDFAST_BIN/holdfast"
+    server_init
+    set_clock 0 0
+    server_start_shifted
+}
+
 # enrol NAME TOKEN
 enrol() {
     (on_host "$1" "$HOLDFAST_BIN/holdfast-agent" enrol "127.0.0.1:$agent_port" --token "$2" --data "$work/$1")
