@@ -296,11 +296,13 @@ enrol() {
 }
 
 host_is() { [ "$(value .state host show "$1")" = "$2" ]; }
+host_is_away() { ! host_is "$1" connected; }
 
 # agent_start NAME [OPTION...]
 agent_start() {
     local name=$1
     shift
+    wait_for 30 host_is_away "$name" || fail "the server takes the agent of $name that ended for connected"
     start "$name" on_host "$name" "$HOLDFAST_BIN/holdfast-agent" run --data "$work/$name" "$@"
     wait_for 30 host_is "$name" connected || fail "the agent of $name does not connect"
 }
