@@ -5,7 +5,7 @@ requires "$python" sqlite3 curl
 server_init
 printf 'logins-per-minute = 1000\nlogin-tries = 3\n' >>"$work/server/holdfastd.conf"
 server_start
-sql() { sqlite3 -cmd '.timeout 5000' "$work/server/catalog.db" "$1"; }
+sql() { sqlite3 -cmd '.timeout 60000' "$work/server/catalog.db" "$1"; }
 url=https://127.0.0.1:$api_port
 # as USER COMMAND...: with the login of that user
 as() {
