@@ -185,6 +185,7 @@ Holdfast__DiscoverReply *agent_jobs_discover(struct agent_jobs *jobs)
 {
     Holdfast__DiscoverReply *reply = memory_alloc(sizeof *reply);
     holdfast__discover_reply__init(reply);
+    reply->number = atomic_fetch_add(&jobs->lists, 1) + 1;
     int64_t begun_ms = clock_monotonic_ms();
     for (size_t i = 0; i < jobs->provider_count; i++) {
         struct open_provider *open = &jobs->providers[i];

@@ -7,6 +7,7 @@
 #include "agent/snapshots/host_snapshots.h"
 #include "base/pool.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum {
     JOBS_THREADS = 16, /* calls that are worked on at once */
@@ -52,6 +53,7 @@ struct agent_jobs {
     struct agent_job *first;
     unsigned restores_beside; /* data connections of restores, but for the first of each */
     bool discovering;
+    atomic_uint_least64_t lists; /* that were begun */
     bool ending;
 };
 

@@ -155,6 +155,7 @@ static int report_vms(struct session *session, struct rpc *rpc, struct error *er
     report.n_moved = found->n_moved;
     report.snapshots = found->snapshots;
     report.n_snapshots = found->n_snapshots;
+    report.number = found->number;
     int result = rpc_call_wait(rpc, RPC_SERVICE_SERVER, SERVER_REPORT_VMS, &report.base, 0, &message, err);
     if (result == 0) {
         const Holdfast__VmReportReply *reply = (const void *)message;

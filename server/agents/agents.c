@@ -35,6 +35,7 @@ void agents_release(struct agent_session *session)
     pthread_mutex_unlock(&agents->lock);
     if (last) {
         rpc_unref(session->rpc);
+        pthread_mutex_destroy(&session->list_lock);
         free(session);
     }
 }
@@ -236,6 +237,7 @@ static void accept_session(struct agents *agents, struct channel *channel, const
     struct agent_session *session = memory_zalloc(sizeof *session);
     session->agents = agents;
     session->references = 1;
+    pthread_mutex_init(&session->list_lock, NULL);
     session->version = peer->version;
     if (!enrols) {
         strncpy(session->host_id, channel_peer_host(channel), sizeof session->host_id - 1);

@@ -31,8 +31,10 @@ struct agent_session {
     struct agents *agents;
     struct rpc *rpc; /* a reference */
     char host_id[IDENTITY_SIZE];
-    unsigned version;         /* of the protocol, as the peer said */
-    struct loop_timer *timer; /* of registration; on the loop */
+    unsigned version;          /* of the protocol, as the peer said */
+    struct loop_timer *timer;  /* of registration; on the loop */
+    pthread_mutex_t list_lock; /* held while a list of VMs is stored; before the catalog's */
+    uint64_t listed;           /* number of the newest one that was stored; guarded by it */
     /* The rest is guarded by agents->lock. */
     unsigned references; /* the open channel's, and of whoever works with it */
     bool accepted;       /* the host's own calls are served */
@@ -89,9 +91,9 @@ void agents_register(void *task);
 void agents_renew(void *task);
 void agents_report_vms(void *task);
 
-/* Replace the host's VMs. */
-int agents_store_vms(struct agents *agents, const char *host_id, const Holdfast__VmReport *report,
-                     struct error *err);
+/* Replace the host's VMs and snapshots, unless a list that was begun later was stored already: what was asked
+ * for and what the host says by itself arrive by different threads. 0 then, too. Blocks. */
+int agents_store_list(struct agent_session *session, const Holdfast__VmReport *report, struct error *err);
 
 /* agents_snapshots.c: what the host keeps, as it reports it; and what it is to keep otherwise, in the arena.
  */

@@ -55,7 +55,7 @@ static void fill_report(const Holdfast__Vm *vm, struct arena *arena, struct cata
     report->disk_count = vm->n_disks;
 }
 
-int agents_store_vms(struct agents *agents, const char *host_id, const Holdfast__VmReport *report,
+static int store_vms(struct agents *agents, const char *host_id, const Holdfast__VmReport *report,
                      struct error *err)
 {
     if (report->n_vms > AGENTS_VMS_MAX || report->n_moved > AGENTS_VMS_MAX) {
@@ -91,6 +91,21 @@ int agents_store_vms(struct agents *agents, const char *host_id, const Holdfast_
     return result;
 }
 
+int agents_store_list(struct agent_session *session, const Holdfast__VmReport *report, struct error *err)
+{
+    int result = 0;
+    pthread_mutex_lock(&session->list_lock);
+    if (report->number == 0 || report->number > session->listed) {
+        result = store_vms(session->agents, session->host_id, report, err) != 0
+                     ? -1
+                     : agents_store_snapshots(session->agents, session->host_id, report->snapshots,
+                                              report->n_snapshots, err);
+        session->listed = result == 0 ? report->number : session->listed;
+    }
+    pthread_mutex_unlock(&session->list_lock);
+    return result;
+}
+
 void agents_report_vms(void *cookie)
 {
     struct agent_task *task = cookie;
@@ -102,11 +117,7 @@ void agents_report_vms(void *cookie)
     pthread_mutex_unlock(&session->agents->lock);
     int result = 0;
     if (current) { /* else the host speaks through another connection by now, or is retired */
-        result = agents_store_vms(session->agents, session->host_id, report, &err);
-    }
-    if (current && result == 0) {
-        result = agents_store_snapshots(session->agents, session->host_id, report->snapshots,
-                                        report->n_snapshots, &err);
+        result = agents_store_list(session, report, &err);
     }
     if (result == 0) {
         struct arena *arena = arena_create();
@@ -150,10 +161,10 @@ static int discover_at(struct agent_session *session, const struct catalog_host 
     report.n_silent = reply->n_silent;
     report.moved = reply->moved;
     report.n_moved = reply->n_moved;
-    int result = agents_store_vms(session->agents, host->id, &report, err);
-    if (result == 0) {
-        result = agents_store_snapshots(session->agents, host->id, reply->snapshots, reply->n_snapshots, err);
-    }
+    report.snapshots = reply->snapshots;
+    report.n_snapshots = reply->n_snapshots;
+    report.number = reply->number;
+    int result = agents_store_list(session, &report, err);
     if (result == 0 && reply->n_vms == 0 && reply->n_silent > 0) {
         error_set(err, ERROR_DISCOVERY_FAILED, "%s could not list its VMs", host->name);
         result = error_set_cause(err, "%.300s", reply->silent[0]->reason);

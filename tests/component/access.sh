@@ -5,7 +5,7 @@ requires "$python" sqlite3 curl
 server_init
 printf 'logins-per-minute = 1000\nlogin-tries = 3\n' >>"$work/server/holdfastd.conf"
 server_start
-sql() { sqlite3 -cmd '.timeout 5000' "$work/server/catalog.db" "$1"; }
+sql() { sqlite3 -cmd '.timeout 60000' "$work/server/catalog.db" "$1"; }
 url=https://127.0.0.1:$api_port
 # as USER COMMAND...: with the login of that user
 as() {
@@ -71,13 +71,19 @@ step 'wrong ones are told apart by nobody, and cost time; others are let in'
 for user in nobody bob; do
     expect_error 4 AUTHENTICATION_FAILED 'The user or the password is wrong' log_in "$user" 'wrong password'
 done
-for _ in 1 2; do
-    expect_code AUTHENTICATION_FAILED log_in alice 'wrong password'
-done
-expect_code AUTHENTICATION_FAILED log_in alice 'wrong password'
-expect_error 4 LOGIN_DELAYED seconds log_in alice 'correct horse'
-equal 429 "$(ask POST /v1/sessions - -d '{"user": "alice", "password": "correct horse"}')" "the status"
-grep -qi '^Retry-After: [1-9]' "$work/headers" || fail "there is no Retry-After"
+# Three wrong ones, and the right password is refused for five seconds; where a machine takes longer, the next turn's tries
+# count anew.
+delayed() {
+    local refusals=0
+    for _ in 1 2 3; do
+        log_in alice 'wrong password' || [ $? -ne 4 ] || refusals=$((refusals + 1))
+    done
+    [ "$refusals" -eq 3 ] && ! log_in alice 'correct horse' 2>"$work/refusal" && grep -q LOGIN_DELAYED "$work/refusal" &&
+        grep -q seconds "$work/refusal" &&
+        [ "$(ask POST /v1/sessions - -d '{"user": "alice", "password": "correct horse"}')" = 429 ] &&
+        grep -qi '^Retry-After: [1-9]' "$work/headers"
+}
+wait_for 60 delayed || fail "wrong tries cost no time: $(cat "$work/refusal" "$work/headers")"
 stop server # forgets the tries
 server_start
 expect 0 log_in alice 'correct horse'
@@ -113,7 +119,9 @@ equal operator "$(jq -r .role "$work/body")" "the role"
 equal 403 "$(ask POST /v1/tokens "$token" -d '{"name": "child"}')" "the status of a token that makes another"
 expect 0 holdfast user edit bob --role viewer
 equal 403 "$(ask POST /v1/checks "$token" -d '{"vm": "x"}')" "the status: the owner is viewer now"
-equal 413 "$(head -c 2M /dev/zero | ask POST /v1/sessions - --data-binary @-)" "the status of a huge login"
+head -c 2M /dev/zero >"$work/huge"
+# curl asks before it sends that much, and is told no: a server that is sent it hangs up on the rest
+equal 413 "$(ask POST /v1/sessions - --expect100-timeout 60 --data-binary "@$work/huge")" "the status of a huge login"
 expect 0 holdfast token revoke "$(value '.items[] | select(.name == "robot") | .id' token list)"
 equal 401 "$(ask GET /v1/me "$token")" "the status of a token that was revoked"
 expect_code TOKEN_NOT_FOUND holdfast token revoke 00000000
@@ -211,8 +219,7 @@ step 'too many requests'
 stop server
 printf 'requests-per-second = 1\n' >>"$work/server/holdfastd.conf"
 server_start
-for _ in 1 2 3 4 5 6; do
-    last=$(ask GET /v1/me "$(cat "$work/server/admin.token")")
-done
-equal 429 "$last" "the status"
-grep -qi '^Retry-After: [1-9]' "$work/headers" || fail "there is no Retry-After"
+token=$(cat "$work/server/admin.token")
+# five at once, and one a second: more than that by one connection
+too_many() { [[ $(ask GET "/v1/me?[1-20]" "$token") == *429* ]] && grep -qi '^Retry-After: [1-9]' "$work/headers"; }
+wait_for 60 too_many || fail "no request is refused: $(cat "$work/headers")"

@@ -5,12 +5,14 @@ server_begin
 agent_begin alpha
 make_image "$work/a.raw" 640 600
 add_image alpha a "$work/a.raw"
+holdfast host limit alpha 32M >/dev/null # it is under way for long enough to be met in the middle
 begin_backup a
 wait_for 30 has_arrived 100 || fail "nothing arrives"
 kill_hard alpha
 wait_for 20 host_is alpha unreachable || fail "the server does not notice that the agent has gone"
 arrived=$(du -sm "$work/server/store/containers" | cut -f1)
 step "$arrived MiB had arrived"
+holdfast host limit alpha none >/dev/null
 agent_start alpha
 wait_job completed
 point=$(job_field .point)

@@ -2,7 +2,7 @@
 # The API is what docs/openapi.yaml says, and docs/errors.md is what the catalogue says.
 . "$(dirname "$0")/../lib/test.sh"
 requires "$python"
-server_begin
+server_begin_at_noon # a group has an hourly policy
 agent_begin alpha
 make_image "$work/a.raw" 16 4
 add_image alpha a "$work/a.raw"

@@ -5,7 +5,7 @@ requires "$python" sqlite3 curl
 server_begin
 token=$(cat "$work/server/admin.token")
 entry() { value "[.items[] | select($1)][0] | $2" audit list --limit 1000; }
-sql() { sqlite3 -cmd '.timeout 5000' "$work/server/catalog.db" "$1"; }
+sql() { sqlite3 -cmd '.timeout 60000' "$work/server/catalog.db" "$1"; }
 whole() { holdfast audit verify >"$work/out" 2>"$work/err"; }
 broken_at() {
     expect_error 1 AUDIT_BROKEN "Entry $1 " holdfast audit verify
@@ -81,7 +81,7 @@ stop server
 server_start
 whole || fail "the record is not whole after a start: $(cat "$work/err")"
 known=$(value .head.hash audit verify)
-grep -q 'audit head' "$work/server.log" || fail "the head is not in the log"
+wait_for 20 grep -q 'audit head' "$work/server.log" || fail "the head is not in the log"
 stop server
 last=$(sql "SELECT MAX(number) FROM audit")
 sql "DELETE FROM audit WHERE number > $last - 2"

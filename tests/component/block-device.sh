@@ -1,7 +1,15 @@
 #!/usr/bin/env bash
 # Block devices of the agent's own host: mounted ones are backed up as they are at the moment, with a warning; a restore
 # writes the device that was asked for and refuses one that is in use or too small. On loop devices.
+# Its mounts are its own: in a namespace that something else makes meanwhile (QEMU's, say) they would stay when they are
+# unmounted here, and the devices in use.
+if [ -z "${BLOCK_DEVICE_APART:-}" ]; then
+    BLOCK_DEVICE_APART=1 exec unshare --mount --propagation private -- bash "$0" "$@"
+fi
 . "$(dirname "$0")/../lib/test.sh"
+# Nor are those of other tests kept here.
+others=$(findmnt --raw --noheadings --output TARGET | grep -F '/holdfast-test.' | tac || true)
+while read -r other; do umount "$(printf '%b' "$other")" 2>/dev/null || true; done <<<"$others"
 requires losetup mkfs.ext4 mkfs.xfs mount
 server_begin
 agent_begin alpha

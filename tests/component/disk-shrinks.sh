@@ -10,11 +10,13 @@ first=$point
 cp --sparse=always "$work/a.raw" "$work/first.raw"
 scribble "$work/a.raw" 8192 $((700 * 1024))
 
+holdfast host limit alpha 32M >/dev/null # it is under way for long enough to be met in the middle
 begin_backup a
 wait_for 30 has_arrived 24 || fail "nothing arrives"
 kill -STOP "$(pid_of alpha)"
 truncate -s 64M "$work/a.raw"
 kill -CONT "$(pid_of alpha)"
+holdfast host limit alpha none >/dev/null
 # the try fails and says so; the next one, by itself, takes the disk as it is now
 wait_job completed
 why=$(value '.log[] | select(.code == "DISK_CHANGED" or .code == "DISK_READ_FAILED") | .message' job show "$job")

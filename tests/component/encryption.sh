@@ -5,12 +5,7 @@
 printf 'correct horse battery staple\n' >"$work/passphrase"
 printf 'something else entirely\n' >"$work/other"
 holdfastd=$HOLDFAST_BIN/holdfastd
-make_server() { # DIR [OPTION...]
-    agent_port=$(pick_port)
-    api_port=$(pick_port)
-    "$holdfastd" init --data "$@" --listen 127.0.0.1 --agent-port "$agent_port" --api-port "$api_port" >>"$work/init.log"
-}
-make_server "$work/server" --passphrase-file "$work/passphrase"
+server_init --passphrase-file "$work/passphrase"
 server_start
 agent_begin alpha
 make_image "$work/a.raw" 64 8
@@ -47,6 +42,6 @@ cp -r "$work/server/store" "$work/copied"
 rm -r "$work/copied/index" "$work/server"
 expect_error 4 STORE_KEY_WRONG store "$holdfastd" init --data "$work/wrong" --store "$work/copied" \
     --passphrase-file "$work/passphrase"
-make_server "$work/server" --store "$work/copied" --passphrase-file "$work/other"
+server_init --store "$work/copied" --passphrase-file "$work/other"
 server_start
 same_disk "$point" disk0 "$work/a.raw"

@@ -25,9 +25,10 @@ has_state() { [[ " $(states "$1") " == *" $2 "* ]]; }
 
 step "a job from its beginning to its end, and a host that goes and comes"
 watch all "$url/v1/events"
-holdfast host limit alpha 16M >/dev/null
+holdfast host limit alpha 1M >/dev/null
 begin_backup a
 watch one "$url/v1/events?job=$job"
+holdfast host limit alpha 16M >/dev/null
 expect 5 holdfast job show 11111111
 equal 404 "$(ask -o /dev/null -w '%{http_code}' "$url/v1/events?job=11111111")" "HTTP status for no job"
 equal 400 "$(ask -o /dev/null -w '%{http_code}' -H 'Last-Event-ID: x' "$url/v1/events")" "HTTP status for no number"
@@ -47,7 +48,7 @@ wait_for 20 grep -q '^:' "$work/one.events" || fail "no heartbeat"
 
 step "it goes on where it was"
 unwatch all
-last=$(grep '^id: ' "$work/all.events" | head -n 3 | tail -n 1 | cut -d' ' -f2)
+last=$(awk '$1 == "id:" && ++count == 3 {print $2}' "$work/all.events")
 watch again -H "Last-Event-ID: $last" "$url/v1/events"
 wanted=$(grep '^id: ' "$work/all.events" | tail -n +4 | paste -sd ' ')
 has_all() { [[ "$(grep '^id: ' "$work/again.events" | paste -sd ' ')" == "$wanted"* ]]; }

@@ -15,10 +15,7 @@ for kind in plain passphrase key; do
     [ "$kind" != passphrase ] || secret=(--passphrase-file "$work/passphrase")
     [ "$kind" != key ] || secret=(--key-file "$work/key")
     cp "$work/first.raw" "$work/a.raw"
-    agent_port=$(pick_port)
-    api_port=$(pick_port)
-    "$HOLDFAST_BIN/holdfastd" init --data "$work/server" --listen 127.0.0.1 --agent-port "$agent_port" \
-        --api-port "$api_port" "${secret[@]}" >>"$work/init.log"
+    server_init "${secret[@]}"
     server_start
     agent_begin alpha
     add_image alpha a "$work/a.raw"

@@ -24,8 +24,10 @@ holdfast store status >"$work/out"
 said "not enough history"
 
 step "something else fills the disk to the last byte"
+kill -STOP "$(pid_of server)" # or what it gives up of its reserve meanwhile is filled as well
 dd if=/dev/zero of="$work/server/other" bs=64K status=none 2>"$work/err" && fail "the disk is larger than it should be"
 dd if=/dev/zero of="$work/server/other2" bs=1 count=4096 status=none 2>"$work/err" || true
+kill -CONT "$(pid_of server)"
 expect_error 6 STORE_FULL "full" holdfast backup keep
 wait_for 20 state_is full || fail "the state is $(capacity .capacity)"
 
@@ -49,7 +51,9 @@ goes_on || fail "no backup though there is room"
 equal true "$(capacity .capacity.reserve.held)" "the reserve is held again"
 
 step "a server that starts on a full disk"
+sql() { sqlite3 -cmd '.timeout 60000' "$work/server/catalog.db" "$1"; }
 stop server
+stopped_ms=$(date +%s%3N)
 dd if=/dev/zero of="$work/server/other" bs=64K status=none 2>"$work/err" && fail "the disk is larger than it should be"
 server_start
 holdfast policy delete while-full >"$work/out"
@@ -57,7 +61,8 @@ rm "$work/server/other"
 wait_for 30 state_is ok || fail "the state stays: $(capacity .capacity)"
 
 step "a forecast from the days before"
-sql() { sqlite3 -cmd '.timeout 5000' "$work/server/catalog.db" "$1"; }
+sampled() { [ "$(sql "SELECT MAX(time_ms) FROM store_samples")" -ge "$stopped_ms" ]; }
+wait_for 20 sampled || fail "the day is not noted" # which it is once in the server's life: from now on it stays as it is
 sql "WITH RECURSIVE d(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM d WHERE n < 20)
      INSERT INTO store_samples SELECT strftime('%s', 'now') / 86400 - n, 1, (100 - n) * 30000000 + 1, 1, 1, 1, 1 FROM d;
      UPDATE store_samples SET stored_bytes = 100 * 30000000 WHERE day = strftime('%s', 'now') / 86400"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Policies and protection groups: made, listed, changed, refused where they must be, and backed up as one.
 . "$(dirname "$0")/../lib/test.sh"
-server_begin
+server_begin_at_noon
 agent_begin alpha
 for name in a b; do
     make_image "$work/$name.raw" 16 4

@@ -108,4 +108,5 @@ holdfast group delete web >/dev/null
 holdfast vm discover alpha >/dev/null
 none_left() { [ ! -e "$work/disks/.holdfast" ]; }
 wait_for 20 none_left || fail "a snapshot outlives the group"
-[ -z "$(find "$work/alpha/snapshots/jobs" -type f)" ] || fail "records were left behind"
+no_records() { [ -z "$(find "$work/alpha/snapshots/jobs" -type f)" ]; } # each goes behind its files
+wait_for 20 no_records || fail "records were left behind"

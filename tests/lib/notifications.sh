@@ -31,7 +31,7 @@ receiver_start() {
 }
 
 # got NAME TEXT: a message to NAME has TEXT, mails decoded.
-got() { "$python" "$tests/lib/messages.py" "$work/$1" | grep -qF -- "$2"; }
+got() { "$python" "$tests/lib/messages.py" "$work/$1" >"$work/messages" && grep -qF -- "$2" "$work/messages"; }
 # must_get NAME TEXT
 must_get() {
     wait_for 60 got "$1" "$2" && return 0

@@ -130,8 +130,34 @@ less() { [ "$1" -lt "$2" ] || fail "$3: $1 is not less than $2"; }
 
 # --- processes -------------------------------------------------------------------------------------------------------
 
-# A port that nobody listens on, from a random place so that tests beside this one don't choose it too.
-pick_port() { free_port $((10000 + (RANDOM * 32768 + RANDOM) % 20000)); }
+# The ports of this test are a block that no other test has while it, or what it started, runs: a server that was stopped
+# finds its port free again.
+ports_of_a_test=20
+reserve_ports() {
+    local directory="${TMPDIR:-/tmp}/holdfast-test-ports.$UID" block lock
+    mkdir -p "$directory"
+    for ((block = 0; block < 1000; block++)); do
+        exec {lock}>"$directory/$block"
+        if flock --nonblock "$lock"; then # until the last process that inherits it has ended
+            printf '%s\n' $((10000 + block * ports_of_a_test)) >"$work/port"
+            return 0
+        fi
+        exec {lock}>&-
+    done
+    fail "no ports are left"
+}
+reserve_ports
+
+# pick_port: another one of this test, that nobody listens on.
+pick_port() {
+    local port last
+    port=$(cat "$work/port")
+    last=$((port - port % ports_of_a_test + ports_of_a_test - 1))
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+    [ "$port" -lt "$last" ] || fail "this test needs more than $ports_of_a_test ports"
+    printf '%s\n' $((port + 1)) >"$work/port"
+    printf '%s\n' "$port"
+}
 
 # start NAME COMMAND...: in the background, in this shell, so that it can be waited for.
 start() {
@@ -200,13 +226,13 @@ value() {
     holdfast "$@" --json | jq -r "$filter"
 }
 
-# The retry delay is short: tests wait for nothing that they can have sooner. How full the machine's disk is, is no
-# matter of theirs.
+# server_init [OPTION...]: of `holdfastd init`. The retry delay is short: tests wait for nothing that they can have sooner.
+# How full the machine's disk is, is no matter of theirs.
 server_init() {
     agent_port=$(pick_port)
     api_port=$(pick_port)
     "$HOLDFAST_BIN/holdfastd" init --data "$work/server" --listen 127.0.0.1 --agent-port "$agent_port" \
-        --api-port "$api_port" >>"$work/init.log"
+        --api-port "$api_port" "$@" >>"$work/init.log"
     cat >>"$work/server/holdfastd.conf" <<'X'
 retry-delay-seconds = 1
 min-interval-minutes = 1
@@ -255,17 +281,28 @@ on_host() {
     exec unshare --uts -- sh -c 'hostname "$0" && exec "$@"' "$@"
 }
 
+# server_begin_at_noon: as server_begin, where it is noon now: no hour or day ends while the test runs, which a schedule
+# might begin at.
+server_begin_at_noon() {
+    requires jq "$HOLDFAST_BIN/holdfastd" "$HOLDFAST_BIN/holdfast-agent" "$HOLDFAST_BIN/holdfast"
+    server_init
+    set_clock 0 0
+    server_start_shifted
+}
+
 # enrol NAME TOKEN
 enrol() {
     (on_host "$1" "$HOLDFAST_BIN/holdfast-agent" enrol "127.0.0.1:$agent_port" --token "$2" --data "$work/$1")
 }
 
 host_is() { [ "$(value .state host show "$1")" = "$2" ]; }
+host_is_away() { ! host_is "$1" connected; }
 
 # agent_start NAME [OPTION...]
 agent_start() {
     local name=$1
     shift
+    wait_for 30 host_is_away "$name" || fail "the server takes the agent of $name that ended for connected"
     start "$name" on_host "$name" "$HOLDFAST_BIN/holdfast-agent" run --data "$work/$name" "$@"
     wait_for 30 host_is "$name" connected || fail "the agent of $name does not connect"
 }
@@ -320,7 +357,7 @@ backup() {
 
 # points VM: ids, newest first.
 points() { value '.items[].id' rp list "$1"; }
-newest_point() { points "$1" | head -n 1; }
+newest_point() { value '.items[0].id // empty' rp list "$1"; }
 last_job() { value '.items[0].id' job list --limit 1; }
 
 # restore_disk POINT DISK FILE FORMAT

@@ -12,7 +12,7 @@ answers = [one.split("=", 1) for one in sys.argv[1:split]]
 pid, terminal = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[split + 1], sys.argv[split + 1:])
-shown, end = b"", time.monotonic() + 60
+shown, end = b"", time.monotonic() + 180
 while time.monotonic() < end:
     if not select.select([terminal], [], [], 0.2)[0]:
         continue
