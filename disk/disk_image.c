@@ -120,6 +120,35 @@ int disk_image_inspect(const char *path, const char *format, struct disk_image *
     return result;
 }
 
+static bool has_bitmap(const json_t *info, const char *name)
+{
+    const json_t *data = json_object_get(json_object_get(info, "format-specific"), "data");
+    const json_t *list = json_object_get(data, "bitmaps");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *other = json_string_value(json_object_get(json_array_get(list, i), "name"));
+        if (other && strcmp(other, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool disk_image_bitmap_below(const char *path, const char *format, const char *name)
+{
+    const char *argv[] = {"qemu-img", "info", "--backing-chain", "-U", "--output=json", "-f", format, "--",
+                          path,       NULL};
+    char *text = NULL;
+    struct error err;
+    if (os_process_run(argv, INFO_LIMIT, &text, &err) != 0)
+        return true;
+    json_t *chain = json_loads(text, 0, NULL);
+    free(text);
+    bool found = !json_is_array(chain);
+    for (size_t i = 1; i < json_array_size(chain); i++)
+        found = found || has_bitmap(json_array_get(chain, i), name);
+    json_decref(chain);
+    return found;
+}
+
 enum { QCOW2_HEAD = 32 };
 
 /* The first fields of a qcow2 image; QEMU's docs/interop/qcow2.txt. */

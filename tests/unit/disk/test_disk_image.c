@@ -1,4 +1,5 @@
 #include "disk/disk_image.h"
+#include "base/memory.h"
 #include "disk_fixture.h"
 
 enum { MIB = 1024 * 1024 };
@@ -53,6 +54,36 @@ static void bitmaps_are_listed(void **state)
     assert_false(disk_image_keeps_bitmaps(path, "raw"));
 }
 
+/* As libvirt leaves it when it takes a snapshot in a file of its own: the record goes on above. */
+static void bitmaps_below_are_seen(void **state)
+{
+    (void)state;
+    char *base = memory_copy_text(in_directory("below.qcow2"));
+    char *middle = memory_copy_text(in_directory("middle.qcow2"));
+    const char *top = in_directory("above.qcow2");
+    const char *const create[] = {"qemu-img", "create", "-q", "-f", "qcow2", base, "64M", NULL};
+    const char *const add[] = {"qemu-img", "bitmap", "--add", base, "point", NULL};
+    const char *const cover[] = {"qemu-img", "create", "-q",    "-f",   "qcow2", "-b",
+                                 base,       "-F",     "qcow2", middle, NULL};
+    const char *const cover_again[] = {"qemu-img", "create", "-q",    "-f", "qcow2", "-b",
+                                       middle,     "-F",     "qcow2", top,  NULL};
+    const char *const add_above[] = {"qemu-img", "bitmap", "--add", top, "point", NULL};
+    const char *const add_newer[] = {"qemu-img", "bitmap", "--add", top, "newer", NULL};
+    run_tool(create);
+    run_tool(add);
+    run_tool(cover);
+    run_tool(cover_again);
+    run_tool(add_above);
+    run_tool(add_newer);
+    assert_true(disk_image_bitmap_below(top, "qcow2", "point"));
+    assert_false(disk_image_bitmap_below(top, "qcow2", "newer"));
+    assert_false(disk_image_bitmap_below(base, "qcow2", "point"));
+    assert_int_equal(unlink(base), 0);
+    assert_true(disk_image_bitmap_below(top, "qcow2", "newer")); /* nobody knows */
+    free(base);
+    free(middle);
+}
+
 static void what_is_no_image_is_refused(void **state)
 {
     (void)state;
@@ -73,6 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats_are_told_by_their_first_bytes),
         cmocka_unit_test(bitmaps_are_listed),
+        cmocka_unit_test(bitmaps_below_are_seen),
         cmocka_unit_test(what_is_no_image_is_refused),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
