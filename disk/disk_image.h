@@ -39,8 +39,8 @@ bool disk_image_bitmap_below(const char *path, const char *format, const char *n
 int disk_image_size(const char *path, const char *format, uint64_t *size, struct error *err);
 /* Can the image hold persistent dirty bitmaps? (qcow2 of version 3 and later.) */
 bool disk_image_keeps_bitmaps(const char *path, const char *format);
-/* Does some QEMU hold the image open for writing? (QEMU locks what it writes.) */
-bool disk_image_in_use(const char *path, const char *format);
+/* Does some QEMU hold the file or device open for writing? (QEMU locks what it writes.) */
+bool disk_image_in_use(const char *path);
 /* Begin a persistent dirty bitmap in an image that nobody has open, or delete one, broken or not (0 when it
  * is not there). The image is locked meanwhile, some 20 ms: a QEMU that opens it just then fails.
  * TOOL_FAILED. */

@@ -1,6 +1,9 @@
-#include "disk/disk_image.h"
 #include "base/memory.h"
+#include "disk/disk_image.h"
+#include "disk/disk_reader.h"
+#include "disk/qemu_nbd.h"
 #include "disk_fixture.h"
+#include <time.h>
 
 enum { MIB = 1024 * 1024 };
 
@@ -45,7 +48,7 @@ static void bitmaps_are_listed(void **state)
     assert_false(disk_image_bitmap(&image, "first")->in_use);
     assert_null(disk_image_bitmap(&image, "third"));
     disk_image_release(&image);
-    assert_false(disk_image_in_use(path, "qcow2"));
+    assert_false(disk_image_in_use(path));
     assert_true(disk_image_keeps_bitmaps(path, "qcow2"));
     const char *const create_old[] = {"qemu-img", "create",      "-q", "-f", "qcow2",
                                       "-o",       "compat=0.10", path, "1M", NULL};
@@ -84,6 +87,40 @@ static void bitmaps_below_are_seen(void **state)
     free(middle);
 }
 
+static void expect_writer(const char *path, const char *format)
+{
+    struct error err;
+    struct timespec moment = {.tv_nsec = 10000000};
+    const struct qemu_nbd_image image = {.path = path, .format = format, .writable = true, .clients = 1};
+    struct qemu_nbd *user = qemu_nbd_start(&image, &err);
+    int fd = qemu_nbd_dial(user, &err); /* it may listen before it has opened the image */
+    assert_true(fd >= 0);
+    for (int i = 0; i < 2000 && !disk_image_in_use(path); i++)
+        nanosleep(&moment, NULL);
+    assert_true(disk_image_in_use(path));
+    close(fd);
+    qemu_nbd_stop(user);
+    assert_false(disk_image_in_use(path));
+}
+
+static void writers_are_seen(void **state)
+{
+    (void)state;
+    struct error err;
+    static const char *const formats[] = {"qcow2", "raw"};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        const char *path = in_directory(i == 0 ? "used.qcow2" : "used.raw");
+        const char *const create[] = {"qemu-img", "create", "-q", "-f", formats[i], path, "1M", NULL};
+        run_tool(create);
+        expect_writer(path, formats[i]);
+        struct disk_reader *reader = disk_reader_open_image(path, formats[i], NULL, &err);
+        assert_non_null(reader);
+        assert_false(disk_image_in_use(path));
+        disk_reader_close(reader);
+    }
+    assert_false(disk_image_in_use(in_directory("nothing")));
+}
+
 static void what_is_no_image_is_refused(void **state)
 {
     (void)state;
@@ -105,6 +142,7 @@ int main(void)
         cmocka_unit_test(formats_are_told_by_their_first_bytes),
         cmocka_unit_test(bitmaps_are_listed),
         cmocka_unit_test(bitmaps_below_are_seen),
+        cmocka_unit_test(writers_are_seen),
         cmocka_unit_test(what_is_no_image_is_refused),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
