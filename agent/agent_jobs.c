@@ -370,11 +370,6 @@ const char *const *agent_jobs_kinds(struct agent_jobs *jobs, size_t *count)
     return jobs->kinds;
 }
 
-void agent_jobs_set_tls(struct agent_jobs *jobs, struct tls *tls)
-{
-    jobs->options.tls = tls;
-}
-
 static void await_empty(struct agent_jobs *jobs)
 {
     pthread_mutex_lock(&jobs->lock);

@@ -28,8 +28,6 @@ void agent_jobs_destroy(struct agent_jobs *jobs);
 
 /* For rpc_options: the methods, with the jobs as cookie. */
 extern const rpc_serve agent_jobs_methods[];
-/* The certificate was renewed: later connections use this. */
-void agent_jobs_set_tls(struct agent_jobs *jobs, struct tls *tls);
 
 /* The kinds of the providers that work here; borrowed; *count of them. */
 const char *const *agent_jobs_kinds(struct agent_jobs *jobs, size_t *count);

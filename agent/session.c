@@ -176,7 +176,10 @@ static void renew_certificate(struct session *session, struct rpc *rpc)
     if (pki_expiry(session->state->certificate_path, &expiry_ms, &err) != 0) {
         log_error("the certificate can't be read", &err);
     } else if (expiry_ms - clock_wall_ms() < before_ms) {
-        if (enrol_renew(session->state, rpc, &err) != 0) {
+        const struct agent_state *state = session->state;
+        if (enrol_renew(state, rpc, &err) != 0 ||
+            tls_renew_client(session->tls, state->certificate_path, state->key_path, state->ca_path, &err) !=
+                0) {
             log_error("the certificate could not be renewed", &err);
         } else {
             log_event(LOG_INFO, "certificate renewed", NULL);

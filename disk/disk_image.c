@@ -120,6 +120,35 @@ int disk_image_inspect(const char *path, const char *format, struct disk_image *
     return result;
 }
 
+static bool has_bitmap(const json_t *info, const char *name)
+{
+    const json_t *data = json_object_get(json_object_get(info, "format-specific"), "data");
+    const json_t *list = json_object_get(data, "bitmaps");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *other = json_string_value(json_object_get(json_array_get(list, i), "name"));
+        if (other && strcmp(other, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool disk_image_bitmap_below(const char *path, const char *format, const char *name)
+{
+    const char *argv[] = {"qemu-img", "info", "--backing-chain", "-U", "--output=json", "-f", format, "--",
+                          path,       NULL};
+    char *text = NULL;
+    struct error err;
+    if (os_process_run(argv, INFO_LIMIT, &text, &err) != 0)
+        return true;
+    json_t *chain = json_loads(text, 0, NULL);
+    free(text);
+    bool found = !json_is_array(chain);
+    for (size_t i = 1; i < json_array_size(chain); i++)
+        found = found || has_bitmap(json_array_get(chain, i), name);
+    json_decref(chain);
+    return found;
+}
+
 enum { QCOW2_HEAD = 32 };
 
 /* The first fields of a qcow2 image; QEMU's docs/interop/qcow2.txt. */
@@ -171,11 +200,18 @@ int disk_image_size(const char *path, const char *format, uint64_t *size, struct
     return 0;
 }
 
-bool disk_image_in_use(const char *path, const char *format)
+/* A byte that whoever may write holds a lock on: QEMU's block/file-posix.c, RAW_LOCK_PERM_BASE and
+ * BLK_PERM_WRITE. qemu-img is no help: of a raw image it allows for writers, and does not tell of them. */
+enum { QEMU_WRITE_LOCK = 100 + 1 };
+
+bool disk_image_in_use(const char *path)
 {
-    const char *argv[] = {"qemu-img", "info", "-f", format, "--", path, NULL};
-    struct error err;
-    return os_process_run(argv, INFO_LIMIT, NULL, &err) != 0 && strstr(err.cause, "lock");
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = QEMU_WRITE_LOCK, .l_len = 1};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool used = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    if (fd >= 0)
+        close(fd);
+    return used;
 }
 
 int disk_image_add_bitmap(const char *path, const char *format, const char *name, struct error *err)

@@ -30,13 +30,17 @@ struct disk_image {
 const char *disk_image_probe(const char *path, struct error *err);
 /* Fills *image, which disk_image_release frees. DISK_READ_FAILED. */
 int disk_image_inspect(const char *path, const char *format, struct disk_image *image, struct error *err);
+/* Does an image below this one in its chain of backing files have a bitmap of that name, too? Then the one
+ * above began only when the upper image was made, and what was written before is recorded below. True also
+ * when the chain can't be inspected. */
+bool disk_image_bitmap_below(const char *path, const char *format, const char *name);
 /* Only the size that the guest sees, cheap enough to be asked every second; formats other than raw and qcow2
  * go the long way. */
 int disk_image_size(const char *path, const char *format, uint64_t *size, struct error *err);
 /* Can the image hold persistent dirty bitmaps? (qcow2 of version 3 and later.) */
 bool disk_image_keeps_bitmaps(const char *path, const char *format);
-/* Does some QEMU hold the image open for writing? (QEMU locks what it writes.) */
-bool disk_image_in_use(const char *path, const char *format);
+/* Does some QEMU hold the file or device open for writing? (QEMU locks what it writes.) */
+bool disk_image_in_use(const char *path);
 /* Begin a persistent dirty bitmap in an image that nobody has open, or delete one, broken or not (0 when it
  * is not there). The image is locked meanwhile, some 20 ms: a QEMU that opens it just then fails.
  * TOOL_FAILED. */

@@ -4,10 +4,12 @@
 #include "proto/tls_internal.h"
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct tls {
+    pthread_mutex_t lock; /* guards: */
     SSL_CTX *context;
     uint8_t fingerprint[DIGEST_SIZE]; /* pinned only */
 };
@@ -57,6 +59,7 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 static struct tls *tls_create(const SSL_METHOD *method, struct error *err)
 {
     struct tls *tls = memory_zalloc(sizeof *tls);
+    pthread_mutex_init(&tls->lock, NULL);
     tls->context = SSL_CTX_new(method);
     if (tls->context == NULL || SSL_CTX_set_min_proto_version(tls->context, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_alpn_protos(tls->context, protocol_list, PROTOCOL_LIST_LENGTH) != 0) {
@@ -121,6 +124,22 @@ struct tls *tls_create_client(const char *certificate_path, const char *key_path
     return tls;
 }
 
+int tls_renew_client(struct tls *tls, const char *certificate_path, const char *key_path, const char *ca_path,
+                     struct error *err)
+{
+    struct tls *renewed = tls_create_client(certificate_path, key_path, ca_path, err);
+    if (renewed == NULL) {
+        return -1;
+    }
+    pthread_mutex_lock(&tls->lock);
+    SSL_CTX *old = tls->context; /* connections that were made with it keep it alive */
+    tls->context = renewed->context;
+    renewed->context = old;
+    pthread_mutex_unlock(&tls->lock);
+    tls_destroy(renewed);
+    return 0;
+}
+
 /* The last certificate of the presented chain must be the pinned CA; the rest is verified against it as
  * usual. */
 static int verify_pinned(X509_STORE_CTX *verification, void *cookie)
@@ -162,13 +181,17 @@ void tls_destroy(struct tls *tls)
 {
     if (tls != NULL) {
         SSL_CTX_free(tls->context);
+        pthread_mutex_destroy(&tls->lock);
         free(tls);
     }
 }
 
 SSL *tls_session(struct tls *tls)
 {
-    return SSL_new(tls->context);
+    pthread_mutex_lock(&tls->lock);
+    SSL *session = SSL_new(tls->context);
+    pthread_mutex_unlock(&tls->lock);
+    return session;
 }
 
 bool tls_protocol_agreed(const SSL *ssl)

@@ -17,6 +17,10 @@ struct tls *tls_create_server(const char *chain_path, const char *key_path, cons
 /* An enrolled agent. */
 struct tls *tls_create_client(const char *certificate_path, const char *key_path, const char *ca_path,
                               struct error *err);
+/* Its certificate was renewed: connections that are made from now on show what these files hold. Any thread,
+ * also while others connect. On failure all stays as it was. */
+int tls_renew_client(struct tls *tls, const char *certificate_path, const char *key_path, const char *ca_path,
+                     struct error *err);
 /* An agent that enrols: no certificate yet, the CA of the server's chain must have this fingerprint. */
 struct tls *tls_create_pinned(const uint8_t ca_fingerprint[DIGEST_SIZE], struct error *err);
 void tls_destroy(struct tls *tls);

@@ -44,7 +44,7 @@ static int backup_free(struct provider_backup *backup, bool began, struct error 
 
 static int check_use(const struct image_disk *disk, Holdfast__BackupBeginReply *reply, struct error *err)
 {
-    if (!disk_image_in_use(disk->path, disk->format))
+    if (!disk_image_in_use(disk->path))
         return 0;
     error_set(err, ERROR_SNAPSHOT_FAILED,
               "%s is in use by a running VM; its blocks may change while they are read.", disk->path);

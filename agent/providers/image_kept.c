@@ -40,7 +40,7 @@ static int measure(struct kept_disk *kept, struct error *err)
 static int check_use(const struct kept_disk *kept, struct error *err)
 {
     const struct image_disk *disk = kept->disk;
-    if (kept->device || !disk_image_in_use(disk->path, disk->format))
+    if (kept->device || !disk_image_in_use(disk->path))
         return 0;
     return error_set(err, ERROR_SNAPSHOT_NOT_KEPT, "%s is in use by a running VM.", disk->path);
 }

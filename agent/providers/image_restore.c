@@ -135,6 +135,8 @@ static struct provider_restore *begin_copy(void *self, const Holdfast__RestoreRe
     int result = request->to_original ? plan_original(restore, request, configuration, source, err)
                                       : plan_alternate(restore, request, configuration, source, err);
     if (result == 0)
+        result = restore_files_check_use(restore->files, err);
+    if (result == 0)
         result = restore_files_make(restore->files, err);
     json_decref(configuration);
     image_registry_release(&registry);

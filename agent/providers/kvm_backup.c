@@ -280,11 +280,16 @@ int kvm_backup_end(void *self, struct provider_backup *backup, const Holdfast__B
     int result = 0;
     struct error missing;
     virDomainPtr domain = kvm_domain_lookup(provider, request->vm_uuid, &missing);
+    bool away = !domain && missing.code != ERROR_VM_NOT_FOUND;
     if (backup) {
         result = release_view(backup, domain, err);
-        if (result != 0)
+        if (result != 0 || away)
             kvm_recover_note(provider, backup->job);
         backup_free(backup);
+    }
+    if (result == 0 && away) { /* QEMU may go on with the job: the journal stays for when it can be asked */
+        *err = missing;
+        result = -1;
     }
     if (domain) {
         look_after_tracking(provider, domain, request);

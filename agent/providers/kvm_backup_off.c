@@ -35,6 +35,12 @@ static void plan_off_disk(struct provider_backup *backup, struct kvm_source *sou
         source->incremental = bitmap && !bitmap->in_use;
         if (bitmap && bitmap->in_use)
             why = "The record of changes is broken, since the VM did not end well.";
+        if (source->incremental && image.backing_file &&
+            disk_image_bitmap_below(source->path, source->format, backup->base)) {
+            source->incremental = false;
+            why = "A snapshot was taken since the last recovery point; the disk has its own record only "
+                  "since then.";
+        }
         disk_image_release(&image);
     }
     if (!source->incremental)

@@ -161,6 +161,8 @@ static int plan_original(struct provider_restore *restore, const Holdfast__Resto
         if (result == 0 && domain && is_block_device(path)) /* it is written in place */
             result = stop_domain(restore, domain, err);
     }
+    if (result == 0 && (!domain || is_off(domain))) /* otherwise it is stopped before they are exchanged */
+        result = restore_files_check_use(restore->files, err);
     if (domain) { /* it may have been renamed since */
         free(restore->name);
         restore->name = memory_copy_text(present.name);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
+#include "disk/disk_image.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -218,8 +219,27 @@ static bool is_copied_in_place(const struct restore_file *file)
     return file->source && !file->temporary;
 }
 
+static int refuse_if_used(const char *path, struct error *err)
+{
+    return disk_image_in_use(path)
+               ? error_set(err, ERROR_RESTORE_TARGET_IN_USE, "%s is in use by a running VM.", path)
+               : 0;
+}
+
+int restore_files_check_use(const struct restore_files *files, struct error *err)
+{
+    for (size_t i = 0; i < files->count; i++) {
+        const struct restore_file *file = &files->files[i];
+        if (file->replace && access(file->path, F_OK) == 0 && refuse_if_used(file->path, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int make_one(struct restore_file *file, struct error *err)
 {
+    if (!file->temporary && refuse_if_used(file->path, err) != 0)
+        return -1;
     if (file->source) {
         file->made = snapshot_copy(file->source, file->format, file->temporary, err) == 0;
         return file->made ? 0 : -1;
@@ -247,7 +267,9 @@ int restore_files_make(struct restore_files *files, struct error *err)
     }
     for (size_t i = 0; i < files->count; i++) {
         const struct restore_file *file = &files->files[i];
-        if (is_copied_in_place(file) && volume_copy_to_device(file->source, file->size, file->path, err) != 0)
+        if (is_copied_in_place(file) &&
+            (refuse_if_used(file->path, err) != 0 ||
+             volume_copy_to_device(file->source, file->size, file->path, err) != 0))
             return -1;
     }
     return 0;
@@ -352,7 +374,7 @@ static void undo_one(const char *path, const char *temporary, uint64_t inode)
 
 int restore_files_place(struct restore_files *files, struct error *err)
 {
-    if (write_journal(files, "placing", err) != 0)
+    if (restore_files_check_use(files, err) != 0 || write_journal(files, "placing", err) != 0)
         return -1;
     for (size_t i = 0; i < files->count; i++) {
         if (files->files[i].temporary && place_one(&files->files[i], err) != 0)
@@ -361,11 +383,13 @@ int restore_files_place(struct restore_files *files, struct error *err)
     return 0;
 }
 
-static void end_journal(struct restore_files *files)
+static int end_journal(struct restore_files *files)
 {
     struct error err;
-    if (files->journaled && job_journal_remove(files->data_directory, files->job, &err) != 0)
-        log_error("journal of a restore could not be removed", &err);
+    if (!files->journaled || job_journal_remove(files->data_directory, files->job, &err) == 0)
+        return 0;
+    log_error("journal of a restore could not be removed", &err);
+    return -1;
 }
 
 int restore_files_note_vm(struct restore_files *files, const char *uuid, struct error *err)
@@ -383,14 +407,19 @@ int restore_files_settle(struct restore_files *files, struct error *err)
 void restore_files_keep(struct restore_files *files)
 {
     struct error err;
-    if (restore_files_settle(files, &err) != 0)
+    bool told = restore_files_settle(files, &err) == 0;
+    if (!told) { /* with a journal that tells of half a restore, the next life would take the new disks away
+                  */
         log_error("journal of a restore could not be written", &err);
+        told = end_journal(files) == 0;
+    }
     for (size_t i = 0; i < files->count; i++) {
         const struct restore_file *file = &files->files[i];
-        if (file->temporary && unlink(file->temporary) != 0 && errno != ENOENT)
+        if (file->temporary && (!told || unlink(file->temporary) != 0) && errno != ENOENT)
             log_event(LOG_WARNING, "replaced disk could not be removed", "path=\"%s\"", file->temporary);
     }
-    end_journal(files);
+    if (told)
+        (void)end_journal(files);
     files_free(files);
 }
 
@@ -408,7 +437,7 @@ void restore_files_undo(struct restore_files *files)
         else if (file->temporary && file->made)
             undo_one(file->path, file->temporary, file->inode);
     }
-    end_journal(files);
+    (void)end_journal(files);
     files_free(files);
 }
 

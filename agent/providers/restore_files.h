@@ -30,13 +30,16 @@ int restore_files_copy_from(struct restore_files *files, const char *source, con
                             struct error *err);
 /* Make them all; those that are copied to a device, which is written in place, when all others are made. How
  * much will be written is not known before, since disks are sparse: here is only checked
- * that there is some room at all. RESTORE_NO_SPACE, RESTORE_FAILED. */
+ * that there is some room at all. RESTORE_NO_SPACE, RESTORE_FAILED, RESTORE_TARGET_IN_USE for a device. */
 int restore_files_make(struct restore_files *files, struct error *err);
 struct disk_writer *restore_files_writer(struct restore_files *files, size_t index);
 const char *restore_files_path(const struct restore_files *files, size_t index);
 /* Everything was written: flush and close. */
 int restore_files_finish(struct restore_files *files, struct error *err);
-/* Put all in place, or none. */
+/* RESTORE_TARGET_IN_USE when a running VM, whichever, has one of the disks open that are to be replaced: it
+ * would go on with a disk that has no name any more. */
+int restore_files_check_use(const struct restore_files *files, struct error *err);
+/* Put all in place, or none. Nobody may have the old ones open: RESTORE_TARGET_IN_USE. */
 int restore_files_place(struct restore_files *files, struct error *err);
 /* A VM that is about to be defined for them, for the journal: it goes when the restore is undone after a
  * crash. */

@@ -54,3 +54,15 @@ holdfast backup web1 --wait
 cp "$work/older.qcow2" "$work/disks/web1-data.qcow2"
 holdfast backup web1 --wait
 expect_disk "$(newest_point web1)" vdb "$work/disks/web1-data.qcow2"
+
+step 'a snapshot in a file of its own is taken while the VM runs: what changed below it since the last point is not missed'
+boot web1
+guest_run web1 'head -c 2M /dev/urandom >/data/vdb/below; sync'
+guest_virsh snapshot-create-as web1 s1 --disk-only --no-metadata --diskspec vda,snapshot=no \
+    --diskspec "vdb,file=$work/disks/overlay.qcow2" >/dev/null
+guest_run web1 'echo above >/data/vdb/above; sync'
+shut_down web1
+holdfast backup web1 --wait
+expect_disk "$(newest_point web1)" vdb "$work/disks/overlay.qcow2"
+holdfast backup web1 --wait
+expect_mode incremental

@@ -13,6 +13,7 @@ static const char vm_uuid[] = "6695eb01-f6a4-8304-79aa-97f2502e193f"; /* of the 
 
 static atomic_int refusals; /* how often the job is still not ended */
 static atomic_bool serving; /* the job runs */
+static atomic_bool away;    /* libvirt does not answer */
 static char socket_path[256];
 static atomic_int_fast64_t skew_ms;
 static struct config *config;
@@ -35,6 +36,12 @@ int virDomainAbortJob(virDomainPtr domain)
         return -1;
     atomic_store(&serving, false);
     return 0;
+}
+
+virDomainPtr virDomainLookupByUUIDString(virConnectPtr connection, const char *uuid)
+{
+    return atomic_load(&away) ? NULL
+                              : virDomainLookupByName(connection, strcmp(uuid, vm_uuid) == 0 ? "test" : "");
 }
 
 int64_t __real_clock_monotonic_ms(void);
@@ -133,6 +140,22 @@ static void a_job_that_does_not_end_is_ended_later(void **state)
     assert_true(atomic_load(&refusals) < 1);
 }
 
+static void a_job_is_ended_when_libvirt_is_back(void **state)
+{
+    (void)state;
+    struct error err;
+    atomic_store(&refusals, 0);
+    atomic_store(&away, true);
+    assert_int_equal(end(begun("job-1"), "job-1", &err), -1);
+    assert_true(os_path_exists(in_directory("jobs/job-1.json")));
+    assert_int_equal(end(NULL, "job-1", &err), -1); /* as after a start of the agent */
+    assert_true(os_path_exists(in_directory("jobs/job-1.json")));
+    assert_true(atomic_load(&serving));
+    atomic_store(&away, false);
+    assert_true(journal_goes());
+    assert_false(atomic_load(&serving));
+}
+
 static void another_backup_is_left_alone(void **state)
 {
     (void)state;
@@ -155,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(a_job_that_ends_leaves_no_journal),
         test(a_job_that_does_not_end_is_ended_later),
+        test(a_job_is_ended_when_libvirt_is_back),
         test(another_backup_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,9 @@
+#include "base/memory.h"
 #include "disk/disk_image.h"
+#include "disk/disk_reader.h"
+#include "disk/qemu_nbd.h"
 #include "disk_fixture.h"
+#include <time.h>
 
 enum { MIB = 1024 * 1024 };
 
@@ -44,13 +48,77 @@ static void bitmaps_are_listed(void **state)
     assert_false(disk_image_bitmap(&image, "first")->in_use);
     assert_null(disk_image_bitmap(&image, "third"));
     disk_image_release(&image);
-    assert_false(disk_image_in_use(path, "qcow2"));
+    assert_false(disk_image_in_use(path));
     assert_true(disk_image_keeps_bitmaps(path, "qcow2"));
     const char *const create_old[] = {"qemu-img", "create",      "-q", "-f", "qcow2",
                                       "-o",       "compat=0.10", path, "1M", NULL};
     run_tool(create_old);
     assert_false(disk_image_keeps_bitmaps(path, "qcow2"));
     assert_false(disk_image_keeps_bitmaps(path, "raw"));
+}
+
+/* As libvirt leaves it when it takes a snapshot in a file of its own: the record goes on above. */
+static void bitmaps_below_are_seen(void **state)
+{
+    (void)state;
+    char *base = memory_copy_text(in_directory("below.qcow2"));
+    char *middle = memory_copy_text(in_directory("middle.qcow2"));
+    const char *top = in_directory("above.qcow2");
+    const char *const create[] = {"qemu-img", "create", "-q", "-f", "qcow2", base, "64M", NULL};
+    const char *const add[] = {"qemu-img", "bitmap", "--add", base, "point", NULL};
+    const char *const cover[] = {"qemu-img", "create", "-q",    "-f",   "qcow2", "-b",
+                                 base,       "-F",     "qcow2", middle, NULL};
+    const char *const cover_again[] = {"qemu-img", "create", "-q",    "-f", "qcow2", "-b",
+                                       middle,     "-F",     "qcow2", top,  NULL};
+    const char *const add_above[] = {"qemu-img", "bitmap", "--add", top, "point", NULL};
+    const char *const add_newer[] = {"qemu-img", "bitmap", "--add", top, "newer", NULL};
+    run_tool(create);
+    run_tool(add);
+    run_tool(cover);
+    run_tool(cover_again);
+    run_tool(add_above);
+    run_tool(add_newer);
+    assert_true(disk_image_bitmap_below(top, "qcow2", "point"));
+    assert_false(disk_image_bitmap_below(top, "qcow2", "newer"));
+    assert_false(disk_image_bitmap_below(base, "qcow2", "point"));
+    assert_int_equal(unlink(base), 0);
+    assert_true(disk_image_bitmap_below(top, "qcow2", "newer")); /* nobody knows */
+    free(base);
+    free(middle);
+}
+
+static void expect_writer(const char *path, const char *format)
+{
+    struct error err;
+    struct timespec moment = {.tv_nsec = 10000000};
+    const struct qemu_nbd_image image = {.path = path, .format = format, .writable = true, .clients = 1};
+    struct qemu_nbd *user = qemu_nbd_start(&image, &err);
+    int fd = qemu_nbd_dial(user, &err); /* it may listen before it has opened the image */
+    assert_true(fd >= 0);
+    for (int i = 0; i < 2000 && !disk_image_in_use(path); i++)
+        nanosleep(&moment, NULL);
+    assert_true(disk_image_in_use(path));
+    close(fd);
+    qemu_nbd_stop(user);
+    assert_false(disk_image_in_use(path));
+}
+
+static void writers_are_seen(void **state)
+{
+    (void)state;
+    struct error err;
+    static const char *const formats[] = {"qcow2", "raw"};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        const char *path = in_directory(i == 0 ? "used.qcow2" : "used.raw");
+        const char *const create[] = {"qemu-img", "create", "-q", "-f", formats[i], path, "1M", NULL};
+        run_tool(create);
+        expect_writer(path, formats[i]);
+        struct disk_reader *reader = disk_reader_open_image(path, formats[i], NULL, &err);
+        assert_non_null(reader);
+        assert_false(disk_image_in_use(path));
+        disk_reader_close(reader);
+    }
+    assert_false(disk_image_in_use(in_directory("nothing")));
 }
 
 static void what_is_no_image_is_refused(void **state)
@@ -73,6 +141,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats_are_told_by_their_first_bytes),
         cmocka_unit_test(bitmaps_are_listed),
+        cmocka_unit_test(bitmaps_below_are_seen),
+        cmocka_unit_test(writers_are_seen),
         cmocka_unit_test(what_is_no_image_is_refused),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -376,6 +376,47 @@ static void test_foreign_certificates(void **state)
     free(foreign_ca);
 }
 
+/* The serial that the server sees of this side. */
+static char *shown_serial(struct tls *tls)
+{
+    struct dial dial;
+    dial_start(&dial, &w.target, tls, agent_methods);
+    struct rpc *agent = pop(dial.opened);
+    struct rpc *server = pop(w.rpcs);
+    char *serial = memory_copy_text(channel_peer_serial(rpc_channel(server)));
+    close_pair(&dial, agent, server);
+    return serial;
+}
+
+static void test_renewed_certificate(void **state)
+{
+    (void)state;
+    struct error err;
+    struct dial dial;
+    char *pem = in_directory("renewed.pem");
+    issue_host(w.directory, "host-1", 30, pem, w.host_key);
+    struct tls *tls = tls_create_client(pem, w.host_key, w.ca, &err);
+    assert_non_null(tls);
+    dial_start(&dial, &w.target, tls, agent_methods); /* goes on while it is renewed */
+    struct rpc *agent = pop(dial.opened);
+    struct rpc *server = pop(w.rpcs);
+    issue_host(w.directory, "host-1", 30, pem, w.host_key);
+    char *before = shown_serial(tls);
+    assert_string_equal(before, channel_peer_serial(rpc_channel(server)));
+    assert_int_equal(tls_renew_client(tls, pem, w.host_key, w.ca, &err), 0);
+    char *after = shown_serial(tls);
+    assert_string_not_equal(after, before);
+    assert_int_equal(tls_renew_client(tls, "/nowhere", w.host_key, w.ca, &err), -1);
+    char *still = shown_serial(tls);
+    assert_string_equal(still, after);
+    close_pair(&dial, agent, server);
+    tls_destroy(tls);
+    free(before);
+    free(after);
+    free(still);
+    free(pem);
+}
+
 static void test_pinned(void **state)
 {
     (void)state;
@@ -583,6 +624,7 @@ int main(void)
         cmocka_unit_test(test_calls_both_ways),
         cmocka_unit_test(test_deadline_and_loss),
         cmocka_unit_test(test_foreign_certificates),
+        cmocka_unit_test(test_renewed_certificate),
         cmocka_unit_test(test_pinned),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_garbage),
