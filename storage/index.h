@@ -34,6 +34,11 @@ int index_find_many(struct index *index, const struct stored_name *names, size_t
  * quarter of the machine's memory at most. Does not wait for it. */
 void index_read_ahead(struct index *index);
 
+/* Very many names are going to be looked up: move the recent ones, which take longest to look through, to
+ * where the others are, unless they are few. A failure is logged and makes lookups slower, no more. As a
+ * writer; blocks. */
+void index_flush_before_lookups(struct index *index);
+
 /* Forget the container and the names that lie there only. Durable. */
 int index_remove_container(struct index *index, uint64_t container, struct error *err);
 
