@@ -131,8 +131,8 @@ int store_damaged_error(const struct chunk_location *location, const char *why, 
 
 /* --- reading records */
 
-static int read_location(struct store *store, const struct chunk_location *location, uint8_t *bytes,
-                         struct error *err)
+int store_read_bytes(struct store *store, const struct chunk_location *location, uint8_t *bytes,
+                     struct error *err)
 {
     char name[STORE_CONTAINER_NAME_SIZE];
     size_t got = 0;
@@ -161,24 +161,30 @@ static int read_location(struct store *store, const struct chunk_location *locat
                                found == 0 ? "the container is missing" : "the container ends before it", err);
 }
 
+int store_open_record(const struct store *store, const struct chunk_location *location, uint8_t *bytes,
+                      struct stored_record *out, struct error *err)
+{
+    out->bytes = bytes;
+    if (record_parse(bytes, location->length, &out->record) != 0 ||
+        out->record.count != location->run_count) {
+        return store_damaged_error(location, "its checksum does not match", err);
+    }
+    return record_payload(&out->record, bytes, store->seal, &out->payload, &out->length) == 0
+               ? 0
+               : store_damaged_error(location, "its seal is broken", err);
+}
+
 int store_read_record(struct store *store, const struct chunk_location *location, struct stored_record *out,
                       struct error *err)
 {
-    out->bytes = memory_alloc(location->length);
-    int result = read_location(store, location, out->bytes, err);
-    if (result == 0 && (record_parse(out->bytes, location->length, &out->record) != 0 ||
-                        out->record.count != location->run_count)) {
-        result = store_damaged_error(location, "its checksum does not match", err);
-    }
-    if (result == 0 &&
-        record_payload(&out->record, out->bytes, store->seal, &out->payload, &out->length) != 0) {
-        result = store_damaged_error(location, "its seal is broken", err);
-    }
-    if (result != 0) {
-        free(out->bytes);
+    uint8_t *bytes = memory_alloc(location->length);
+    if (store_read_bytes(store, location, bytes, err) != 0 ||
+        store_open_record(store, location, bytes, out, err) != 0) {
+        free(bytes);
         out->bytes = NULL;
+        return -1;
     }
-    return result;
+    return 0;
 }
 
 struct chunk_record *chunk_record_read(struct store *store, const struct chunk_location *location,

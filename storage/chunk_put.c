@@ -194,30 +194,6 @@ static int read_node_at(struct store *store, const struct chunk_location *locati
     return result;
 }
 
-/* With the gate held. */
-static int read_or_quarantine(struct store *store, const struct chunk_name *name,
-                              const struct chunk_location *location, uint8_t **node, size_t *length,
-                              struct error *err)
-{
-    struct stored_name stored;
-    int result = read_node_at(store, location, name, node, length, err);
-    if (result != 0 && err->code == ERROR_CHUNK_DAMAGED) {
-        seal_name(store->seal, name, &stored);
-        store_quarantine(store, &stored);
-    }
-    return result;
-}
-
-int store_read_node_at(struct store *store, const struct chunk_name *name,
-                       const struct chunk_location *location, uint8_t **node, size_t *length,
-                       struct error *err)
-{
-    pthread_rwlock_rdlock(&store->gate);
-    int result = read_or_quarantine(store, name, location, node, length, err);
-    pthread_rwlock_unlock(&store->gate);
-    return result;
-}
-
 int store_read_node(struct store *store, const struct chunk_name *name, uint8_t **node, size_t *length,
                     struct error *err)
 {
@@ -228,7 +204,10 @@ int store_read_node(struct store *store, const struct chunk_name *name, uint8_t 
     store_lease_begin(store, &lease);
     pthread_rwlock_rdlock(&store->gate);
     int found = store_lookup(store, &stored, &location, err);
-    int result = found == 1 ? read_or_quarantine(store, name, &location, node, length, err) : -1;
+    int result = found == 1 ? read_node_at(store, &location, name, node, length, err) : -1;
+    if (found == 1 && result != 0 && err->code == ERROR_CHUNK_DAMAGED) {
+        store_quarantine(store, &stored);
+    }
     if (found == 0) {
         error_set(err, ERROR_CHUNK_DAMAGED, "A map node is missing or damaged");
     }

@@ -137,9 +137,14 @@ static int begin(struct collection *collection)
 
 static const struct chunk_name no_name;
 
-static int watch_marks(void *cookie, const struct marker_figures *figures)
+static int watch_marks(void *cookie, const struct marker_figures *figures, struct error *err)
 {
-    return watch(cookie, "mark", figures->nodes, 0);
+    struct collection *collection = cookie;
+    int result = watch(collection, "mark", figures->nodes, 0);
+    if (result != 0) {
+        *err = *collection->err;
+    }
+    return result;
 }
 
 static int mark_tree(struct collection *collection, const struct chunk_name *root,
@@ -257,13 +262,23 @@ static int mark_touched(struct collection *collection)
     return result;
 }
 
+static void prepare_index(struct store *store)
+{
+    pthread_rwlock_rdlock(&store->gate);
+    pthread_mutex_lock(&store->sync_lock); /* one writer of the index at a time */
+    index_flush_before_lookups(store->index);
+    pthread_mutex_unlock(&store->sync_lock);
+    pthread_rwlock_unlock(&store->gate);
+    index_read_ahead(store->index);
+}
+
 static int mark(struct collection *collection)
 {
+    prepare_index(collection->store);
     /* What a damaged index does not find would be taken for garbage. */
     if (index_check(collection->store->index, collection->err) != 0) {
         return -1;
     }
-    index_read_ahead(collection->store->index);
     collection->marker = marker_create(collection->store, watch_marks, collection);
     int result =
         mark_points(collection) == 0 &&

@@ -1,47 +1,38 @@
 #include "storage/collect_mark.h"
 
 #include "base/memory.h"
-#include "storage/map_node.h"
+#include "storage/collect_walk.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     NODES_AT_ONCE = 4096,
-    NAMES_AT_ONCE = 8192,
-    LOOKUPS_AT_ONCE = 512, /* writers wait for so many */
-    WATCH_EVERY = 1024,    /* nodes */
+    WATCH_EVERY = 1024, /* nodes */
+    THREADS = 2,        /* the caller's included */
 };
 
-/* A node that is marked and is to be walked. */
-struct step {
-    struct chunk_name name;
-    struct chunk_location location;
-    struct chunk_name like; /* a node of a tree that was walked before, mostly the same; or the zero name */
-    struct chunk_location like_location; /* when the step is taken; container 0: none */
-};
-
-/* A name that a node has and that is to be marked. */
-struct finding {
-    struct stored_name stored;
-    struct chunk_name name;
-    struct chunk_name like;
-    bool node;
-};
-
+/* The caller hands out one batch of nodes after the other, takes part in walking it, and waits for the
+ * others: so a tree is marked whole before the next one, which is compared with it. */
 struct marker {
     struct store *store;
     marker_watch watch;
     void *cookie;
+    uint64_t watched; /* nodes, when it was called last */
+    struct walker walkers[THREADS];
+    pthread_t helpers[THREADS - 1];
+    unsigned helper_count;
+
+    pthread_mutex_t lock; /* guards what follows; taken alone */
+    pthread_cond_t changed;
     struct marker_figures figures;
-    struct step *steps; /* a stack: depth first, so that it stays short */
-    size_t step_count;
-    size_t step_capacity;
-    struct step batch[NODES_AT_ONCE];
-    struct finding findings[NAMES_AT_ONCE];
-    size_t finding_count;
-    /* what the index is asked */
-    struct stored_name stored[NAMES_AT_ONCE];
-    struct chunk_location locations[NAMES_AT_ONCE];
+    struct walk_steps waiting; /* a stack: depth first, so that it stays short */
+    struct walk_step batch[NODES_AT_ONCE];
+    size_t batch_count;
+    size_t batch_next; /* what nobody has taken yet */
+    unsigned busy;     /* helpers in the batch */
+    bool ending;
+    int result; /* of the tree */
+    struct error failure;
 };
 
 struct marker *marker_create(struct store *store, marker_watch watch, void *cookie)
@@ -50,15 +41,33 @@ struct marker *marker_create(struct store *store, marker_watch watch, void *cook
     marker->store = store;
     marker->watch = watch;
     marker->cookie = cookie;
+    pthread_mutex_init(&marker->lock, NULL);
+    pthread_cond_init(&marker->changed, NULL);
+    for (size_t i = 0; i < THREADS; i++) {
+        walker_init(&marker->walkers[i], store);
+    }
     return marker;
 }
 
 void marker_destroy(struct marker *marker)
 {
-    if (marker != NULL) {
-        free(marker->steps);
-        free(marker);
+    if (marker == NULL) {
+        return;
     }
+    pthread_mutex_lock(&marker->lock);
+    marker->ending = true;
+    pthread_cond_broadcast(&marker->changed);
+    pthread_mutex_unlock(&marker->lock);
+    for (unsigned i = 0; i < marker->helper_count; i++) {
+        pthread_join(marker->helpers[i], NULL);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        walker_clear(&marker->walkers[i]);
+    }
+    pthread_mutex_destroy(&marker->lock);
+    pthread_cond_destroy(&marker->changed);
+    free(marker->waiting.items);
+    free(marker);
 }
 
 const struct marker_figures *marker_figures(const struct marker *marker)
@@ -66,139 +75,121 @@ const struct marker_figures *marker_figures(const struct marker *marker)
     return &marker->figures;
 }
 
-/* --- from names to marks */
+/* --- a batch */
 
-/* Where the first `count` of marker->stored lie. */
-static int locate(struct marker *marker, size_t count, struct error *err)
+/* With the lock held. The first failure counts, and ends the work of all. */
+static void note_failure(struct marker *marker, const struct error *err)
 {
-    struct store *store = marker->store;
-    pthread_rwlock_rdlock(&store->gate);
-    int result = 0;
-    for (size_t from = 0; from < count && result == 0; from += LOOKUPS_AT_ONCE) {
-        size_t some = count - from < LOOKUPS_AT_ONCE ? count - from : LOOKUPS_AT_ONCE;
-        result = index_find_many(store->index, marker->stored + from, some, marker->locations + from, err);
+    if (marker->result == 0) {
+        marker->result = -1;
+        marker->failure = *err;
     }
-    for (size_t i = 0; i < count && result == 0; i++) {
-        if (marker->locations[i].container == 0) {
-            /* perhaps pending, of a writer that is at work: in a container that stays */
-            result = store_lookup(store, &marker->stored[i], &marker->locations[i], err) < 0 ? -1 : 0;
+}
+
+/* With the lock held. */
+static void take_results(struct marker *marker, struct walker *walker, int result, const struct error *err)
+{
+    if (result != 0) {
+        note_failure(marker, err);
+    }
+    marker->figures.nodes += walker->nodes;
+    marker->figures.chunks += walker->chunks;
+    walk_steps_add(&marker->waiting, walker->found.items, walker->found.count);
+    walker->nodes = walker->chunks = walker->found.count = 0;
+}
+
+static bool is_work_left(const struct marker *marker)
+{
+    return marker->result == 0 && marker->batch_next < marker->batch_count;
+}
+
+/* With the lock held, which is given up meanwhile. */
+static void call_watch(struct marker *marker)
+{
+    struct error err;
+    struct marker_figures figures = marker->figures;
+    if (figures.nodes - marker->watched < WATCH_EVERY) {
+        return;
+    }
+    marker->watched = figures.nodes;
+    pthread_mutex_unlock(&marker->lock);
+    int result = marker->watch(marker->cookie, &figures, &err);
+    pthread_mutex_lock(&marker->lock);
+    if (result != 0) {
+        note_failure(marker, &err);
+    }
+}
+
+/* Walk what is left of the batch, a few nodes at a time. With the lock held, which is given up meanwhile. */
+static void walk_batch(struct marker *marker, struct walker *walker, bool caller)
+{
+    struct error err;
+    while (is_work_left(marker)) {
+        const struct walk_step *steps = marker->batch + marker->batch_next;
+        size_t left = marker->batch_count - marker->batch_next;
+        size_t count = left < WALKER_STEPS_MAX ? left : WALKER_STEPS_MAX;
+        marker->batch_next += count;
+        pthread_mutex_unlock(&marker->lock);
+        int result = walker_walk(walker, steps, count, &err);
+        pthread_mutex_lock(&marker->lock);
+        take_results(marker, walker, result, &err);
+        if (caller) {
+            call_watch(marker);
         }
     }
-    pthread_rwlock_unlock(&store->gate);
-    return result;
+    if (marker->result == 0) {
+        pthread_mutex_unlock(&marker->lock);
+        int result = walker_finish(walker, &err);
+        pthread_mutex_lock(&marker->lock);
+        take_results(marker, walker, result, &err);
+    }
 }
 
-static void add_step(struct marker *marker, const struct finding *finding,
-                     const struct chunk_location *location)
-{
-    if (marker->step_count == marker->step_capacity) {
-        marker->step_capacity = marker->step_capacity * 2 + NODES_AT_ONCE;
-        marker->steps = memory_resize(marker->steps, marker->step_capacity, sizeof *marker->steps);
-    }
-    marker->steps[marker->step_count++] =
-        (struct step){.name = finding->name, .location = *location, .like = finding->like};
-}
+struct helper {
+    struct marker *marker;
+    struct walker *walker;
+};
 
-static int mark_finding(struct marker *marker, const struct finding *finding,
-                        const struct chunk_location *location, struct error *err)
+static void *helper_main(void *cookie)
 {
-    if (location->container == 0) {
-        return finding->node ? error_set(err, ERROR_CHUNK_DAMAGED, "A map node is missing") : 0;
-    }
-    enum marks_outcome outcome = marks_add(marker->store->users.marks, location, err);
-    if (finding->node && (outcome == MARKS_NEW || outcome == MARKS_ELSEWHERE)) {
-        add_step(marker, finding, location);
-    }
-    return outcome == MARKS_FAILED ? -1 : 0;
-}
-
-static int compare_stored(const void *a, const void *b)
-{
-    return memcmp(&((const struct finding *)a)->stored, &((const struct finding *)b)->stored,
-                  sizeof(struct stored_name));
-}
-
-/* The findings are marked, and steps for those that are nodes. */
-static int mark_findings(struct marker *marker, struct error *err)
-{
-    size_t count = marker->finding_count;
-    qsort(marker->findings, count, sizeof *marker->findings, compare_stored);
-    for (size_t i = 0; i < count; i++) {
-        marker->stored[i] = marker->findings[i].stored;
-    }
-    int result = locate(marker, count, err);
-    pthread_mutex_lock(&marker->store->users.lock);
-    for (size_t i = 0; i < count && result == 0; i++) {
-        result = mark_finding(marker, &marker->findings[i], &marker->locations[i], err);
-    }
-    pthread_mutex_unlock(&marker->store->users.lock);
-    marker->finding_count = 0;
-    return result;
-}
-
-static int add_finding(struct marker *marker, const struct chunk_name *name, const struct chunk_name *like,
-                       bool node, struct error *err)
-{
-    if (marker->finding_count == NAMES_AT_ONCE && mark_findings(marker, err) != 0) {
-        return -1;
-    }
-    struct finding *finding = &marker->findings[marker->finding_count++];
-    *finding = (struct finding){.name = *name, .like = *like, .node = node};
-    seal_name(marker->store->seal, name, &finding->stored);
-    return 0;
-}
-
-/* --- from nodes to names */
-
-static int read_node(struct marker *marker, const struct chunk_name *name,
-                     const struct chunk_location *location, unsigned *level, struct map_entries *entries,
-                     struct error *err)
-{
-    static const size_t level_at = 4;
-    uint8_t *bytes;
-    size_t length;
-    if (store_read_node_at(marker->store, name, location, &bytes, &length, err) != 0) {
-        return -1;
-    }
-    *level = length > level_at ? bytes[level_at] : 0;
-    int decoded = map_node_decode(bytes, length, *level, entries);
-    free(bytes);
-    return decoded == 0 ? 0 : error_set(err, ERROR_CHUNK_DAMAGED, "A map node is damaged");
-}
-
-static int walk(struct marker *marker, const struct step *step, struct error *err)
-{
-    struct map_entries entries;
-    struct map_entries before = {0};
-    unsigned level;
-    unsigned level_before;
-    if (read_node(marker, &step->name, &step->location, &level, &entries, err) != 0) {
-        return -1;
-    }
-    if (step->like_location.container != 0 &&
-        (read_node(marker, &step->like, &step->like_location, &level_before, &before, err) != 0 ||
-         level_before != level)) {
-        memset(&before, 0, sizeof before);
-    }
-    int result = 0;
-    for (unsigned i = 0; i < MAP_FANOUT && result == 0; i++) {
-        const struct chunk_name *name = &entries.names[i];
-        if (!chunk_name_is_zero(name) && !chunk_name_equal(name, &before.names[i])) {
-            result = add_finding(marker, name, &before.names[i], level > 0, err);
-            marker->figures.chunks += level == 0;
+    struct helper helper = *(struct helper *)cookie;
+    struct marker *marker = helper.marker;
+    free(cookie);
+    pthread_mutex_lock(&marker->lock);
+    while (!marker->ending) {
+        if (is_work_left(marker)) {
+            marker->busy++;
+            walk_batch(marker, helper.walker, false);
+            marker->busy--;
+            pthread_cond_broadcast(&marker->changed);
+        } else {
+            pthread_cond_wait(&marker->changed, &marker->lock);
         }
     }
-    marker->figures.nodes++;
-    if (result == 0 && marker->figures.nodes % WATCH_EVERY == 0) {
-        result = marker->watch(marker->cookie, &marker->figures);
-    }
-    return result;
+    pthread_mutex_unlock(&marker->lock);
+    return NULL;
 }
+
+/* Without them it takes longer, no more. */
+static void start_helpers(struct marker *marker)
+{
+    while (marker->helper_count < THREADS - 1) {
+        struct helper *helper = memory_zalloc(sizeof *helper);
+        *helper = (struct helper){.marker = marker, .walker = &marker->walkers[marker->helper_count + 1]};
+        if (pthread_create(&marker->helpers[marker->helper_count], NULL, helper_main, helper) != 0) {
+            free(helper);
+            return;
+        }
+        marker->helper_count++;
+    }
+}
+
+/* --- a tree */
 
 static int compare_places(const void *a, const void *b)
 {
-    const struct chunk_location *left = &((const struct step *)a)->location;
-    const struct chunk_location *right = &((const struct step *)b)->location;
+    const struct chunk_location *left = &((const struct walk_step *)a)->location;
+    const struct chunk_location *right = &((const struct walk_step *)b)->location;
     if (left->container != right->container) {
         return left->container < right->container ? -1 : 1;
     }
@@ -206,42 +197,46 @@ static int compare_places(const void *a, const void *b)
 }
 
 /* Many of the nodes that wait, in the order in which they lie on the disk: a backup wrote those of one level
- * one behind the other, so that the operating system reads ahead. */
-static int walk_some(struct marker *marker, struct error *err)
+ * one behind the other. With the lock held, which is given up meanwhile. */
+static void walk_some(struct marker *marker)
 {
-    size_t count = marker->step_count < NODES_AT_ONCE ? marker->step_count : NODES_AT_ONCE;
-    marker->step_count -= count;
-    memcpy(marker->batch, marker->steps + marker->step_count, count * sizeof *marker->batch);
-    for (size_t i = 0; i < count; i++) {
-        seal_name(marker->store->seal, &marker->batch[i].like, &marker->stored[i]);
+    struct walk_steps *waiting = &marker->waiting;
+    marker->batch_count = waiting->count < NODES_AT_ONCE ? waiting->count : NODES_AT_ONCE;
+    waiting->count -= marker->batch_count;
+    memcpy(marker->batch, waiting->items + waiting->count, marker->batch_count * sizeof *marker->batch);
+    qsort(marker->batch, marker->batch_count, sizeof *marker->batch, compare_places);
+    marker->batch_next = 0;
+    if (marker->batch_count > WALKER_STEPS_MAX) {
+        start_helpers(marker);
+        pthread_cond_broadcast(&marker->changed);
     }
-    int result = locate(marker, count, err);
-    for (size_t i = 0; i < count; i++) {
-        if (!chunk_name_is_zero(&marker->batch[i].like)) {
-            marker->batch[i].like_location = marker->locations[i];
-        }
+    walk_batch(marker, &marker->walkers[0], true);
+    while (marker->busy > 0) {
+        pthread_cond_wait(&marker->changed, &marker->lock);
     }
-    qsort(marker->batch, count, sizeof *marker->batch, compare_places);
-    for (size_t i = 0; i < count && result == 0; i++) {
-        result = walk(marker, &marker->batch[i], err);
-    }
-    return result == 0 ? mark_findings(marker, err) : -1;
+    call_watch(marker); /* perhaps the others have done it all */
 }
 
 int marker_add_tree(struct marker *marker, const struct chunk_name *root, const struct chunk_name *like,
                     struct error *err)
 {
+    struct walker *walker = &marker->walkers[0];
     if (chunk_name_is_zero(root) || chunk_name_equal(root, like)) {
         return 0;
     }
-    marker->step_count = 0;
-    marker->finding_count = 0;
-    int result = add_finding(marker, root, like, true, err);
+    int result = walker_add_root(walker, root, like, err);
     if (result == 0) {
-        result = mark_findings(marker, err);
+        result = walker_finish(walker, err);
     }
-    while (result == 0 && marker->step_count > 0) {
-        result = walk_some(marker, err);
+    pthread_mutex_lock(&marker->lock);
+    take_results(marker, walker, result, err);
+    while (marker->result == 0 && marker->waiting.count > 0) {
+        walk_some(marker);
+    }
+    result = marker->result;
+    pthread_mutex_unlock(&marker->lock);
+    if (result != 0) {
+        *err = marker->failure;
     }
     return result;
 }

@@ -1,6 +1,7 @@
 /*
  * Inside the room: the mark phase of a collection, through distinct map nodes. Lookups and reads are done for
- * thousands of nodes at once, in the order of the index and of the disk. Not thread-safe.
+ * thousands of nodes at once, in the order of the index and of the disk, by the caller's thread and one of
+ * its own. Not thread-safe.
  */
 #ifndef HOLDFAST_STORAGE_COLLECT_MARK_H
 #define HOLDFAST_STORAGE_COLLECT_MARK_H
@@ -12,8 +13,8 @@ struct marker_figures {
     uint64_t chunks; /* in them, and not in what they were compared with */
 };
 
-/* Called now and then; non-zero stops, with err set. */
-typedef int (*marker_watch)(void *cookie, const struct marker_figures *figures);
+/* Called now and then, on the caller's thread; non-zero stops, with err set. */
+typedef int (*marker_watch)(void *cookie, const struct marker_figures *figures, struct error *err);
 
 struct marker;
 /* store: in the mark phase. */

@@ -37,6 +37,11 @@ void index_read_ahead(struct index *index);
 /* Reads all segments. STORE_UNAVAILABLE when one is damaged: a name that is not found may be there then. */
 int index_check(struct index *index, struct error *err);
 
+/* Very many names are going to be looked up: move the recent ones, which take longest to look through, to
+ * where the others are, unless they are few. A failure is logged and makes lookups slower, no more. As a
+ * writer; blocks. */
+void index_flush_before_lookups(struct index *index);
+
 /* Forget the container and the names that lie there only. Durable. */
 int index_remove_container(struct index *index, uint64_t container, struct error *err);
 

@@ -12,6 +12,7 @@
 
 enum {
     FAN_OUT = 4,
+    FEW_RECENT = 64,    /* so small a part of recent_max is not worth a segment */
     LENGTH_MAX = 8,     /* segments of a tier or lower, with fewer than four of it */
     TIERS = 16,         /* 4^16 times 262,144 names are more than disks hold */
     CHECK_EVERY = 4096, /* items between two looks at whether to stop */
@@ -135,7 +136,7 @@ static void want_merge(struct index *index)
     pthread_mutex_unlock(&index->merge_lock);
 }
 
-void index_flush_if_many(struct index *index)
+static void flush_if(struct index *index, size_t least)
 {
     MDB_txn *txn;
     MDB_stat figures;
@@ -146,7 +147,7 @@ void index_flush_if_many(struct index *index)
     }
     code = mdb_stat(txn, index->recent, &figures);
     mdb_txn_abort(txn);
-    if (code != 0 || figures.ms_entries < index->recent_max) {
+    if (code != 0 || figures.ms_entries < least) {
         return;
     }
     pthread_mutex_lock(&index->change_lock);
@@ -157,6 +158,16 @@ void index_flush_if_many(struct index *index)
     } else {
         want_merge(index);
     }
+}
+
+void index_flush_if_many(struct index *index)
+{
+    flush_if(index, index->recent_max);
+}
+
+void index_flush_before_lookups(struct index *index)
+{
+    flush_if(index, index->recent_max / FEW_RECENT);
 }
 
 /* --- merging */

@@ -332,6 +332,13 @@ static void find_range(const struct index_segment *segment, const uint8_t *name,
     *low = *low > *high ? *high : *low;
 }
 
+/* Names are spread evenly: about there, in [low, high], is the first item that is not lower. */
+static uint64_t guess(const struct index_segment *segment, const uint8_t *name, uint64_t low, uint64_t high)
+{
+    uint64_t behind_directory = first_bytes(name) << segment->bits >> 32;
+    return low + ((high - low) * behind_directory >> 32);
+}
+
 void index_segment_prefetch_directory(const struct index_segment *segment, const struct stored_name *name)
 {
     __builtin_prefetch(segment->directory + entry_of(name->bytes, segment->bits) * 8);
@@ -342,7 +349,10 @@ void index_segment_prefetch_items(const struct index_segment *segment, const str
     uint64_t low;
     uint64_t high;
     find_range(segment, name->bytes, &low, &high);
-    __builtin_prefetch(&segment->items[low + (high - low) / 2]);
+    const struct index_item *middle = &segment->items[guess(segment, name->bytes, low, high)];
+    __builtin_prefetch(middle - 2);
+    __builtin_prefetch(middle);
+    __builtin_prefetch(middle + 2);
 }
 
 /* Most names differ in their first bytes. */
@@ -353,11 +363,33 @@ static bool is_lower(const uint8_t *left, const uint8_t *right)
     return a != b ? a < b : memcmp(left, right, INDEX_NAME_SIZE) < 0;
 }
 
+/* Narrows [*low, *high] from the guess on, in steps that double: mostly one or two. */
+static void narrow(const struct index_segment *segment, const uint8_t *name, uint64_t *low, uint64_t *high)
+{
+    const struct index_item *items = segment->items;
+    uint64_t at = guess(segment, name, *low, *high);
+    uint64_t step = 2;
+    if (at < *high && is_lower(items[at].name, name)) {
+        *low = at + 1;
+        for (; *high - *low > step && is_lower(items[*low + step].name, name); step *= 2) {
+            *low += step + 1;
+        }
+        *high = *high - *low > step ? *low + step : *high;
+    } else {
+        *high = at;
+        for (; *high - *low > step && !is_lower(items[*high - step].name, name); step *= 2) {
+            *high -= step;
+        }
+        *low = *high - *low > step ? *high - step : *low;
+    }
+}
+
 uint64_t index_segment_seek(const struct index_segment *segment, const uint8_t name[INDEX_NAME_SIZE])
 {
     uint64_t low;
     uint64_t high;
     find_range(segment, name, &low, &high);
+    narrow(segment, name, &low, &high);
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         if (is_lower(segment->items[middle].name, name)) {

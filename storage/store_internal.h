@@ -124,7 +124,15 @@ struct stored_record {
     const uint8_t *payload;
     size_t length;
 };
-/* With the gate held. CHUNK_DAMAGED. */
+/* The bytes from location->offset on, location->length of them, of its container. With the gate held.
+ * CHUNK_DAMAGED. */
+int store_read_bytes(struct store *store, const struct chunk_location *location, uint8_t *bytes,
+                     struct error *err);
+/* The record in these bytes, which lie at the location: they are changed, and belong to the caller as before.
+ * CHUNK_DAMAGED. */
+int store_open_record(const struct store *store, const struct chunk_location *location, uint8_t *bytes,
+                      struct stored_record *out, struct error *err);
+/* Both, in memory of its own. With the gate held. CHUNK_DAMAGED. */
 int store_read_record(struct store *store, const struct chunk_location *location, struct stored_record *out,
                       struct error *err);
 /* Seal, compression and names of a record whose CRC is right. Its bytes are changed. */
@@ -143,10 +151,6 @@ int store_put_node(struct store *store, const uint8_t *node, size_t length, stru
 /* *node is malloc'd and checked against its name. CHUNK_DAMAGED. */
 int store_read_node(struct store *store, const struct chunk_name *name, uint8_t **node, size_t *length,
                     struct error *err);
-/* The same, from where it lies: only in a collection, which alone removes. */
-int store_read_node_at(struct store *store, const struct chunk_name *name,
-                       const struct chunk_location *location, uint8_t **node, size_t *length,
-                       struct error *err);
 
 /* Read every container past the index's watermark into the index. 1: a container is shorter than the index
  * knew it, so that the index must be made anew. */

@@ -6,6 +6,11 @@
  *
  * makes POINTS recovery points of each of DISKS disks of GIB, with that much of it changed between two, in
  * random places; opens the store again; deletes the oldest point of each; collects. Prints one line a step.
+ *
+ *   scale_store DIR
+ *
+ * counts what a collection of that store would do, and removes nothing: for comparing two builds on one
+ * store.
  */
 #include "base/clock.h"
 #include "base/digest.h"
@@ -156,17 +161,42 @@ static int count_point(void *cookie, const char *id)
     return 0;
 }
 
-static void collect(struct scale *scale, const char *what)
+static double seconds_of(const struct timeval *time)
+{
+    return (double)time->tv_sec + (double)time->tv_usec / 1e6;
+}
+
+static void collect(struct scale *scale, const char *what, bool dry_run)
 {
     struct error err;
-    struct collect_options options = {0};
+    struct collect_options options = {.dry_run = dry_run};
     struct collect_report report;
+    struct rusage before;
+    struct rusage after;
     double began = now_s();
+    getrusage(RUSAGE_SELF, &before);
     check(store_collect(scale->store, &options, NULL, NULL, &report, &err), err);
-    printf("%s: %.2f s, %" PRIu64 " nodes walked, marks %.1f MiB, %" PRIu64 " of %" PRIu64
-           " containers deleted, %" PRIu64 " rewritten, peak %.0f MiB, now %.0f MiB without files\n",
-           what, now_s() - began, report.nodes, (double)report.memory_bytes / MIB, report.deleted,
-           report.containers, report.rewritten, peak_mib(), anonymous_mib());
+    getrusage(RUSAGE_SELF, &after);
+    printf("%s: %.2f s (%.2f s user, %.2f s system), %" PRIu64 " nodes walked, marks %.1f MiB, %" PRIu64
+           " of %" PRIu64 " containers deleted, %" PRIu64
+           " rewritten, peak %.0f MiB, now %.0f MiB without files\n",
+           what, now_s() - began, seconds_of(&after.ru_utime) - seconds_of(&before.ru_utime),
+           seconds_of(&after.ru_stime) - seconds_of(&before.ru_stime), report.nodes,
+           (double)report.memory_bytes / MIB, report.deleted, report.containers, report.rewritten, peak_mib(),
+           anonymous_mib());
+}
+
+static int count_only(const char *directory)
+{
+    struct error err;
+    struct store_open_options options = {.reserved_bytes = 1};
+    struct scale scale = {.store = store_open(directory, &options, &err)};
+    if (scale.store == NULL) {
+        die(&err);
+    }
+    collect(&scale, "collection, dry run", true);
+    store_close(scale.store);
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -176,8 +206,11 @@ int main(int argc, char **argv)
     struct store_settings settings = {0};
     struct store_open_options options = {.reserved_bytes = 1};
     struct store_status status;
+    if (argc == 2) {
+        return count_only(argv[1]);
+    }
     if (argc != 6) {
-        fprintf(stderr, "usage: scale_store DIR DISKS GIB POINTS CHANGE_PER_MILLE\n");
+        fprintf(stderr, "usage: scale_store DIR [DISKS GIB POINTS CHANGE_PER_MILLE]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -198,7 +231,7 @@ int main(int argc, char **argv)
         commit(&scale, datasources[i], size, &roots[i], oldest[i]);
     }
     printf("first points: %.2f s, %" PRIu64 " chunks\n", now_s() - began, scale.chunks);
-    collect(&scale, "collection with one point a disk");
+    collect(&scale, "collection with one point a disk", false);
     began = now_s();
     uint64_t before = scale.chunks;
     double slowest = 0;
@@ -224,13 +257,13 @@ int main(int argc, char **argv)
     uint64_t listed = 0;
     check(point_list(scale.store, count_point, &listed, &err), err);
     printf("list %" PRIu64 " points: %.3f s\n", listed, now_s() - began);
-    collect(&scale, "collection with all points");
+    collect(&scale, "collection with all points", false);
     began = now_s();
     for (size_t i = 0; i < disks; i++) {
         check(point_delete(scale.store, oldest[i], &err), err);
     }
     printf("delete %zu points: %.3f s\n", disks, now_s() - began);
-    collect(&scale, "collection after that");
+    collect(&scale, "collection after that", false);
     store_close(scale.store);
     free(roots);
     free(oldest);
