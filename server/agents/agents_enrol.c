@@ -236,18 +236,50 @@ static int check_serial(const struct catalog_host *host, const char *serial, str
                            host->state == HOST_RETIRED ? "the host is retired" : "it was replaced");
 }
 
-static int register_host(struct agent_session *session, const Holdfast__RegisterRequest *request,
-                         struct arena *arena, struct error *err)
+/* The host of the session as it is known, if it may come with this certificate; or NULL. */
+static const struct catalog_host *find_host(struct agent_session *session, struct arena *arena,
+                                            struct error *err)
 {
-    struct catalog *catalog = session->agents->options.catalog;
-    struct channel *channel = rpc_channel(session->rpc);
-    const char *serial = channel_peer_serial(channel);
-    const struct catalog_host *known = catalog_host_find(catalog, arena, session->host_id, err);
+    const struct catalog_host *known =
+        catalog_host_find(session->agents->options.catalog, arena, session->host_id, err);
     if (known == NULL || strcmp(known->id, session->host_id) != 0) {
         error_set(err, ERROR_HOST_CERT_REFUSED, "The certificate was refused");
-        return error_set_cause(err, "this server does not know the host");
+        error_set_cause(err, "this server does not know the host");
+        return NULL;
     }
-    if (check_serial(known, serial, err) != 0) {
+    return check_serial(known, channel_peer_serial(rpc_channel(session->rpc)), err) == 0 ? known : NULL;
+}
+
+/* What a host says of itself, for longer than its call lasts. */
+static struct catalog_host read_registration(const struct agent_session *session,
+                                             const Holdfast__RegisterRequest *request, struct arena *arena)
+{
+    const char *kinds = "";
+    for (size_t i = 0; i < request->n_kinds; i++) {
+        utf8_repair(request->kinds[i]);
+        kinds = arena_format(arena, "%s%s%s", kinds, i == 0 ? "" : " ", request->kinds[i]);
+    }
+    utf8_repair(request->host_name);
+    utf8_repair(request->software);
+    utf8_repair(request->system);
+    return (struct catalog_host){.name = arena_text(arena, request->host_name),
+                                 .state = session->version < CHANNEL_PROTOCOL_VERSION ? HOST_OUTDATED
+                                                                                      : HOST_CONNECTED,
+                                 .software = arena_text(arena, request->software),
+                                 .system = arena_text(arena, request->system),
+                                 .kinds = kinds,
+                                 .address = channel_peer_address(rpc_channel(session->rpc))};
+}
+
+/* Not before the session is the host's: who reads that the host is connected can have it do something, and
+ * when the connection ends, that is noted behind this. */
+static int note_connected(struct agent_session *session, const struct catalog_host *said, struct arena *arena,
+                          struct error *err)
+{
+    struct catalog *catalog = session->agents->options.catalog;
+    const char *serial = channel_peer_serial(rpc_channel(session->rpc));
+    const struct catalog_host *known = find_host(session, arena, err);
+    if (known == NULL) {
         return -1;
     }
     struct catalog_host host = *known;
@@ -257,26 +289,20 @@ static int register_host(struct agent_session *session, const Holdfast__Register
     if (strcmp(host.serial, serial) == 0) {
         host.previous_serial = "";
     }
-    const char *kinds = "";
-    for (size_t i = 0; i < request->n_kinds; i++) {
-        utf8_repair(request->kinds[i]);
-        kinds = arena_format(arena, "%s%s%s", kinds, i == 0 ? "" : " ", request->kinds[i]);
-    }
-    host.state = session->version < CHANNEL_PROTOCOL_VERSION ? HOST_OUTDATED : HOST_CONNECTED;
+    host.state = said->state;
     host.state_since_ms = clock_wall_ms();
     host.last_seen_ms = host.state_since_ms;
-    utf8_repair(request->software);
-    utf8_repair(request->system);
-    host.software = request->software;
-    host.system = request->system;
-    host.kinds = kinds;
-    host.address = channel_peer_address(channel);
-    int result = catalog_host_put(catalog, &host, err);
-    if (result == 0 && known->draining && strcmp(known->software, host.software) != 0) {
+    host.software = said->software;
+    host.system = said->system;
+    host.kinds = said->kinds;
+    host.address = said->address;
+    if (known->draining && strcmp(known->software, host.software) != 0) {
         log_event(LOG_INFO, "drained host comes back updated", "host=%s software=%s", host.id, host.software);
-        result = catalog_host_set_draining(catalog, host.id, false, err);
+        if (catalog_host_set_draining(catalog, host.id, false, err) != 0) {
+            return -1;
+        }
     }
-    return result;
+    return catalog_host_put(catalog, &host, err);
 }
 
 /* Of the jobs that the agent found unfinished, those whose recovery point is there. Pointers into the
@@ -298,6 +324,22 @@ static int committed_jobs(struct agents *agents, const Holdfast__RegisterRequest
     return 0;
 }
 
+static void begin_session(struct agent_session *session, const struct catalog_host *said, struct arena *arena)
+{
+    struct agents *agents = session->agents;
+    struct error err;
+    if (note_connected(session, said, arena, &err) != 0) {
+        log_error("host refused", &err);
+        rpc_close(session->rpc, &err);
+        return;
+    }
+    log_event(LOG_INFO, "host connected", "host=%s name=\"%s\" software=%s address=%s", session->host_id,
+              said->name, said->software, said->address);
+    if (agents->events.connected != NULL) {
+        agents->events.connected(agents->events.cookie, session->host_id);
+    }
+}
+
 void agents_register(void *cookie)
 {
     struct agent_task *task = cookie;
@@ -309,18 +351,17 @@ void agents_register(void *cookie)
     Holdfast__RegisterReply reply = HOLDFAST__REGISTER_REPLY__INIT;
     reply.server = (char *)(uintptr_t)agents->options.server_id;
     reply.time_ms = clock_wall_ms();
-    if (register_host(session, request, arena, &err) != 0 ||
+    if (find_host(session, arena, &err) == NULL ||
         committed_jobs(agents, request, arena, &reply, &err) != 0) {
         log_error("host refused", &err);
         rpc_fail(task->request, &err);
         rpc_close(session->rpc, &err);
     } else {
-        log_event(LOG_INFO, "host connected", "host=%s name=\"%s\" software=%s address=%s", session->host_id,
-                  request->host_name, request->software, channel_peer_address(rpc_channel(session->rpc)));
+        const struct catalog_host said = read_registration(session, request, arena);
         agents_accept(session);
-        rpc_reply(task->request, &reply.base);
-        if (agents_make_current(session) && agents->events.connected != NULL) {
-            agents->events.connected(agents->events.cookie, session->host_id);
+        rpc_reply(task->request, &reply.base); /* frees the request, too */
+        if (agents_make_current(session)) {
+            begin_session(session, &said, arena);
         }
     }
     arena_destroy(arena);

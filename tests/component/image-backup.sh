@@ -54,6 +54,7 @@ same_file "$work/disk.img" "$work/second.img"
 
 # the clock of a host that is slow does not make its points old
 stop alpha
+wait_for 20 host_is alpha unreachable || fail "the server does not notice that the agent has gone"
 printf -- '-240 0\n' >"$work/slow"
 ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 LD_PRELOAD=$HOLDFAST_TESTS/clock_shift.so \
     HOLDFAST_CLOCK_SHIFT=$work/slow agent_start alpha

@@ -17,7 +17,7 @@ printf 'hook-key\n' >"$work/key"
 server_init
 cat >>"$work/server/holdfastd.conf" <<'X'
 max-attempts = 1
-notify-timeout-seconds = 1
+notify-timeout-seconds = 60
 notify-retry-seconds = 1
 X
 server_start
@@ -143,6 +143,7 @@ grep -q 's3cret pass\|wrong-pass\|hook-key' "$work"/*.log && fail "a secret is i
 step "given up after its time"
 stop server
 printf 'notify-give-up-minutes = 0\n' >>"$work/server/holdfastd.conf"
+sed -i 's/^notify-timeout-seconds.*/notify-timeout-seconds = 1/' "$work/server/holdfastd.conf"
 server_start
 expect 0 holdfast notify edit stuck --enable
 lost() { [ "$(value .lost notify show stuck)" -ge 1 ] && [ "$(value .waiting notify show stuck)" = 0 ]; }

@@ -16,7 +16,7 @@ plain_port=$(pick_port)
 receiver_start plain plain "$plain_port"
 printf 's3cret pass\n' >"$work/password"
 server_init
-printf 'notify-timeout-seconds = 2\n' >>"$work/server/holdfastd.conf"
+printf 'notify-timeout-seconds = 60\n' >>"$work/server/holdfastd.conf"
 server_start
 
 create() { # NAME PORT, by $security and with $authority
@@ -47,6 +47,9 @@ create clear "$plain_port"
 refused clear 'ssl|tls'
 nothing_in plain
 security=starttls create mixed "$port"
+stop server
+sed -i 's/^notify-timeout-seconds.*/notify-timeout-seconds = 1/' "$work/server/holdfastd.conf" # nobody says anything
+server_start
 refused mixed 'time'
 equal 1 "$(find "$work/inbox" -name '*.eml' | wc -l)" "mails that were delivered"
 stop wrong

@@ -10,9 +10,10 @@ for name in good bad later; do
 done
 add_image alpha '=1+1' "$work/a.raw"
 add_image alpha 'with, comma' "$work/a.raw"
-sql() { sqlite3 -cmd '.timeout 5000' "$work/server/catalog.db" "$1"; }
+sql() { sqlite3 -cmd '.timeout 60000' "$work/server/catalog.db" "$1"; }
 row() { value ".items[] | select(.vm == \"$1\" or .group == \"$1\") | $2" report "${@:3}"; }
-holdfast policy create hourly --every 60 --keep-days 3 >"$work/out"
+# every hour, half an hour from now: nothing runs in this test
+holdfast policy create hourly --hourly "$(date -u -d '+30 minutes' +%-M)" --keep-days 3 >"$work/out"
 holdfast policy create by-hand --manual --keep-days 3 >"$work/out"
 holdfast group create web --policy hourly --vm good --vm bad --vm later >"$work/out"
 holdfast group create rest --policy by-hand --vm '=1+1' >"$work/out"

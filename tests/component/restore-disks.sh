@@ -63,6 +63,7 @@ step 'the agent is killed in the middle'
 job=$(value .id restore vm "$point" --to-original --bandwidth 256K)
 wait_for 60 both_have_blocks || fail "the disks do not come at once"
 kill_hard alpha
+wait_for 20 host_is alpha unreachable || fail "the server does not notice that the agent has gone"
 agent_start alpha
 wait_job failed 60
 expect_as_before

@@ -63,8 +63,9 @@ expect 2 holdfast rp retain "${doomed[1]}" someday
 equal 2 "$(value .next_run_deletes "${change[@]}")" "points that the next run deletes"
 equal 9 "$(points a | wc -l)" "number of points before the run"
 run_retention
-wait_for 20 retention_was "recovery point expired" || fail "retention did not run"
-equal 7 "$(points a | wc -l)" "number of points after the run"
+points_are() { [ "$(points a | wc -l)" = "$1" ]; }
+wait_for 20 points_are 7 || fail "two points should have expired: $(points a | wc -l) are left"
+retention_was "recovery point expired" || fail "retention says nothing"
 equal "$(printf '%s\n' "${doomed[@]:2}" | sort)" "$(printf '%s\n' "${all[@]}" | sort | comm -23 - <(points a | sort))" \
     "the points that are gone"
 expect_error 5 RP_NOT_FOUND "${doomed[2]}" holdfast rp show "${doomed[2]}"
@@ -75,7 +76,7 @@ said 'daily, weekly'
 expect 0 holdfast rp hold "${doomed[0]}" --release
 expect 0 holdfast rp retain "${doomed[1]}" none
 run_retention
-wait_for 20 eval '[ "$(points a | wc -l)" = 5 ]' || fail "two points more should have expired"
+wait_for 20 points_are 5 || fail "two points more should have expired"
 
 step "deleted, and taken back"
 newest=${all[8]}

@@ -5,7 +5,7 @@ requires "$python" sqlite3
 server_init
 printf 'requests-per-second = 100000\nlogins-per-minute = 100000\n' >>"$work/server/holdfastd.conf"
 server_start
-sql() { sqlite3 -cmd '.timeout 5000' "$work/server/catalog.db" "$1"; }
+sql() { sqlite3 -cmd '.timeout 60000' "$work/server/catalog.db" "$1"; }
 
 step 'two hosts, each with an image in a group and a recovery point; users by role and scope'
 for host in alpha beta; do

@@ -18,7 +18,8 @@ carried=$point
 
 step "the state before the first point"
 equal waiting "$(value .protection vm show web1)" "protection"
-holdfast vm show web1 | grep -q 'protected, waiting for initial backup' || fail "vm show does not say what it waits for"
+holdfast vm show web1 >"$work/out"
+grep -q 'protected, waiting for initial backup' "$work/out" || fail "vm show does not say what it waits for"
 
 step "what can't be a seed"
 truncate -s 250M "$work/small.raw"
@@ -86,10 +87,12 @@ add_image beside b-carried "$work/b-carried.raw"
 backup b-carried
 expect 0 holdfast seed b --from "$point"
 before=$(du -sm "$work/server/store/containers" | cut -f1)
-begin_backup b --bandwidth 50M
+holdfast host limit alpha 15M >/dev/null # it can't end before the server is killed
+begin_backup b
 wait_for 60 has_arrived $((before + 60)) || fail "nothing arrives"
 kill_hard server
 server_start
+holdfast host limit alpha none >/dev/null
 wait_for 60 host_is alpha connected || fail "the agent does not come back"
 wait_job completed
 equal check "$(job_field .mode)" "mode of the second try"
@@ -103,7 +106,8 @@ begin_backup web1 --at "$(date -u -d '+1 hour' +%FT%TZ)"
 later=$job
 equal queued "$(job_field .state)" "state of a job to come"
 [ "$(job_field .next_attempt)" != null ] || fail "the job does not say when it starts"
-holdfast job show "$later" | grep -q '^Starts: ' || fail "job show does not say when it starts"
+holdfast job show "$later" >"$work/out"
+grep -q '^Starts: ' "$work/out" || fail "job show does not say when it starts"
 backup web1 # it stands in nobody's way
 expect_error 2 REQUEST_INVALID past holdfast backup web1 --at 2020-01-31
 begin_backup web1 --at "$(date -u -d '+12 seconds' +%FT%TZ)"

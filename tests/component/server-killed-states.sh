@@ -8,7 +8,7 @@ printf 'max-attempts = 3\n' >>"$work/server/holdfastd.conf"
 server_start
 for host in alpha beta gamma; do agent_begin "$host"; done
 for image in alpha/done beta/sent beta/restored gamma/stopped alpha/waits; do
-    head -c 3M /dev/urandom >"$work/${image#*/}.raw"
+    head -c 24M /dev/urandom >"$work/${image#*/}.raw"
     add_image "${image%/*}" "${image#*/}" "$work/${image#*/}.raw"
 done
 backup done
@@ -26,15 +26,14 @@ state_of() { value .state job show "$1"; }
 in_phase() { [ "$(value ".phases.$2.state" job show "$1")" = "$3" ]; }
 mkdir "$work/copy"
 holdfast host limit beta 256K >/dev/null
-scribble "$work/sent.raw" 0 3072
-begin_backup sent
+begin_backup sent # 96 seconds and more, as the restore
 transferring=$job
 restoring=$(value .id restore vm "$point" --to-host beta --name copy --dir "$work/copy")
 kill -STOP "$(pid_of gamma)"
 begin_backup stopped
 snapshot=$job
 holdfast host drain alpha >/dev/null
-queued=$(value '(.items // [.])[0].id' backup waits --at "$(date -u -d '+2 seconds' +%FT%TZ)")
+queued=$(value '(.items // [.])[0].id' backup waits --at "$(date -u -d '+20 seconds' +%FT%TZ)")
 wait_for 30 in_phase "$transferring" transfer running || fail "nothing is transferred"
 wait_for 30 in_phase "$snapshot" snapshot running || fail "no snapshot phase"
 is_running() { [ "$(state_of "$restoring")" = running ]; }

@@ -24,7 +24,8 @@ step "a dry run frees nothing, a collection what the deleted point alone needed"
 expect 0 holdfast rp delete "$first" --now
 job=$(value .id store gc --dry-run)
 wait_job completed
-holdfast job show "$job" | grep -q 'could be freed' || fail "a dry run does not say what it would free"
+holdfast job show "$job" >"$work/out"
+grep -q 'could be freed' "$work/out" || fail "a dry run does not say what it would free"
 less $((full - 1048576)) "$(stored)" "stored bytes after a dry run"
 begin_backup b
 backup_job=$job

@@ -38,27 +38,31 @@ wait_for 30 host_is alpha connected || fail "the agent does not come back"
 equal 4194304 "$(value .bandwidth.bytes_per_second host show alpha)" "the limit"
 other=$(date -u -d '+6 hours' +%H:%M)-$(date -u -d '+7 hours' +%H:%M)
 holdfast host limit alpha 256K --hours "$other" >/dev/null
-scribble "$work/disk.raw" 0 16384
-less "$(seconds holdfast backup image --wait)" 30 "seconds when no limit counts"
+scribble "$work/disk.raw" 0 32768
+less "$(seconds holdfast backup image --wait)" 120 "seconds when no limit counts" # 128 s at 256 KiB/s
 
 step 'a job at 256 KiB/s is let go'
+is_running() { [ "$(job_field .state)" = running ]; }
 holdfast host limit alpha 256K >/dev/null
 scribble "$work/disk.raw" 0 16384
 begin_backup image
+wait_for 30 is_running || fail "the job does not start: $(job_field .state)"
 sleep 3
-[ "$(job_field .state)" = running ] || fail "the limit is not kept: $(job_field .state)"
+is_running || fail "the limit is not kept: $(job_field .state)"
 holdfast host limit alpha none >/dev/null
 wait_job completed 60
 
 step 'a job at 256 KiB/s is cancelled'
 scribble "$work/disk.raw" 0 16384
 begin_backup image --bandwidth 256K
-sleep 2
+wait_for 30 is_running || fail "the job does not start: $(job_field .state)"
 holdfast job cancel "$job" >/dev/null
 wait_job cancelled 30
 
 step 'a drained host: what runs ends, nothing starts, until it is resumed'
 begin_backup image --bandwidth 4M
+has_begun() { [ "$(job_field .state)" != queued ]; }
+wait_for 30 has_begun || fail "the job does not start"
 holdfast host drain alpha --wait >"$work/drain.log"
 job_ended || fail "the drain did not wait for the job"
 expect_error 6 HOST_DRAINED alpha holdfast backup image --wait
@@ -70,6 +74,7 @@ same_disk "$point" disk0 "$work/disk.raw"
 step 'it ends when the agent comes back with another version'
 holdfast host drain alpha >/dev/null
 stop alpha
-sqlite3 "$work/server/catalog.db" "UPDATE hosts SET software = '0.0.9'"
+wait_for 20 host_is alpha unreachable || fail "the server does not notice that the agent has gone"
+sqlite3 -cmd '.timeout 60000' "$work/server/catalog.db" "UPDATE hosts SET software = '0.0.9'"
 agent_start alpha
 equal false "$(value .draining host show alpha)" "draining"

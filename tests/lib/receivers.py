@@ -59,7 +59,7 @@ def mail(tls):  # "starttls", "smtps" or None
         options |= {"ssl_context": context(), "auth_require_tls": False}  # it knows of TLS by STARTTLS only
     else:
         options |= {"auth_require_tls": False, "auth_required": False}
-    Controller(Handler(), hostname="127.0.0.1", port=port, **options).start()
+    Controller(Handler(), hostname="127.0.0.1", port=port, ready_timeout=60, **options).start()
 
 
 def webhook():
