@@ -29,7 +29,7 @@ function(holdfast_unit_test room source)
   target_link_libraries(${target} PRIVATE ${room} cmocka ${ARGN})
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME unit/${room}/${stem} COMMAND ${target})
-  set_tests_properties(unit/${room}/${stem} PROPERTIES LABELS unit TIMEOUT 120)
+  set_tests_properties(unit/${room}/${stem} PROPERTIES LABELS unit TIMEOUT 300)
 endfunction()
 
 # Its label is `threads`, too: ThreadSanitizer runs it.
