@@ -19,7 +19,8 @@ migrate() {
     local from=$1 to=$2
     shift 2
     # shellcheck disable=SC2086 # an option or nothing
-    virsh -q -c "$from" migrate --live --persistent ${leave---undefinesource} --unsafe --migrateuri tcp://127.0.0.1 "$@" web1 "$to"
+    virsh -q -c "$from" migrate --live --persistent ${leave---undefinesource} --unsafe --migrateuri tcp://127.0.0.1 "$@" web1 "$to" ||
+        return 1
     libvirt_uri=$to
 }
 host_of() { value .host vm show "$vm_id"; }
@@ -50,7 +51,7 @@ guest_run web1 'head -c 300M /dev/urandom >/data/vdb/large; echo third >/data/vd
 begin_backup web1
 transferring() { [ "$(job_field .progress.done_bytes)" -gt $((16 * 1048576)) ]; }
 wait_for 60 transferring || fail "the backup does not begin"
-until migrate "$uri_beta" "$uri_alpha" 2>>"$work/migrate.log"; do # libvirt refuses while a backup job runs
+until migrate "$uri_beta" "$uri_alpha" 2>>"$work/migrate.log"; do # libvirt refuses after 30 s of a backup job
     sleep 1
 done
 wait_job completed 240
