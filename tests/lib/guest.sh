@@ -20,12 +20,14 @@ guest_begin() {
     wait_for 60 holdfast vm show "$name" || fail "the agent did not report $name"
 }
 
-# libvirt_logs DIR: what libvirt and QEMU said goes where a test that fails prints it.
+# libvirt_logs DIR: what libvirt, QEMU and the kernel, of programs that it ended, said goes where a test that fails
+# prints it.
 libvirt_logs() {
     local log
     for log in "$1"/log/libvirtd.log "$1"/log/qemu/*.log; do
         [ ! -e "$log" ] || cp "$log" "$work/$(basename "$1")-$(basename "$log")"
     done
+    dmesg -T 2>/dev/null | grep -iE 'segfault|general protection|killed process' >"$work/kernel.log" || true
 }
 
 guest_state() { guest_virsh domstate "$1" | head -n 1; }
