@@ -72,6 +72,8 @@ wait_for 60 thawed || fail "the guest is frozen"
 step 'the agent is killed while it freezes'
 hook '[ "$1" = thaw ] || sleep 4'
 begin_backup web1
+freezing() { grep freezing "$work"/alpha/jobs/*; }
+wait_for 60 freezing || fail "the backup does not begin"
 sleep 1.5
 kill_hard alpha
 sleep 4
