@@ -25,6 +25,7 @@ static void backup_free(struct provider_backup *backup)
     free(backup->tracking);
     sem_destroy(&backup->stop);
     pthread_mutex_destroy(&backup->lock);
+    pthread_mutex_destroy(&backup->connecting);
     free(backup);
 }
 
@@ -43,6 +44,7 @@ static struct provider_backup *backup_create(struct kvm_provider *provider,
         backup->base = memory_copy_text(request->base_tracking);
     sem_init(&backup->stop, 0, 0);
     pthread_mutex_init(&backup->lock, NULL);
+    pthread_mutex_init(&backup->connecting, NULL);
     return backup;
 }
 
@@ -199,7 +201,10 @@ struct disk_reader *kvm_backup_open_disk(struct provider_backup *backup, size_t 
     struct disk_reader *reader = NULL;
     if (backup->running) {
         char *uri = memory_format("nbd+unix:///%s?socket=%s", source->target, backup->scratch.socket);
-        reader = disk_reader_open_nbd(uri, source->incremental ? KVM_EXPORT_BITMAP : NULL, err);
+        pthread_mutex_lock(&backup->connecting);
+        if (kvm_backup_given_up(backup, err) == 0)
+            reader = disk_reader_open_nbd(uri, source->incremental ? KVM_EXPORT_BITMAP : NULL, err);
+        pthread_mutex_unlock(&backup->connecting);
         free(uri);
     } else {
         reader = disk_reader_open_image(source->path, source->format,

@@ -43,8 +43,10 @@ struct provider_backup {
     int watchdog; /* kvm_watchdog.h: ends libvirt's job when the agent dies */
     pthread_t watcher;
     bool watching;
-    sem_t stop;           /* ends the watcher */
-    pthread_mutex_t lock; /* guards given_up and failure */
+    sem_t stop;                 /* ends the watcher */
+    pthread_mutex_t lock;       /* guards given_up and failure */
+    pthread_mutex_t connecting; /* held while a disk is opened: QEMU 7.2 stands still for good, and the guest
+                                   with it, when it stops serving while a client connects */
     bool given_up;
     struct error failure;
 };

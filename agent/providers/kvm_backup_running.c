@@ -16,7 +16,7 @@ enum {
     STOP_STEP_MS = 10,
     JOB_WATCHDOG_TRIES = 60,
     BOOTING_CPU_MS = 60000, /* a guest that had less processor time may still be booting */
-    BOOT_WAIT_MS = 15000,
+    BOOT_WAIT_MS = 60000,
     BOOT_STEP_MS = 250,
 };
 

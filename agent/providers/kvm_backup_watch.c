@@ -69,8 +69,10 @@ static bool look(struct provider_backup *backup)
     bool done = false;
     if (inspect(backup, domain, &resume, &err) != 0)
         give_up(backup, &err);
-    if (kvm_backup_given_up(backup, &err) != 0)
+    if (kvm_backup_given_up(backup, &err) != 0 && pthread_mutex_trylock(&backup->connecting) == 0) {
         done = kvm_backup_stop_job(domain, backup->scratch.socket) == 0;
+        pthread_mutex_unlock(&backup->connecting);
+    }
     if (resume && virDomainResume(domain) != 0) {
         kvm_error(&err, ERROR_SNAPSHOT_FAILED, "The guest %s could not be resumed.", backup->name);
         log_error("guest stands still", &err);

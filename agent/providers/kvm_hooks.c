@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
-enum { ANSWER_TIMEOUT_S = 2, TOTAL_TIMEOUT_MS = 3000, STEP_MS = 20 };
+enum { ANSWER_TIMEOUT_S = 5, TOTAL_TIMEOUT_MS = 15000, STEP_MS = 20 }; /* of a guest with much to do */
 
 /* Ends with 0 when qemu-ga runs a hook and the usual hook script would find something to run. */
 static const char script[] =
@@ -52,9 +52,7 @@ static int wait_script(virDomainPtr domain, int64_t pid)
     json_t *command =
         json_pack("{s:s, s:{s:I}}", "execute", "guest-exec-status", "arguments", "pid", (json_int_t)pid);
     while (status < 0 && clock_monotonic_ms() < deadline) {
-        json_t *returned = ask(domain, command);
-        if (!returned)
-            break;
+        json_t *returned = ask(domain, command); /* NULL: one question that was missed */
         if (json_is_true(json_object_get(returned, "exited"))) {
             const json_t *code = json_object_get(returned, "exitcode");
             status = code ? (int)json_integer_value(code) : 1;

@@ -68,9 +68,13 @@ int kvm_pause_begin(struct kvm_pause *pause, virDomainPtr domain, struct error *
     note_held(pause->provider, pause->uuid, true);
     pause->since_us = clock_monotonic_us();
     pause->paused = true;
-    if (virDomainSuspend(domain) == 0)
+    if (virDomainSuspend(domain) != 0)
+        kvm_error(err, ERROR_SNAPSHOT_NOT_KEPT, "The guest could not be stood still.");
+    else if (kvm_watchdog_arm(pause->watchdog) == 0) /* again: libvirt may have taken its time */
         return 0;
-    kvm_error(err, ERROR_SNAPSHOT_NOT_KEPT, "The guest could not be stood still.");
+    else
+        error_set(err, ERROR_SNAPSHOT_NOT_KEPT,
+                  "The watchdog of the guest ended before the guest stood still.");
     struct error ignored;
     (void)kvm_pause_end(pause, domain, &ignored); /* it may have come to pass all the same */
     return -1;

@@ -84,15 +84,38 @@ guest_create() {
 
 guest_answers() { guest_virsh qemu-agent-command "$1" '{"execute":"guest-ping"}'; }
 
-guest_wait() { wait_for 90 guest_answers "$1" || die "the guest $1 did not come up"; }
+guest_wait() {
+    wait_for 90 guest_answers "$1" && return 0
+    guest_virsh domstate "$1" --reason >&2 || true
+    guest_answers "$1" >&2 || true
+    die "the guest $1 did not come up"
+}
+
+# guest_ask NAME COMMAND: the guest agent's answer. libvirt sends a command only after the agent has said within five
+# seconds that it listens, and has to connect to it first: so an agent that is refused before the command's own time is
+# over never had the command, and is asked again.
+guest_ask() {
+    local reply asked limit=$(($(date +%s) + 60 * ${patience:-1}))
+    while :; do
+        asked=$(date +%s)
+        reply=$(guest_virsh qemu-agent-command "$1" --timeout 60 "$2" 2>&1) && break
+        if [[ $reply != *'not available for now'* && $reply != *'not connected'* ]] ||
+            [ "$(date +%s)" -ge $((asked + 60)) ] || [ "$(date +%s)" -ge "$limit" ]; then
+            printf '%s\n' "$reply" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+    printf '%s\n' "$reply"
+}
 
 # guest_run NAME COMMAND: run it in the guest's shell, print its output, return its status.
 guest_run() {
     local name=$1 reply pid status
-    reply=$(guest_virsh qemu-agent-command "$name" "$(jq -nc --arg c "$2" \
+    reply=$(guest_ask "$name" "$(jq -nc --arg c "$2" \
         '{execute:"guest-exec",arguments:{path:"/bin/bash",arg:["-c",$c],"capture-output":true}}')") || return 1
     pid=$(jq .return.pid <<<"$reply")
-    local limit=$(($(date +%s) + 120))
+    local limit=$(($(date +%s) + 120 * ${patience:-1}))
     while :; do # a guest that is busy may miss a question
         status=$(guest_virsh qemu-agent-command "$name" \
             "{\"execute\":\"guest-exec-status\",\"arguments\":{\"pid\":$pid}}") || status='{}'

@@ -178,6 +178,7 @@ bool job_is_transient(enum error_code code)
     case ERROR_VM_IN_TRANSITION:
     case ERROR_VM_MOVED_AWAY: /* its new host may report it in a moment */
     case ERROR_AGENT_BUSY:
+    case ERROR_JOB_CONFLICT: /* on the host: another tool's backup, or another server's, which ends */
     case ERROR_STORE_UNAVAILABLE:
         return true;
     default:

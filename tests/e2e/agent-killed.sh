@@ -10,8 +10,7 @@ job=$(last_job)
 transferring() { [ "$(job_field .progress.done_bytes)" -gt $((32 * 1048576)) ]; }
 wait_for 60 transferring || fail "the backup does not begin"
 kill_hard alpha
-thawed() { [ "$(guest_virsh qemu-agent-command web1 '{"execute":"guest-fsfreeze-status"}' | jq -r .return)" = thawed ]; }
-wait_for 30 thawed || fail "the guest stays frozen"
+wait_for 30 guest_freeze_is web1 thawed || fail "the guest stays frozen"
 guest_run web1 'echo alive >/data/vdb/alive; sync'
 agent_start alpha --libvirt-uri "$libvirt_uri"
 wait_for 240 job_ended || fail "the job does not end"

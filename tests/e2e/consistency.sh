@@ -6,8 +6,8 @@
 
 consistency() { value '.consistency' rp show "$(newest_point web1)"; }
 reason() { value '.consistency_reason // ""' rp show "$(newest_point web1)"; }
-frozen() { [ "$(guest_virsh qemu-agent-command web1 '{"execute":"guest-fsfreeze-status"}' | jq -r .return)" = frozen ]; }
-thawed() { [ "$(guest_virsh qemu-agent-command web1 '{"execute":"guest-fsfreeze-status"}' | jq -r .return)" = thawed ]; }
+frozen() { guest_freeze_is web1 frozen; }
+thawed() { guest_freeze_is web1 thawed; }
 backup_now() { holdfast backup web1 --wait >>"$work/backup.log" 2>&1 || { tail -n 5 "$work/backup.log" >&2; fail "the backup failed"; }; }
 hook() { # hook TEXT: the guest's one hook
     guest_run web1 "printf '#!/bin/sh\n%s\n' '$1' >/etc/qemu/fsfreeze-hook.d/app; chmod +x /etc/qemu/fsfreeze-hook.d/app; sync"
@@ -48,17 +48,23 @@ backup_now
 holdfast policy edit careful --consistency filesystem --accept-less-consistency >/dev/null
 
 step 'somebody else froze the file systems'
-guest_virsh qemu-agent-command web1 '{"execute":"guest-fsfreeze-freeze"}' >/dev/null
+guest_ask web1 '{"execute":"guest-fsfreeze-freeze"}' >/dev/null
 backup_now
 [ "$(consistency)" = crash ] || fail "$(consistency)"
 [[ $(reason) == *FROZEN_ALREADY* ]] || fail "$(reason)"
 frozen || fail "somebody else's freeze was ended"
-guest_virsh qemu-agent-command web1 '{"execute":"guest-fsfreeze-thaw"}' >/dev/null
+guest_ask web1 '{"execute":"guest-fsfreeze-thaw"}' >/dev/null
 
 step 'the guest agent hangs'
-guest_run web1 '(sleep 1; kill -STOP $(busybox pidof qemu-ga); sleep 25; kill -CONT $(busybox pidof qemu-ga)) >/dev/null 2>&1 &'
-sleep 1.5
+# from one interrupt to the next: a guest whose agent hangs hears nothing else
+guest_run web1 'interrupts() { awk '"'/NMI:/ {print \$2}'"' /proc/interrupts; }; before=$(interrupts)
+    after() { while [ "$(interrupts)" -lt $((before + $1)) ]; do sleep 0.2; done; }
+    (after 1; kill -STOP $(busybox pidof qemu-ga); after 2; kill -CONT $(busybox pidof qemu-ga)) >/dev/null 2>&1 &'
+guest_virsh inject-nmi web1
+hangs() { ! guest_answers web1; }
+wait_for 60 hangs || fail "the guest agent does not hang"
 backup_now
+guest_virsh inject-nmi web1
 [ "$(consistency)" = crash ] || fail "$(consistency)"
 [[ $(reason) == *NO_AGENT* ]] || fail "$(reason)"
 wait_for 60 thawed || fail "the guest is frozen"
@@ -66,6 +72,8 @@ wait_for 60 thawed || fail "the guest is frozen"
 step 'the agent is killed while it freezes'
 hook '[ "$1" = thaw ] || sleep 4'
 begin_backup web1
+freezing() { grep freezing "$work"/alpha/jobs/*; }
+wait_for 60 freezing || fail "the backup does not begin"
 sleep 1.5
 kill_hard alpha
 sleep 4

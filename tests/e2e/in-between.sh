@@ -16,8 +16,9 @@ holdfast backup web1 --wait >/dev/null
 
 step 'libvirtd is killed and starts again'
 begin_large
-kill -9 "$(head -n 1 "$work/libvirt/libvirtd.pid")"
-sleep 1
+libvirtd=$(head -n 1 "$work/libvirt/libvirtd.pid")
+kill -9 "$libvirtd"
+wait_for 10 ended "$libvirtd" || fail "libvirtd could not be killed"
 libvirt_start "$work/libvirt" alpha
 guest_run web1 'echo alive >/data/vdb/alive; sync'
 wait_for 240 job_ended || fail "the job does not end"
@@ -33,9 +34,9 @@ expect_clean_host web1
 # libvirt 9 loses the guest agent of a guest that boots during a backup job, whoever's it is, so this looks at the disk
 step 'the guest is reset while it is read'
 begin_large
-guest_virsh reset web1
 reads() { guest_virsh domblkstat web1 vda | awk '$2 == "rd_req" {print $3} $1 == "vda" && $2 == "rd_req" {print $3}' | head -n 1; }
 before=$(reads)
+guest_virsh reset web1
 booted() { [ "$(reads)" -gt $((before + 100)) ]; }
 wait_for 60 booted || fail "the guest does not boot during a backup"
 wait_for 240 job_ended || fail "the job does not end"
@@ -57,7 +58,7 @@ step 'the VM is started while its files are read'
 boot web1
 guest_run web1 'head -c 400M /dev/urandom >/data/vdb/large; sync'
 shut_down web1
-begin_backup web1
+begin_backup web1 --bandwidth 40M # so that it is still read when the VM runs
 wait_for 60 transferring || fail "the backup does not begin"
 boot web1
 wait_for 240 job_ended || fail "the job does not end"

@@ -21,12 +21,13 @@ step 'a VM with UEFI, a TPM and a network of its own'
 for network in first second; do
     guest_virsh net-define /dev/stdin <<<"<network><name>$network</name></network>" >/dev/null
 done
-mkdir -p "$work/disks" "$work/pool" "$work/restored"
+mkdir -p "$work/disks" "$work/pool" "$work/restored" "$work/guest"
+cp "$guest_files/vmlinuz" "$guest_files/initrd.img" "$work/guest/" # its own: one goes away below, and other tests boot
 for disk in root data; do cp --sparse=always "$guest_files/$disk.qcow2" "$work/disks/web1-$disk.qcow2"; done
 make_image "$work/third.raw" 64 24
 qemu-img convert -q -f raw -O qcow2 "$work/third.raw" "$work/disks/web1-third.qcow2"
 third="<disk type='file'><driver name='qemu' type='qcow2'/><source file='$work/disks/web1-third.qcow2'/><target dev='vdc' bus='virtio'/></disk>"
-sed -e 's#@NAME@#web1#g' -e "s#@GUEST@#$guest_files#g" -e "s#@DISKS@#$work/disks#g" \
+sed -e 's#@NAME@#web1#g' -e "s#@GUEST@#$work/guest#g" -e "s#@DISKS@#$work/disks#g" \
     -e "s#<kernel>#<loader readonly='yes' type='pflash'>$ovmf/OVMF_CODE_4M.fd</loader><nvram template='$ovmf/OVMF_VARS_4M.fd'>$work/disks/web1_VARS.fd</nvram><kernel>#" \
     -e "s#<memballoon#$third<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm><interface type='network'><source network='first'/><model type='virtio'/></interface><memballoon#" \
     "$top/deploy/guest/domain.xml.in" >"$work/web1.xml"
@@ -106,30 +107,29 @@ boot web1
 guest_run web1 'head -c 3M /dev/urandom >/data/vdb/newer; sync'
 shut_down web1
 before
-mv "$guest_files/initrd.img" "$work/initrd.img"
-at_end '[ ! -e "$work/initrd.img" ] || mv "$work/initrd.img" "$guest_files/initrd.img"'
+mv "$work/guest/initrd.img" "$work/initrd.img"
 expect_error 1 RESTORE_FAILED web1 holdfast restore vm "$point" --to-original --start --wait
-mv "$work/initrd.img" "$guest_files/initrd.img"
+mv "$work/initrd.img" "$work/guest/initrd.img"
 expect_as_before
 
 step 'cancelled: as before'
 begin_restore() { job=$(value .id restore vm "$point" "$@"); }
 moving() { [ "$(job_field .progress.done_bytes)" -gt $((4 * 1048576)) ]; }
-begin_restore --to-original --bandwidth 8M
+begin_restore --to-original --bandwidth 4M
 wait_for 60 moving || fail "the restore does not begin"
 holdfast job cancel "$job" >/dev/null
 wait_job cancelled 60
 expect_as_before
 
 step 'the agent is killed: as before'
-begin_restore --to-host alpha --name web3 --dir "$work/restored" --bandwidth 8M
+begin_restore --to-host alpha --name web3 --dir "$work/restored" --bandwidth 4M
 wait_for 60 moving || fail "the restore does not begin"
 kill_hard alpha
 agent_start alpha --libvirt-uri "$libvirt_uri"
 wait_job failed 60
 expect_as_before
 ! guest_virsh dominfo web3 2>/dev/null || fail "a half-made VM is defined"
-begin_restore --to-original --bandwidth 8M
+begin_restore --to-original --bandwidth 4M
 wait_for 60 moving || fail "the restore does not begin"
 kill_hard alpha
 agent_start alpha --libvirt-uri "$libvirt_uri"

@@ -30,12 +30,16 @@ for round in 1 2 3; do
 done
 expect_checkpoints web1 4
 
-# while one reads the other is refused, and tries again by itself
-guest_run web1 'head -c 300M /dev/urandom >/data/vdb/large; sync'
-holdfast backup web1 >/dev/null
+# while one reads the other is refused, and tries again by itself: after ten seconds, and after twenty more
+guest_run web1 'head -c 100M /dev/urandom >/data/vdb/large; sync'
+log_of_last() { value '.log[].message' job show "$(last_job)"; }
+begin_backup web1 --bandwidth 10M
+is_read() { [ "$(job_field .progress.done_bytes)" -gt $((16 * 1048576)) ]; }
+wait_for 60 is_read || fail "the backup does not begin"
 on_second holdfast backup web1 --wait || fail "the second server's backup failed: $(on_second holdfast job list --limit 1)"
 job=$(last_job)
 wait_job completed
+on_second log_of_last | grep 'Another tool.s backup of web1 is running' >/dev/null || fail "the second server's backup was not refused"
 
 shut_down web1
 same() { # same: the newest point of this server has what the disk has

@@ -20,18 +20,22 @@ guest_begin() {
     wait_for 60 holdfast vm show "$name" || fail "the agent did not report $name"
 }
 
-# libvirt_logs DIR: what libvirt and QEMU said goes where a test that fails prints it.
+# libvirt_logs DIR: what libvirt, QEMU and the kernel, of programs that it ended, said goes where a test that fails
+# prints it.
 libvirt_logs() {
     local log
     for log in "$1"/log/libvirtd.log "$1"/log/qemu/*.log; do
         [ ! -e "$log" ] || cp "$log" "$work/$(basename "$1")-$(basename "$log")"
     done
+    dmesg -T 2>/dev/null | grep -iE 'segfault|general protection|killed process' >"$work/kernel.log" || true
 }
 
 guest_state() { guest_virsh domstate "$1" | head -n 1; }
 guest_is() { [ "$(guest_state "$1")" = "$2" ]; }
+asked_to_end() { guest_is "$1" 'shut off' || guest_virsh shutdown "$1" --mode agent; }
+guest_freeze_is() { [ "$(guest_ask "$1" '{"execute":"guest-fsfreeze-status"}' | jq -r .return)" = "$2" ]; }
 shut_down() {
-    guest_virsh shutdown "$1" --mode agent >/dev/null
+    wait_for 60 asked_to_end "$1" || guest_virsh shutdown "$1" --mode agent
     wait_for 60 guest_is "$1" 'shut off' || fail "the guest $1 does not shut down"
 }
 boot() {
@@ -55,9 +59,8 @@ expect_checkpoints() { # expect_checkpoints NAME MOST: of Holdfast's, whichever 
 }
 # Nothing frozen, no backup job, no scratch, no NBD socket.
 expect_clean_host() {
-    [ "$(guest_virsh qemu-agent-command "$1" '{"execute":"guest-fsfreeze-status"}' | jq -r .return)" = thawed ] ||
-        fail "the guest is frozen"
-    guest_virsh domjobinfo "$1" 2>/dev/null | grep -q 'Operation: *Backup' && fail "a backup job was left behind"
+    guest_freeze_is "$1" thawed || fail "the guest is frozen"
+    guest_virsh domjobinfo "$1" 2>/dev/null | grep 'Operation: *Backup' && fail "a backup job was left behind"
     [ -z "$(find "$work/alpha/scratch" "$work/alpha/jobs" -type f 2>/dev/null)" ] ||
         fail "files were left behind: $(find "$work/alpha/scratch" "$work/alpha/jobs" -type f)"
     expect_checkpoints "$1" 2

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/os_file.h"
 #include <jansson.h>
 #include <libvirt/libvirt-qemu.h>
@@ -18,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TRIES = 600, STEP_MS = 100, OUTPUT_MAX = 65536 };
+enum { TRIES = 1800, STEP_MS = 100, OUTPUT_MAX = 65536, ANSWER_S = 60, LISTEN_MS = 180000 };
 
 virConnectPtr lab_connection;
 char lab_directory[64];
@@ -52,10 +53,20 @@ virDomainPtr lab_domain(const char *name)
     return domain;
 }
 
+/* libvirt sends a command only after the agent has said within five seconds that it listens: one that is
+ * refused before its own time is over was not sent. */
 static json_t *ask_agent(virDomainPtr domain, json_t *request)
 {
     char *text = json_dumps(request, JSON_COMPACT);
-    char *answer = virDomainQemuAgentCommand(domain, text, 10, 0);
+    char *answer = NULL;
+    int64_t limit = clock_monotonic_ms() + LISTEN_MS;
+    int64_t asked;
+    do {
+        asked = clock_monotonic_ms();
+        answer = virDomainQemuAgentCommand(domain, text, ANSWER_S, 0);
+    } while (!answer && virGetLastErrorCode() == VIR_ERR_AGENT_UNRESPONSIVE &&
+             clock_monotonic_ms() < asked + ANSWER_S * 1000 && clock_monotonic_ms() < limit &&
+             poll(NULL, 0, STEP_MS) == 0);
     json_decref(request);
     free(text);
     json_t *root = answer ? json_loads(answer, 0, NULL) : NULL;
@@ -134,6 +145,16 @@ void lab_wait_state(virDomainPtr domain, int wanted)
         poll(NULL, 0, STEP_MS);
     }
     fail_msg("the VM is in state %d, not %d", state, wanted);
+}
+
+void lab_shut_down(virDomainPtr domain)
+{
+    for (int i = 0; i < TRIES && virDomainIsActive(domain) == 1; i++) {
+        if (virDomainShutdownFlags(domain, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) == 0)
+            break;
+        poll(NULL, 0, STEP_MS);
+    }
+    lab_wait_state(domain, VIR_DOMAIN_SHUTOFF);
 }
 
 /* QEMU's process is found by the UUID on its command line. */

@@ -18,6 +18,8 @@ char *lab_guest(virDomainPtr domain, const char *command);
 /* The guest agent answers. */
 void lab_wait_agent(virDomainPtr domain);
 void lab_wait_state(virDomainPtr domain, int state);
+/* By its guest agent, until it is off. */
+void lab_shut_down(virDomainPtr domain);
 void lab_kill_qemu(virDomainPtr domain);
 /* How many checkpoints the domain has. */
 int lab_checkpoints(virDomainPtr domain);
