@@ -231,7 +231,6 @@ value() {
 server_init() {
     agent_port=$(pick_port)
     api_port=$(pick_port)
-    [ "$api_port" != "$agent_port" ] || api_port=$(free_port $((agent_port + 1)))
     "$HOLDFAST_BIN/holdfastd" init --data "$work/server" --listen 127.0.0.1 --agent-port "$agent_port" \
         --api-port "$api_port" "$@" >>"$work/init.log"
     cat >>"$work/server/holdfastd.conf" <<'X'
