@@ -15,6 +15,7 @@ enum {
     BEHIND_MAX = 128 * 1024,  /* bytes that a client has not read: more, and it is cut off */
     SOCKET_BYTES = 64 * 1024, /* that the system may hold for it */
     HEARTBEAT_MS = 5000,
+    BEATS_MAX = 120, /* then the client has to come again, and to be let in again: ten minutes */
     WRITE_TIMEOUT_S = 60,
 };
 
@@ -24,6 +25,7 @@ struct api_stream {
     struct evhttp_request *request;
     struct api_event_filter *filter;
     struct evbuffer *out; /* what is to be sent */
+    unsigned beats;       /* that it was sent */
 };
 
 struct api_events {
@@ -89,6 +91,14 @@ static void watcher_cut(struct api_stream *stream)
     evhttp_connection_set_closecb(connection, NULL, NULL);
     watcher_free(stream);
     evhttp_connection_free(connection); /* with its request */
+}
+
+static void watcher_end(struct api_stream *stream)
+{
+    struct evhttp_request *request = stream->request;
+    evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
+    watcher_free(stream);
+    evhttp_send_reply_end(request);
 }
 
 static void add_event(struct api_stream *stream, uint64_t number, const char *kind, const char *text)
@@ -162,8 +172,12 @@ static void beat(void *cookie)
     struct api_stream *next;
     for (struct api_stream *stream = streams->first; stream != NULL; stream = next) {
         next = stream->next;
-        evbuffer_add_printf(stream->out, ":\n\n");
-        watcher_send(stream);
+        if (++stream->beats > BEATS_MAX) {
+            watcher_end(stream);
+        } else {
+            evbuffer_add_printf(stream->out, ":\n\n");
+            watcher_send(stream);
+        }
     }
 }
 

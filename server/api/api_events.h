@@ -2,7 +2,8 @@
  * GET /v1/events: what happens, as server-sent events
  * (https://html.spec.whatwg.org/multipage/server-sent-events.html) on the API's event loop. A stream that
  * ends goes on where it was by Last-Event-ID, as far as the ring reaches (server/api/events.h); behind that
- * it begins with an event `reset`. A client that does not read is cut off.
+ * it begins with an event `reset`. A client that does not read is cut off; after ten minutes a stream ends,
+ * so that a token that was revoked or has expired shows no more.
  */
 #ifndef HOLDFAST_SERVER_API_EVENTS_H
 #define HOLDFAST_SERVER_API_EVENTS_H
