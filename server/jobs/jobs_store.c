@@ -58,13 +58,16 @@ static int note_points(struct job *job, const struct verify_report *report, int6
         const struct catalog_point *points = NULL;
         size_t count = 0;
         int result = catalog_point_list(catalog, arena, NULL, &page, &points, &count, err);
+        bool *damaged = arena_alloc(arena, (count + 1) * sizeof *damaged);
+        for (size_t i = 0; i < count && result == 0; i++) {
+            damaged[i] = report_names(report, points[i].id) || !has_record(job, points[i].id);
+        }
         if (result == 0 && count > 0) {
             result = catalog_begin(catalog, err);
         }
         for (size_t i = 0; i < count && result == 0; i++) {
-            bool damaged = report_names(report, points[i].id) || !has_record(job, points[i].id);
-            if (damaged || (!part && points[i].committed_ms < before_ms)) {
-                result = catalog_point_set_verified(catalog, points[i].id, damaged, err);
+            if (damaged[i] || (!part && points[i].committed_ms < before_ms)) {
+                result = catalog_point_set_verified(catalog, points[i].id, damaged[i], err);
             }
             page.after = points[i].number;
             if (result != 0) {
