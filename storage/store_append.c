@@ -323,11 +323,13 @@ static void sync_end(struct store *store, struct sync_set *set)
 static int refresh_damaged(struct store *store, struct error *err)
 {
     uint64_t damaged;
-    if (atomic_load(&store->damaged) > 0) {
+    uint64_t before = atomic_load(&store->damaged);
+    if (before > 0) {
         if (index_count_damaged(store->index, &damaged, err) != 0) {
             return -1;
         }
-        atomic_store(&store->damaged, damaged);
+        /* unless a reader has found another one meanwhile: that one may not be counted */
+        atomic_compare_exchange_strong(&store->damaged, &before, damaged);
     }
     return 0;
 }
