@@ -207,11 +207,14 @@ static int inherit_owner(const struct restore_file *file, struct error *err)
     struct stat old;
     if (stat(file->path, &old) != 0)
         return 0;
-    if (chown(file->temporary, old.st_uid, old.st_gid) != 0 ||
-        chmod(file->temporary, old.st_mode & 07777) != 0)
-        return error_set_errno(err, ERROR_RESTORE_FAILED, errno, "%s could not be given the owner of %s.",
-                               file->temporary, file->path);
-    return 0;
+    int fd = open(file->temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC); /* others may write the directory */
+    int result = fd >= 0 && fchown(fd, old.st_uid, old.st_gid) == 0 && fchmod(fd, old.st_mode & 07777) == 0
+                     ? 0
+                     : error_set_errno(err, ERROR_RESTORE_FAILED, errno,
+                                       "%s could not be given the owner of %s.", file->temporary, file->path);
+    if (fd >= 0)
+        close(fd);
+    return result;
 }
 
 static bool is_copied_in_place(const struct restore_file *file)
