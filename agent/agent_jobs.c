@@ -152,17 +152,20 @@ struct call {
     const ProtobufCMessage *message;
 };
 
-static void hand_over(struct agent_jobs *jobs, struct rpc_request *request, const ProtobufCMessage *message,
+/* False when there is no room; the request has failed then. */
+static bool hand_over(struct agent_jobs *jobs, struct rpc_request *request, const ProtobufCMessage *message,
                       pool_work work)
 {
     struct call *call = memory_alloc(sizeof *call);
     *call = (struct call){.jobs = jobs, .request = request, .message = message};
-    if (!pool_try_submit(jobs->pool, work, call)) {
-        struct error err;
-        free(call);
-        error_set(&err, ERROR_AGENT_BUSY, "This host works on %d calls already", JOBS_THREADS + JOBS_QUEUE);
-        rpc_fail(request, &err);
+    if (pool_try_submit(jobs->pool, work, call)) {
+        return true;
     }
+    struct error err;
+    free(call);
+    error_set(&err, ERROR_AGENT_BUSY, "This host works on %d calls already", JOBS_THREADS + JOBS_QUEUE);
+    rpc_fail(request, &err);
+    return false;
 }
 
 /* What a provider had listed before it failed does not count. */
@@ -206,6 +209,13 @@ void agent_jobs_limit_snapshots(struct agent_jobs *jobs, Holdfast__SnapshotLimit
     host_snapshots_limit(jobs->snapshots, limits, count);
 }
 
+static void end_discovery(struct agent_jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->lock);
+    jobs->discovering = false;
+    pthread_mutex_unlock(&jobs->lock);
+}
+
 static void discover_work(void *cookie)
 {
     struct call *call = cookie;
@@ -213,9 +223,7 @@ static void discover_work(void *cookie)
     const Holdfast__DiscoverRequest *asked = (const void *)call->message;
     agent_jobs_limit_snapshots(jobs, asked->snapshot_limits, asked->n_snapshot_limits);
     Holdfast__DiscoverReply *reply = agent_jobs_discover(jobs);
-    pthread_mutex_lock(&jobs->lock);
-    jobs->discovering = false;
-    pthread_mutex_unlock(&jobs->lock);
+    end_discovery(jobs);
     rpc_reply(call->request, &reply->base);
     holdfast__discover_reply__free_unpacked(reply, NULL);
     free(call);
@@ -234,7 +242,9 @@ static void serve_discover(void *cookie, struct rpc_request *request, const Prot
         rpc_fail(request, &err);
         return;
     }
-    hand_over(jobs, request, message, discover_work);
+    if (!hand_over(jobs, request, message, discover_work)) {
+        end_discovery(jobs);
+    }
 }
 
 #define SERVE(name, type)                                                                                    \

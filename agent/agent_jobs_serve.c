@@ -21,6 +21,11 @@ void jobs_serve_begin(struct agent_jobs *jobs, struct rpc_request *request,
                       const Holdfast__BackupBeginRequest *message)
 {
     struct error err;
+    if (rpc_request_cancelled(request)) { /* it had waited; nobody would end what it begins */
+        error_set(&err, ERROR_CONNECTION_LOST, "The server no longer waits for job %s", message->job);
+        rpc_fail(request, &err);
+        return;
+    }
     struct open_provider *open = jobs_find_provider(jobs, message->kind, &err);
     struct agent_job *job = open != NULL ? jobs_add(jobs, message->job, open, message->vm_uuid, &err) : NULL;
     if (job == NULL) {
