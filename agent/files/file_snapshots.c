@@ -110,8 +110,13 @@ static int add_snapshot(struct file_snapshots *snapshots, int root, const char *
                         struct error *err)
 {
     char *name = snapshot_journal_name(snapshots->journal, name_prefix);
-    int result = snapshot_journal_add(snapshots->journal,
-                                      json_pack("{s:s, s:s}", "directory", path, "name", name), err);
+    json_t *place = json_pack("{s:s, s:s}", "directory", path, "name", name);
+    if (!place) { /* what can't be noted could not be removed after a crash */
+        log_event(LOG_WARNING, "no snapshot of a subvolume", "path=\"%s\" reason=\"it is not UTF-8\"", path);
+        free(name);
+        return 0;
+    }
+    int result = snapshot_journal_add(snapshots->journal, place, err);
     int fd = result == 0 ? make_snapshot(root, name) : -1;
     if (result == 0 && fd < 0)
         log_event(LOG_WARNING, "no snapshot of a subvolume", "path=\"%s\" reason=\"%s\"", path,

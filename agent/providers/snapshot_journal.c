@@ -35,7 +35,8 @@ char *snapshot_journal_name(const struct snapshot_journal *journal, const char *
 
 int snapshot_journal_add(struct snapshot_journal *journal, json_t *snapshot, struct error *err)
 {
-    json_array_append_new(journal->list, snapshot);
+    if (json_array_append_new(journal->list, snapshot) != 0) /* NULL: what it is to tell is no UTF-8 */
+        return error_set(err, ERROR_SNAPSHOT_FAILED, "A snapshot whose place is not UTF-8 can't be noted.");
     return job_journal_write(journal->data_directory, journal->entry, err);
 }
 
