@@ -399,7 +399,8 @@ static int run_lane(struct lane *lane, struct error *err)
             return -1;
         }
     }
-    return finish(lane, err);
+    lane->checked_ms = 0; /* now that everything has been read, look in any case */
+    return check(lane, err) != 0 ? -1 : finish(lane, err);
 }
 
 static void *lane_thread(void *cookie)
