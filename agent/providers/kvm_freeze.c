@@ -66,6 +66,11 @@ int kvm_freeze(virDomainPtr domain, const char *uri, const char *virsh, uint32_t
         agent_timeout = AGENT_TIMEOUT_LEAST_S;
     (void)virDomainAgentSetResponseTimeout(domain, agent_timeout, 0); /* without it libvirt's own holds */
     freeze->watchdog = watchdog_start(uri, virsh, uuid, timeout_ms);
+    if (freeze->watchdog == KVM_WATCHDOG_NONE) {
+        error_set(err, ERROR_QUIESCE_MOUNT_FAILED, "The file systems of %s were not frozen.", name);
+        return error_set_cause(err, "nobody would thaw them if the agent were killed: %s",
+                               virsh ? "the watchdog did not start" : "there is no virsh");
+    }
     freeze->since_us = clock_monotonic_us();
     int count = virDomainFSFreeze(domain, NULL, 0, 0);
     if (count < 0) {

@@ -23,8 +23,8 @@ enum { KVM_FREEZE_TIMEOUT_DEFAULT_MS = 20000 };
 
 /* Freeze. On failure the guest is not frozen by us (or the watchdog goes on trying to thaw it) and err says
  * why, with a code QUIESCE_*: the backup goes on, crash-consistent. uri, virsh: for the watchdog; virsh may
- * be NULL (no watchdog). timeout_ms: from the request to freeze on, the longest that the guest stays frozen.
- */
+ * be NULL: no guest is frozen without a watchdog. timeout_ms: from the request to freeze on, the longest that
+ * the guest stays frozen. */
 int kvm_freeze(virDomainPtr domain, const char *uri, const char *virsh, uint32_t timeout_ms,
                struct kvm_freeze *freeze, struct error *err);
 /* Thaw what was frozen; nothing when it was not. THAW_FAILED: the watchdog goes on trying. SNAPSHOT_TIMEOUT:
