@@ -40,9 +40,9 @@ const struct index_item *index_segment_items(const struct index_segment *segment
 uint32_t index_segment_crc(const struct index_segment *segment);
 uint64_t index_segment_bytes(const struct index_segment *segment);
 /* Ask the operating system to have all of it in memory soon. */
-/* Reads all of it. */
-bool index_segment_is_whole(const struct index_segment *segment);
 void index_segment_read_ahead(const struct index_segment *segment);
+/* Whether its items are as they were written; reads all of it. */
+bool index_segment_is_whole(const struct index_segment *segment);
 
 /* Tell the memory what will be looked at: first for many names the one, then the other, then find them. */
 void index_segment_prefetch_directory(const struct index_segment *segment, const struct stored_name *name);
