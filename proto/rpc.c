@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "proto/agent.pb-c.h"
+#include "proto/message_text.h"
 #include "proto/server.pb-c.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -339,6 +340,7 @@ static void take_request(struct rpc *rpc, const struct frame_header *header, con
         channel_close(rpc->channel, &err);
         return;
     }
+    message_repair_text(unpacked);
     pthread_mutex_lock(&rpc->lock);
     bool room = rpc->incoming_count < rpc->options.max_incoming;
     struct rpc_request *request = NULL;
@@ -379,6 +381,7 @@ static void take_answer(struct rpc *rpc, const struct frame_header *header, cons
         channel_close(rpc->channel, &err);
         return;
     }
+    message_repair_text(answer);
     if (failed) {
         rpc_error_from_failure((const Holdfast__Failure *)(const void *)answer, &err);
         pending_fail(call, &err);

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/os_file.h"
-#include "base/utf8.h"
 #include "proto/pki.h"
 #include "server/agents/agents_internal.h"
 #include "server/audit/audit.h"
@@ -66,15 +65,12 @@ static int check_host_name(const char *name, struct error *err)
 {
     size_t length = strlen(name);
     bool good = length > 0 && length <= AGENTS_NAME_MAX;
-    for (size_t i = 0; i < length && good;) {
-        size_t step = utf8_length(name + i, length - i);
-        good = step > 0 && (unsigned char)name[i] > ' ' && name[i] != '/' && name[i] != 0x7f;
-        i += step;
+    for (size_t i = 0; i < length && good; i++) {
+        good = (unsigned char)name[i] > ' ' && name[i] != '/' && name[i] != 0x7f;
     }
     return good ? 0
                 : error_set(err, ERROR_REQUEST_INVALID,
-                            "A host's name has 1 to %d bytes of UTF-8, without spaces and slashes",
-                            AGENTS_NAME_MAX);
+                            "A host's name has 1 to %d bytes, without spaces and slashes", AGENTS_NAME_MAX);
 }
 
 /* The name, or the name with a number behind it, when another host that is not retired has it. */
@@ -256,12 +252,8 @@ static struct catalog_host read_registration(const struct agent_session *session
 {
     const char *kinds = "";
     for (size_t i = 0; i < request->n_kinds; i++) {
-        utf8_repair(request->kinds[i]);
         kinds = arena_format(arena, "%s%s%s", kinds, i == 0 ? "" : " ", request->kinds[i]);
     }
-    utf8_repair(request->host_name);
-    utf8_repair(request->software);
-    utf8_repair(request->system);
     return (struct catalog_host){.name = arena_text(arena, request->host_name),
                                  .state = session->version < CHANNEL_PROTOCOL_VERSION ? HOST_OUTDATED
                                                                                       : HOST_CONNECTED,
