@@ -21,7 +21,8 @@ static const struct catalogue_entry catalogue[ERROR_CODE_COUNT] = {
 
 /* Names in it may be of any bytes, and what does not fit may be cut within a character: what is told is text.
  */
-static void set_text(char out[ERROR_TEXT_MAX], const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void set_text(char out[ERROR_TEXT_MAX], const char *format,
+                                                           va_list arguments)
 {
     vsnprintf(out, ERROR_TEXT_MAX, format, arguments);
     utf8_repair(out);
