@@ -66,7 +66,8 @@ static void *kvm_open(const struct provider_context *context, provider_changed c
     provider->cookie = cookie;
     provider->virsh = find_in_path("virsh");
     if (!provider->virsh)
-        log_event(LOG_WARNING, "no virsh: guests are not frozen, since nobody would thaw them if the agent were killed",
+        log_event(LOG_WARNING,
+                  "no virsh: guests are not frozen, since nobody would thaw them if the agent were killed",
                   NULL);
     if (read_config(provider, context->config, err) != 0) {
         provider_free(provider);
