@@ -4,11 +4,12 @@
 requires sqlite3
 server_begin
 agent_begin alpha
-sql() { sqlite3 -cmd '.timeout 5000' "$work/server/catalog.db" "$1"; }
+sql() { sqlite3 -cmd '.timeout 60000' "$work/server/catalog.db" "$1"; }
+far=$(TZ=Europe/Berlin date -d '+12 hours' +%H:%M) # not in this test
 for name in lost other; do
     make_image "$work/$name.raw" 8 1
     add_image alpha "$name" "$work/$name.raw"
-    holdfast policy create "policy-$name" --daily 03:00 --timezone Europe/Berlin --keep-days 0 --keep-latest 1 >/dev/null
+    holdfast policy create "policy-$name" --daily "$far" --timezone Europe/Berlin --keep-days 0 --keep-latest 1 >/dev/null
     holdfast group create "group-$name" --policy "policy-$name" --vm "$name" >/dev/null
     holdfast notify create "digest-$name" --url https://127.0.0.1:1/ --event digest >/dev/null
     backup "$name"
