@@ -78,4 +78,18 @@ static inline struct chunk_name put_chunk(struct store *store, uint32_t seed)
     return name;
 }
 
+/* One bit of a file becomes another. Frees the path. */
+static inline void fixture_flip(char *path, uint64_t offset)
+{
+    struct error err;
+    uint8_t byte;
+    struct os_file *file = os_file_open(path, OS_FILE_READ_WRITE, &err);
+    assert_non_null(file);
+    assert_int_equal(os_file_read_at(file, offset, &byte, 1, &err), 0);
+    byte ^= 4;
+    assert_int_equal(os_file_write_at(file, offset, &byte, 1, &err), 0);
+    os_file_close(file);
+    free(path);
+}
+
 #endif

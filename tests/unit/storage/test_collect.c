@@ -353,20 +353,6 @@ static char *container_path(struct fixture *fixture, unsigned container)
     return memory_format("%s/containers/%02x/%016x.hfc", fixture->directory, container, container);
 }
 
-static void flip_byte(struct fixture *fixture, unsigned container, uint64_t offset)
-{
-    struct error err;
-    uint8_t byte;
-    char *path = container_path(fixture, container);
-    struct os_file *file = os_file_open(path, OS_FILE_READ_WRITE, &err);
-    assert_non_null(file);
-    assert_int_equal(os_file_read_at(file, offset, &byte, 1, &err), 0);
-    byte ^= 4;
-    assert_int_equal(os_file_write_at(file, offset, &byte, 1, &err), 0);
-    os_file_close(file);
-    free(path);
-}
-
 static void expect_damaged(struct store *store, uint64_t chunks)
 {
     struct error err;
@@ -387,7 +373,7 @@ static void test_killed_before_a_file_goes(void **state)
     uint8_t *bytes;
     size_t length;
     commit(fixture->store, 1000, 1, old);
-    flip_byte(fixture, 1, 1000); /* in the chunk 1000 */
+    fixture_flip(container_path(fixture, 1), 1000); /* in the chunk 1000 */
     expect_damaged(fixture->store, 1);
     commit(fixture->store, 1000 - CHUNKS + 1, 1, new); /* ends with the chunk 1000 */
     assert_reads(fixture->store, new, 1000 - CHUNKS + 1);
@@ -472,7 +458,7 @@ static void test_collects_beside_damage(void **state)
         free(path);
     }
     free(path);
-    flip_byte(fixture, last - 1, 1000);
+    fixture_flip(container_path(fixture, last - 1), 1000);
     remove_point(fixture->store, garbage);
     assert_true(collect(fixture->store, NULL, NULL).freed_bytes > CHUNKS / 2 * (uint64_t)CHUNK);
     expect_damaged(fixture->store, 1);

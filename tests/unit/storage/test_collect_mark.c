@@ -21,14 +21,6 @@ enum {
 };
 static const uint64_t disk_size = (uint64_t)LEAVES * MAP_FANOUT * STORE_CHUNK_SIZE_DEFAULT;
 
-#define check(call, err)                                                                                     \
-    do {                                                                                                     \
-        char text_[3 * ERROR_TEXT_MAX];                                                                      \
-        if ((call) != 0) {                                                                                   \
-            fail_msg("%s", error_format(&(err), text_, sizeof text_));                                       \
-        }                                                                                                    \
-    } while (0)
-
 static int set_up(void **state)
 {
     fixture_set_up(state);

@@ -142,16 +142,7 @@ static void test_second_opener(void **state)
 
 static void flip_byte(struct fixture *fixture, uint64_t offset)
 {
-    struct error err;
-    char *path = os_path_join(fixture->directory, "containers/01/0000000000000001.hfc");
-    struct os_file *file = os_file_open(path, OS_FILE_READ_WRITE, &err);
-    uint8_t byte;
-    assert_non_null(file);
-    assert_int_equal(os_file_read_at(file, offset, &byte, 1, &err), 0);
-    byte ^= 4;
-    assert_int_equal(os_file_write_at(file, offset, &byte, 1, &err), 0);
-    os_file_close(file);
-    free(path);
+    fixture_flip(os_path_join(fixture->directory, "containers/01/0000000000000001.hfc"), offset);
 }
 
 static void test_damage(void **state)
